@@ -1,0 +1,1 @@
+"""Values and rules of video tasks: pure, no I/O, nothing but the standard library."""

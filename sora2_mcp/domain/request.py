@@ -1,0 +1,105 @@
+"""What a video is ordered with, and what is allowed in it."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from sora2_mcp.errors import ArgumentError
+
+PROMPT_LIMIT = 5000
+WATERMARK_LIMIT = 200
+URL_LIMIT = 2000
+IMAGE_LIMIT = 10
+KEY_LIMIT = 200
+
+
+class AspectRatio(StrEnum):
+    LANDSCAPE = "landscape"
+    PORTRAIT = "portrait"
+
+
+class Quality(StrEnum):
+    STANDARD = "standard"
+    HD = "hd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoRequest:
+    """What the caller asks for; ``image_urls`` makes it image-to-video, empty strings mean "not given"."""
+
+    prompt: str
+    image_urls: tuple[str, ...] = ()
+    aspect_ratio: AspectRatio = AspectRatio.LANDSCAPE
+    quality: Quality = Quality.STANDARD
+    watermark: str = ""
+    callback_url: str = ""
+
+    def __repr__(self) -> str:
+        # A prompt is the user's business: it never gets into a log by way of a repr.
+        return f"VideoRequest(<{len(self.prompt)} characters>, {self.aspect_ratio}, {self.quality})"
+
+    def validated(self) -> "VideoRequest":
+        """Itself, with outer white space off.
+
+        Raises:
+            ArgumentError: the first argument that is not allowed.
+        """
+        prompt = self.prompt.strip()
+        if not prompt:
+            raise ArgumentError("prompt", f"is empty; describe the video in 1 to {PROMPT_LIMIT:,} characters.")
+        if len(prompt) > PROMPT_LIMIT:
+            raise ArgumentError("prompt", f"has {len(prompt):,} characters; allowed are 1 to {PROMPT_LIMIT:,}.")
+        if len(self.image_urls) > IMAGE_LIMIT:
+            raise ArgumentError(
+                "image_urls", f"has {len(self.image_urls)} addresses; allowed are at most {IMAGE_LIMIT}."
+            )
+        if len(self.watermark) > WATERMARK_LIMIT:
+            raise ArgumentError("watermark", f"is longer than {WATERMARK_LIMIT} characters.")
+        images = tuple(checked_url("image_urls", url) for url in self.image_urls)
+        callback = checked_url("callback_url", self.callback_url) if self.callback_url.strip() else ""
+        return VideoRequest(
+            prompt=prompt,
+            image_urls=images,
+            aspect_ratio=self.aspect_ratio,
+            quality=self.quality,
+            watermark=self.watermark.strip(),
+            callback_url=callback,
+        )
+
+
+def is_http_url(url: str) -> bool:
+    """Whether it is a whole http(s) address with a host and nothing that could hide in it."""
+    if re.search(r"[\s\x00-\x20\x7f]", url):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def checked_url(argument: str, url: str) -> str:
+    """The address without outer white space.
+
+    Raises:
+        ArgumentError: not an http(s) address, or longer than ``URL_LIMIT``.
+    """
+    url = url.strip()
+    if not is_http_url(url):
+        raise ArgumentError(argument, "holds something that is not an address; allowed are http:// and https:// URLs.")
+    if len(url) > URL_LIMIT:
+        raise ArgumentError(argument, f"holds an address longer than {URL_LIMIT:,} characters.")
+    return url
+
+
+def checked_key(key: str) -> str:
+    """The idempotency key without outer white space; empty means none.
+
+    Raises:
+        ArgumentError: longer than ``KEY_LIMIT``.
+    """
+    key = key.strip()
+    if len(key) > KEY_LIMIT:
+        raise ArgumentError("idempotency_key", f"has {len(key)} characters; at most {KEY_LIMIT} are allowed.")
+    return key

@@ -1,0 +1,231 @@
+"""A task, what was seen of it, and the one rule by which it moves on.
+
+``advance`` is the whole state machine. It is total (any task, any snapshot), idempotent and monotone: a task climbs
+``generating < failed < succeeded`` and never back, whatever order its witnesses speak in.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
+from sora2_mcp.domain.request import VideoRequest
+
+LOCAL_PREFIX = "local-"
+RETENTION = timedelta(days=15)
+"""How long the service keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
+
+GRACE = timedelta(seconds=90)
+"""A task this young may still be unknown to the part of the service that is asked."""
+
+DOUBT_LASTS = timedelta(minutes=10)
+DOUBT_LOOKS = 3
+"""So many looks, over so long, must all find a task missing (or without a URL) before it counts as failed."""
+
+
+class Status(StrEnum):
+    """Where a task stands. ``REFUSED`` is never shown: nothing was spent and nobody was told the id."""
+
+    GENERATING = "generating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNCONFIRMED = "unconfirmed"
+    REFUSED = "refused"
+
+
+class Stage(StrEnum):
+    """Where a task failed: before it was created at the service, or while it was generated."""
+
+    CREATION = "creation"
+    GENERATION = "generation"
+
+
+class Sighting(StrEnum):
+    """What one observation of a task shows."""
+
+    GENERATING = "generating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    MISSING = "missing"
+    NO_URL = "no_url"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a task failed; ``code`` and ``message`` are the service's where it gave any.
+
+    ``doubtful``: concluded from repeated 404s or a success without a URL, so an explicit look may still correct it.
+    """
+
+    stage: Stage
+    code: int
+    message: str
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED."""
+
+    sighting: Sighting
+    seen_at: datetime
+    video_url: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """One look that found the task missing or without a URL."""
+
+    seen_at: datetime
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedFile:
+    """The video on disk. ``path`` is absolute."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One order of one video, durable.
+
+    ``id`` is ours, from the moment before the order is sent; ``task_id`` is the service's, empty until it answered.
+    ``sending_until`` is the end of the lease under which some process sends the order. ``version`` counts saved changes.
+    """
+
+    id: str
+    principal: str
+    service: str
+    request: VideoRequest
+    created_at: datetime
+    task_id: str = ""
+    status: Status = Status.GENERATING
+    idempotency_key: str = ""
+    adopted: bool = False
+    sending_until: datetime | None = None
+    known_unfinished_at: datetime | None = None
+    doubts: tuple[Doubt, ...] = ()
+    finished_at: datetime | None = None
+    failure: Failure | None = None
+    video_url: str = ""
+    url_seen_at: datetime | None = None
+    file: SavedFile | None = None
+    look_failed_at: datetime | None = None
+    last_look_at: datetime | None = None
+    version: int = 0
+
+    @property
+    def reference(self) -> str:
+        """The id to show and to ask by: the service's once known, ``local-…`` before."""
+        return self.task_id or LOCAL_PREFIX + self.id
+
+    @property
+    def finished(self) -> bool:
+        return self.status in (Status.SUCCEEDED, Status.FAILED, Status.REFUSED)
+
+    @property
+    def correctable(self) -> bool:
+        """Failed, but only by conclusion: an explicit look may find better."""
+        return self.status is Status.FAILED and self.failure is not None and self.failure.doubtful
+
+    @property
+    def video_expires_at(self) -> datetime | None:
+        """When the service deletes the file; unknown for tasks ordered elsewhere."""
+        if self.adopted or self.status is not Status.SUCCEEDED or self.finished_at is None:
+            return None
+        return min(self.known_unfinished_at or self.created_at, self.finished_at) + RETENTION
+
+    def status_at(self, now: datetime) -> Status:
+        """The status to show: an order whose sender died is unconfirmed once its lease has lapsed."""
+        lapsed = not self.task_id and self.sending_until is not None and self.sending_until <= now
+        return Status.UNCONFIRMED if self.status is Status.GENERATING and lapsed else self.status
+
+
+def advance(task: Task, snapshot: Snapshot) -> tuple[Task, tuple[TaskEvent, ...]]:
+    """The task after one more observation, and what thereby happened; the same task and nothing where it is not new."""
+    moved = _RULES[snapshot.sighting](task, snapshot)
+    if moved == task:
+        return task, ()
+    if moved.finished and not task.finished:
+        return moved, (TaskFinished(id=task.id, at=snapshot.seen_at),)
+    if task.finished and (moved.status, moved.failure, moved.video_url) != (task.status, task.failure, task.video_url):
+        return moved, (TaskCorrected(id=task.id, at=snapshot.seen_at),)
+    return moved, ()
+
+
+def _generating(task: Task, snapshot: Snapshot) -> Task:
+    seen_at = max(task.known_unfinished_at or snapshot.seen_at, snapshot.seen_at)
+    doubts = tuple(doubt for doubt in task.doubts if doubt.seen_at > seen_at)
+    return replace(task, known_unfinished_at=seen_at, doubts=doubts)
+
+
+def _succeeded(task: Task, snapshot: Snapshot) -> Task:
+    if task.status is not Status.SUCCEEDED:
+        return replace(
+            task,
+            status=Status.SUCCEEDED,
+            finished_at=snapshot.seen_at,
+            video_url=snapshot.video_url,
+            url_seen_at=snapshot.seen_at,
+            failure=None,
+            doubts=(),
+        )
+    known = (task.url_seen_at or snapshot.seen_at, task.video_url)
+    url_seen_at, video_url = max(known, (snapshot.seen_at, snapshot.video_url))
+    finished_at = min(task.finished_at or snapshot.seen_at, snapshot.seen_at)
+    return replace(task, finished_at=finished_at, video_url=video_url, url_seen_at=url_seen_at)
+
+
+def _failed(task: Task, snapshot: Snapshot) -> Task:
+    failure = snapshot.failure or Failure(stage=Stage.GENERATION, code=0, message="")
+    if task.status is Status.SUCCEEDED or (task.status is Status.FAILED and failure.doubtful and not task.correctable):
+        return task
+    if task.status is Status.FAILED and task.failure is not None and task.correctable == failure.doubtful:
+        known = (task.finished_at or snapshot.seen_at, *_order(task.failure))
+        if known <= (snapshot.seen_at, *_order(failure)):
+            return task
+    return replace(task, status=Status.FAILED, finished_at=snapshot.seen_at, failure=failure, doubts=())
+
+
+def _doubted(task: Task, snapshot: Snapshot) -> Task:
+    """A look that found nothing, or a success without a URL: believed only when it lasts."""
+    if task.finished:
+        return task
+    if snapshot.sighting is Sighting.MISSING and snapshot.seen_at - task.created_at < GRACE:
+        return _generating(task, snapshot)
+    if task.known_unfinished_at is not None and snapshot.seen_at <= task.known_unfinished_at:
+        return task
+    seen = {*task.doubts, Doubt(seen_at=snapshot.seen_at, sighting=snapshot.sighting)}
+    doubts = sorted(seen, key=lambda doubt: (doubt.seen_at, doubt.sighting))
+    lasted = doubts[-1].seen_at - doubts[0].seen_at >= DOUBT_LASTS
+    if len(doubts) >= DOUBT_LOOKS and lasted:
+        return _failed(task, replace(snapshot, failure=_concluded(doubts[-1].sighting), seen_at=doubts[-1].seen_at))
+    # The first two and the last say all that the rule asks; more would only make the row grow.
+    kept = doubts if len(doubts) <= DOUBT_LOOKS else [*doubts[: DOUBT_LOOKS - 1], doubts[-1]]
+    return replace(task, doubts=tuple(kept))
+
+
+def _concluded(sighting: Sighting) -> Failure:
+    if sighting is Sighting.MISSING:
+        message = "the service has not known this task for ten minutes"
+        return Failure(stage=Stage.CREATION, code=404, message=message, doubtful=True)
+    message = "the service calls it a success but has given no video address for ten minutes"
+    return Failure(stage=Stage.GENERATION, code=0, message=message, doubtful=True)
+
+
+def _order(failure: Failure) -> tuple[str, int, str]:
+    return (failure.stage, failure.code, failure.message)
+
+
+_RULES = {
+    Sighting.GENERATING: _generating,
+    Sighting.SUCCEEDED: _succeeded,
+    Sighting.FAILED: _failed,
+    Sighting.MISSING: _doubted,
+    Sighting.NO_URL: _doubted,
+}

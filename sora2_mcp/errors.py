@@ -1,0 +1,253 @@
+"""Every error this package raises on purpose.
+
+    Sora2Error
+    ├── ConfigurationError          a variable or option cannot be used
+    │   └── MissingKeyError         no API key is set
+    ├── ArgumentError               the caller's argument is not allowed
+    ├── UnknownTaskError            no such task for this caller
+    ├── KeyReusedError              an idempotency key came back with other arguments, or its order failed
+    ├── LimitError                  a budget is used up
+    ├── StoreError                  the task store cannot be used
+    ├── DownloadError               the file could not be saved
+    ├── NotReachedError             no connection: nothing was sent
+    ├── LostAnswerError             sent, but no readable answer came back
+    └── ServiceError                the service answered with an error code
+        └── one class for each code of its table
+
+A message is one sentence: what was being done, to what, what came back. ``hint`` says what the caller can do next,
+``retryable`` whether the same call can help later. Neither ever holds a key, a signed URL or a whole prompt.
+"""
+
+import re
+from typing import ClassVar
+
+_QUOTE_LIMIT = 300
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_MARKUP = re.compile(r"<[^<>]{0,400}>")
+
+
+def quoted(text: str) -> str:
+    """Foreign words, safe to show an agent: one line, no markup or control characters, shortened, in quotes."""
+    plain = " ".join(_MARKUP.sub(" ", _UNPRINTABLE.sub(" ", text)).split()).replace('"', "'")
+    if len(plain) > _QUOTE_LIMIT:
+        plain = plain[: _QUOTE_LIMIT - 1] + "…"
+    return f'"{plain}"'
+
+
+class Sora2Error(Exception):
+    """Base of all of them; never raised itself."""
+
+    retryable: ClassVar[bool] = False
+    hint: str = ""
+
+
+class ConfigurationError(Sora2Error):
+    """A variable or command line option holds something that cannot be used."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable} {problem}")
+        self.variable = variable
+        self.hint = f"Set {variable} to an allowed value and start the server again."
+
+
+class MissingKeyError(ConfigurationError):
+    """No API key is set, so nothing can be asked of the service."""
+
+    def __init__(self) -> None:
+        super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
+        self.hint = (
+            "Ask the user to set SORA2_API_KEY in the host's configuration of this server and restart it, "
+            "or to start it with --simulate to try it without an account."
+        )
+
+
+class ArgumentError(Sora2Error):
+    """An argument is outside what is allowed."""
+
+    hint = "Correct the argument and call again."
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(f"{argument} {problem}")
+        self.argument = argument
+
+
+class UnknownTaskError(Sora2Error):
+    """No task of this caller has that id; another caller's id looks the same."""
+
+    hint = "Call list_tasks to see the tasks there are, with their ids."
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"There is no task {quoted(task_id[:80])}")
+        self.task_id = task_id
+
+
+class KeyReusedError(Sora2Error):
+    """The idempotency key belongs to another order, or to one that failed."""
+
+    def __init__(self, key: str, problem: str, hint: str) -> None:
+        super().__init__(f"idempotency_key {quoted(key)} {problem}")
+        self.key = key
+        self.hint = hint
+
+
+class LimitError(Sora2Error):
+    """A budget set by the operator is used up; frees itself later."""
+
+    retryable = True
+
+    def __init__(self, variable: str, limit: int, used: int, frees: str) -> None:
+        super().__init__(f"The limit {variable}={limit} is reached ({used} counted)")
+        self.variable = variable
+        self.limit = limit
+        self.used = used
+        self.hint = f"{frees} Tell the user; only they can raise {variable}."
+
+
+class StoreError(Sora2Error):
+    """The task store cannot be opened, read or written."""
+
+    retryable = True
+
+    def __init__(self, problem: str, *, variable: str = "SORA2_DATABASE_URL") -> None:
+        super().__init__(f"The task store ({variable}) {problem}")
+        self.variable = variable
+        self.hint = f"Check {variable} and the free space and rights of its folder, then repeat the call."
+
+
+class DownloadError(Sora2Error):
+    """A finished video's file could not be saved."""
+
+    retryable = True
+
+    def __init__(self, task_id: str, problem: str, hint: str) -> None:
+        super().__init__(f"The video of task {task_id} was not saved: {problem}")
+        self.task_id = task_id
+        self.hint = hint
+
+
+class NotReachedError(Sora2Error):
+    """No connection to the service could be made, so nothing was sent."""
+
+    retryable = True
+    hint = "Check the network and SORA2_API_BASE_URL, then repeat the same call."
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The service could not be reached ({reason})")
+        self.reason = reason
+
+
+class LostAnswerError(Sora2Error):
+    """The request was sent, but no readable answer came back: nobody knows whether it took effect."""
+
+    retryable = True
+    hint = "Repeat the same call in a minute."
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The service gave no readable answer ({reason})")
+        self.reason = reason
+
+
+class ServiceError(Sora2Error):
+    """The service answered with an error code.
+
+    Source: the vendor's quick start, "Status Codes", and the codes real clients met.
+    """
+
+    code: int = 0
+    what: ClassVar[str] = "The service answered with an unknown code"
+    hint = "Tell the user the code and the service's words."
+
+    def __init__(self, message: str = "", *, code: int | None = None, retry_after_seconds: float | None = None) -> None:
+        self.code = self.code if code is None else code
+        says = f"; the service says {quoted(message)}" if message.strip() else ""
+        super().__init__(f"{self.what} ({self.code}){says}")
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BadRequestError(ServiceError):
+    code = 400
+    what = "The service refused the request's content"
+    hint = "Change the prompt or the images (its content rules, or an address it cannot open), then order again."
+
+
+class UnauthorizedError(ServiceError):
+    code = 401
+    what = "The service does not accept the API key"
+    hint = "Ask the user to correct SORA2_API_KEY (and SORA2_API_BASE_URL) and restart the server; a retry cannot help."
+
+
+class NoCreditsError(ServiceError):
+    code = 402
+    what = "The account has no credits left"
+    hint = "Ask the user to top up the account, then repeat the same call."
+
+
+class NotFoundError(ServiceError):
+    code = 404
+    what = "The service knows no such task or path"
+    hint = "Check the task id with list_tasks; if every call fails so, SORA2_API_BASE_URL is wrong."
+
+
+class ValidationRefusedError(ServiceError):
+    code = 422
+    what = "The service found a parameter invalid"
+    hint = "Change the parameter it names, then order again."
+
+
+class RateLimitedError(ServiceError):
+    code = 429
+    retryable = True
+    what = "The service limits how often it is called"
+    hint = "Wait a minute, then repeat the same call."
+
+
+class MaintenanceError(ServiceError):
+    code = 455
+    retryable = True
+    what = "The service is down for maintenance"
+    hint = "Repeat the same call in some minutes."
+
+
+class ServerFaultError(ServiceError):
+    code = 500
+    retryable = True
+    what = "The service failed inside"
+    hint = "Repeat the same call in a minute; if it stays so, the vendor's support must look."
+
+
+class GenerationFailedError(ServiceError):
+    code = 501
+    what = "The service failed to generate"
+    hint = "Change the prompt and order again with generate_video."
+
+
+class FeatureDisabledError(ServiceError):
+    code = 505
+    what = "The service has switched this feature off"
+    hint = "Change what is asked for (quality, images, aspect ratio), or ask the vendor."
+
+
+SERVICE_ERRORS: dict[int, type[ServiceError]] = {
+    error.code: error
+    for error in (
+        BadRequestError,
+        UnauthorizedError,
+        NoCreditsError,
+        NotFoundError,
+        ValidationRefusedError,
+        RateLimitedError,
+        MaintenanceError,
+        ServerFaultError,
+        GenerationFailedError,
+        FeatureDisabledError,
+    )
+}
+
+
+def service_error(code: int, message: str = "", *, retry_after_seconds: float | None = None) -> ServiceError:
+    """The error class of a code of the service's table, or ``ServiceError`` itself for one not in it."""
+    error = SERVICE_ERRORS.get(code)
+    if error is None:
+        return ServiceError(message, code=code, retry_after_seconds=retry_after_seconds)
+    return error(message, retry_after_seconds=retry_after_seconds)

@@ -1,0 +1,1 @@
+"""Everything specific to Sora2API, and nothing else."""

@@ -1,0 +1,152 @@
+"""The two calls of Sora2API."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+import httpx2
+import stamina
+
+from sora2_mcp import __version__
+from sora2_mcp.api.codec import BODY_LIMIT_BYTES, accepted_task_id, order_body, snapshot_of
+from sora2_mcp.api.pace import Pace
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Snapshot
+from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
+
+ORDER_LIMIT_SECONDS = 30.0
+"""The longest an order's answer is waited for, connection included."""
+
+LOOK_LIMIT_SECONDS = 20.0
+"""The longest one look lasts, repeats included; shorter than a look's lease."""
+
+_ORDER_TIMEOUT = httpx2.Timeout(connect=3, read=ORDER_LIMIT_SECONDS, write=10, pool=3)
+_LOOK_TIMEOUT = httpx2.Timeout(connect=5, read=8, write=5, pool=5)
+_LOOK_ATTEMPTS = 3
+_LONGEST_RETRY_PAUSE_SECONDS = 5.0
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+class Answer(NamedTuple):
+    """What came back: all the codec needs of it."""
+
+    status: int
+    body: bytes
+    retry_after_seconds: float | None
+
+
+class Sora2Client:
+    """Orders and looks. ``orders`` must not keep connections alive: a stale one would look like a lost answer."""
+
+    def __init__(
+        self, *, orders: httpx2.AsyncClient, looks: httpx2.AsyncClient, base_url: str, clock: Clock, pace: Pace
+    ) -> None:
+        self._orders = orders
+        self._looks = looks
+        self._base_url = base_url
+        self._clock = clock
+        self.pace = pace
+
+    async def generate(self, request: VideoRequest) -> str:
+        """Orders a video, once, and gives the service's task id. Costs credits.
+
+        Raises:
+            NotReachedError: nothing was sent.
+            ServiceError: refused; nothing was spent.
+            LostAnswerError: sent, and nobody knows whether it was accepted.
+        """
+        await self.pace.order()
+        post = self._orders.build_request(
+            "POST", f"{self._base_url}/generate", json=order_body(request), timeout=_ORDER_TIMEOUT
+        )
+        with self._clock.timeout(ORDER_LIMIT_SECONDS) as limit:
+            answer = await self._answer(self._orders, post)
+        if limit.cancelled_caught:
+            raise LostAnswerError(f"no answer within {ORDER_LIMIT_SECONDS:.0f} s")
+        return accepted_task_id(*answer)
+
+    async def record_info(self, task_id: str) -> Snapshot:
+        """Looks at a task, after the caller has taken its turn; transient faults are repeated.
+
+        Raises:
+            NotReachedError, LostAnswerError, ServiceError: nothing was learnt; the task itself is untouched.
+        """
+        with self._clock.timeout(LOOK_LIMIT_SECONDS) as limit:
+            attempts = stamina.retry_context(
+                on=_pause, attempts=_LOOK_ATTEMPTS, timeout=LOOK_LIMIT_SECONDS / 2, wait_initial=0.25, wait_jitter=0.25
+            )
+            async for attempt in attempts:
+                with attempt:
+                    if attempt.num > 1:
+                        await self.pace.look()
+                    return await self._look(task_id)
+        raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
+
+    async def _look(self, task_id: str) -> Snapshot:
+        get = self._looks.build_request(
+            "GET", f"{self._base_url}/record-info", params={"taskId": task_id}, timeout=_LOOK_TIMEOUT
+        )
+        answer = await self._answer(self._looks, get)
+        return snapshot_of(answer.status, answer.body, self._clock.now(), answer.retry_after_seconds)
+
+    async def _answer(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
+        try:
+            response = await http.send(request, stream=True)
+            try:
+                body = await _bounded_body(response)
+            finally:
+                await response.aclose()
+        except _NOT_SENT as error:
+            raise NotReachedError(type(error).__name__) from error
+        except httpx2.RequestError as error:
+            raise LostAnswerError(type(error).__name__) from error
+        return Answer(response.status_code, body, self._retry_after_seconds(response))
+
+    def _retry_after_seconds(self, response: httpx2.Response) -> float | None:
+        """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
+        value = response.headers.get("retry-after", "").strip()
+        if value.isdigit():
+            return float(min(int(value), 86_400))
+        try:
+            return max(0.0, (parsedate_to_datetime(value) - self._clock.now()).total_seconds())
+        except (TypeError, ValueError):
+            return None
+
+
+async def _bounded_body(response: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > BODY_LIMIT_BYTES:
+            raise LostAnswerError(f"an answer of more than {BODY_LIMIT_BYTES:,} bytes")
+    return bytes(body)
+
+
+def _pause(error: Exception) -> bool | float:
+    """Whether to repeat a look after this error, and after how many seconds where the service said so."""
+    if not isinstance(error, Sora2Error) or not error.retryable:
+        return False
+    told = error.retry_after_seconds if isinstance(error, ServiceError) else None
+    if told is None:
+        return True
+    return told if told <= _LONGEST_RETRY_PAUSE_SECONDS else False
+
+
+@asynccontextmanager
+async def open_client(
+    *, base_url: str, key: str, requests_per_second: float, clock: Clock
+) -> AsyncIterator[Sora2Client]:
+    """A client of the service at ``base_url``, closed on exit."""
+    headers = {"authorization": f"Bearer {key}", "user-agent": f"sora2-mcp/{__version__}", "accept": "application/json"}
+    verify: ssl.SSLContext = httpx2.create_ssl_context()
+    single_use = httpx2.Limits(max_keepalive_connections=0)
+    # A proxy from the environment is for the world outside; the simulator's loopback address never goes through one.
+    trust_env = httpx2.URL(base_url).host not in ("127.0.0.1", "localhost", "::1")
+    async with (
+        httpx2.AsyncClient(headers=headers, verify=verify, limits=single_use, trust_env=trust_env) as orders,
+        httpx2.AsyncClient(headers=headers, verify=verify, trust_env=trust_env) as looks,
+    ):
+        yield Sora2Client(orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second))

@@ -1,0 +1,112 @@
+"""What Sora2API means: requests to bodies, bodies to snapshots or errors. Pure.
+
+Source: the vendor's quick start, "Step 1", "Step 2", "Status Codes" and "Generation Task Status".
+"""
+
+import json
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from sora2_mcp.api.wire import Envelope, Record, SubmitData
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
+from sora2_mcp.errors import LostAnswerError, service_error
+
+OK = 200
+NOT_FOUND = 404
+GENERATION_FAILED = 501
+BODY_LIMIT_BYTES = 1_000_000
+_TASK_ID_LIMIT = 200
+_CLIENT_ERRORS = range(400, 500)
+
+Model = TypeVar("Model", Envelope, SubmitData, Record)
+
+
+def order_body(request: VideoRequest) -> dict[str, Any]:
+    """The JSON body of an order; what was not given is left out."""
+    body = {
+        "prompt": request.prompt,
+        "aspectRatio": request.aspect_ratio.value,
+        "quality": request.quality.value,
+        "imageUrls": list(request.image_urls),
+        "watermark": request.watermark,
+        "callBackUrl": request.callback_url,
+    }
+    return {name: value for name, value in body.items() if value}
+
+
+def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float | None = None) -> str:
+    """The id under which the service accepted an order.
+
+    Raises:
+        ServiceError: it refused, so nothing was spent.
+        LostAnswerError: the answer leaves open whether it accepted.
+    """
+    envelope = _envelope(http_status, body)
+    if envelope.code != OK:
+        raise service_error(envelope.code or 0, envelope.msg, retry_after_seconds=retry_after_seconds)
+    task_id = _read(SubmitData, envelope.data).task_id.strip()
+    if not task_id or len(task_id) > _TASK_ID_LIMIT or not task_id.isprintable():
+        raise LostAnswerError("it says the order is accepted but names no task")
+    return task_id
+
+
+def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_seconds: float | None = None) -> Snapshot:
+    """What a record-info answer shows of its task.
+
+    Raises:
+        ServiceError: the service would not say; the task itself is untouched.
+        LostAnswerError: the answer cannot be read.
+    """
+    envelope = _envelope(http_status, body)
+    if envelope.code == NOT_FOUND:
+        return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+    if envelope.code == GENERATION_FAILED:
+        failure = Failure(stage=Stage.GENERATION, code=GENERATION_FAILED, message=envelope.msg)
+        return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
+    if envelope.code != OK:
+        raise service_error(envelope.code or 0, envelope.msg, retry_after_seconds=retry_after_seconds)
+    if not isinstance(envelope.data, dict):
+        raise LostAnswerError("its answer holds no task record")
+    return _snapshot(_read(Record, envelope.data), seen_at)
+
+
+def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
+    if record.success_flag == 1:
+        url = record.video_url
+        return Snapshot(sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, seen_at=seen_at, video_url=url)
+    stage = {2: Stage.CREATION, 3: Stage.GENERATION}.get(record.success_flag or 0)
+    if stage is None:
+        return Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at)
+    failure = Failure(stage=stage, code=record.error_code or 0, message=record.error_message)
+    return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
+
+
+def _envelope(http_status: int, body: bytes) -> Envelope:
+    """The envelope of an answer; where it names no code, the HTTP status of a JSON answer stands in."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise LostAnswerError(_unreadable(http_status, body)) from error
+    if not isinstance(content, dict):
+        raise LostAnswerError(_unreadable(http_status, body))
+    envelope = _read(Envelope, content)
+    if envelope.code is not None:
+        return envelope
+    if http_status == OK or http_status in _CLIENT_ERRORS:
+        return envelope.model_copy(update={"code": http_status})
+    raise LostAnswerError(f"HTTP {http_status} without the service's own code")
+
+
+def _unreadable(http_status: int, body: bytes) -> str:
+    kind = "an empty body" if not body.strip() else "a web page" if b"<" in body[:200] else "no readable JSON"
+    return f"HTTP {http_status} with {kind}"
+
+
+def _read(model: type[Model], content: Any) -> Model:
+    try:
+        return model.model_validate(content if isinstance(content, dict) else {})
+    except ValidationError as error:
+        raise LostAnswerError("its JSON has an unknown shape") from error

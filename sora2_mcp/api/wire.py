@@ -1,0 +1,111 @@
+"""The service's JSON as it spells it, read leniently: all that servers of this family were seen to send is accepted.
+
+Source: the vendor's quick start (fields, ``successFlag``), and the variants that public clients guard against.
+"""
+
+import json
+import re
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from sora2_mcp.domain.request import is_http_url
+
+
+def _integer(value: Any) -> int | None:
+    """A number however it is written; anything else counts as absent."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return int(value) if -1e15 < value < 1e15 else None
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.0+)?\s*", value):
+        return int(float(value))
+    return None
+
+
+def _flag(value: Any) -> int | None:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return int(value.strip().lower() == "true")
+    return _integer(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+LenientInteger = Annotated[int | None, BeforeValidator(_integer)]
+LenientText = Annotated[str, BeforeValidator(_text)]
+
+
+class Lenient(BaseModel):
+    """Unknown fields are ignored; known ones never make an answer unreadable."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Envelope(Lenient):
+    """``{"code": 200, "msg": "success", "data": {…}}``; some answers say ``message``, ``data`` may be null."""
+
+    code: LenientInteger = None
+    msg: LenientText = Field(default="", validation_alias=AliasChoices("msg", "message"))
+    data: Any = None
+
+
+class SubmitData(Lenient):
+    """``data`` of an accepted order."""
+
+    task_id: LenientText = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
+
+
+class Record(Lenient):
+    """``data`` of record-info.
+
+    ``successFlag``: 0 generating, 1 succeeded, 2 not created, 3 not generated; anything else is unknown. The video's
+    address stands in ``response.imageUrl`` (yes, image), or in ``resultUrls`` in several places and spellings.
+    """
+
+    task_id: LenientText = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
+    success_flag: Annotated[int | None, BeforeValidator(_flag)] = Field(default=None, validation_alias="successFlag")
+    response: Any = None
+    result_urls: Any = Field(default=None, validation_alias="resultUrls")
+    info: Annotated[dict[str, Any], BeforeValidator(_object)] = {}
+    error_code: LenientInteger = Field(default=None, validation_alias="errorCode")
+    error_message: LenientText = Field(default="", validation_alias="errorMessage")
+
+    @property
+    def video_url(self) -> str:
+        """The first http(s) address found where the service may put it; empty where there is none."""
+        return first_url([self.response, self.result_urls, self.info])
+
+
+_URL_FIELDS = ("imageUrl", "videoUrl", "resultUrls", "resultUrl", "url")
+
+
+def first_url(value: Any, depth: int = 0) -> str:
+    """The first http(s) address in what may be a URL, a list, an object, or any of these once more as JSON text."""
+    if depth > 4:
+        return ""
+    if isinstance(value, str):
+        return _url_in_text(value.strip(), depth)
+    if isinstance(value, dict):
+        value = [value[field] for field in _URL_FIELDS if field in value]
+    if isinstance(value, list):
+        return next(filter(None, (first_url(item, depth + 1) for item in value)), "")
+    return ""
+
+
+def _url_in_text(text: str, depth: int) -> str:
+    if is_http_url(text):
+        return text
+    if not text.startswith(("{", "[", '"')):
+        return ""
+    try:
+        return first_url(json.loads(text), depth + 1)
+    except (ValueError, RecursionError):
+        # A bracketed list without quotation marks: [https://a, https://b]
+        items = [item.strip().strip("'\"") for item in text.strip("[]").split(",")]
+        return next(filter(is_http_url, items), "")

@@ -1,0 +1,207 @@
+"""Configuration: the only reader of the environment."""
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import platformdirs
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sora2_mcp.domain.request import is_http_url
+from sora2_mcp.errors import ConfigurationError
+
+PREFIX = "SORA2_"
+API_BASE_URL = "https://api.sora2api.ai/api/v1/sora2"
+"""Source: the vendor's quick start, "API Base URL"."""
+
+SIMULATED_SERVICE = "simulator"
+_APP = "sora2-mcp"
+_PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(ge=0.05, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_SECONDS = "a number of seconds from 0.05 to 86,400"
+_COUNT = "a whole number from 0 to 1,000,000 (0 = no limit)"
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where blank values and unreplaced placeholders count as not set."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if isinstance(value, str):
+            value = value.strip()
+            if not value or _PLACEHOLDER.fullmatch(value):
+                return None, key, is_complex
+        return value, key, is_complex
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each from the variable ``SORA2_<NAME>``; frozen.
+
+    An empty variable, or one that still holds a placeholder such as ``${user_config.key}``, counts as not set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    allowed: ClassVar[Mapping[str, str]] = {
+        "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
+        "api_base_url": "an http:// or https:// address, path included",
+        "simulate": "1 or 0",
+        "database_url": "sqlite:////absolute/path.db",
+        "video_dir": "a path of a folder",
+        "max_wait_seconds": _SECONDS,
+        "poll_seconds": _SECONDS,
+        "idle_poll_seconds": _SECONDS,
+        "max_requests_per_second": "a number from 0.1 to 1,000",
+        "max_active_tasks": _COUNT,
+        "daily_limit": _COUNT,
+        "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
+        "max_video_mb": "a number from 0.1 to 100,000",
+        "log_level": "DEBUG, INFO, WARNING or ERROR",
+        "log_format": "text or json",
+    }
+
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="Your Sora2API key. Needed for everything but --simulate."
+    )
+    api_base_url: str = Field(
+        default=API_BASE_URL, description="The service's address, path included; a sibling gateway's works too."
+    )
+    simulate: bool = Field(default=False, description="1 runs on the built-in simulator: no account, no cost.")
+    database_url: SecretStr = Field(
+        default=SecretStr(""), description="Where tasks are kept; by default a SQLite file in the data folder."
+    )
+    video_dir: Path | None = Field(
+        default=None, description="The folder videos are saved to; by default `sora2` in your videos folder."
+    )
+    max_wait_seconds: Seconds = Field(default=200, description="The longest one wait_for_video call may last.")
+    poll_seconds: Seconds = Field(default=5, description="How often a task is looked at while somebody waits for it.")
+    idle_poll_seconds: Seconds = Field(default=60, description="How often a task is looked at while nobody waits.")
+    max_requests_per_second: Annotated[float, Field(ge=0.1, le=1000, allow_inf_nan=False)] = Field(
+        default=10, description="The most calls made to the service each second."
+    )
+    max_active_tasks: Count = Field(default=0, description="The most unfinished tasks at a time; 0 = no limit.")
+    daily_limit: Count = Field(default=0, description="The most orders in one UTC day; 0 = no limit.")
+    duplicate_window_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        default=60, description="An exact repeat of an unfinished order joins it for so long; 0 = off."
+    )
+    max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
+        default=2000, description="The largest file that is saved, in MB."
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
+        default="INFO", description="How much is logged, to stderr."
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        default="text", description="text for people, json for machines."
+    )
+
+    @field_validator("api_key")
+    @classmethod
+    def _key_fits_a_header(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("not a key")
+        return key
+
+    @field_validator("api_base_url")
+    @classmethod
+    def _base_url_is_one(cls, url: str) -> str:
+        if not is_http_url(url) or "?" in url or "#" in url:
+            raise ValueError("not a base URL")
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def _store_is_known(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not re.fullmatch(r"sqlite:///.+", url.get_secret_value()):
+            raise ValueError("not a database URL")
+        return url
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment; a stray .env file in some working folder is nobody's configuration."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _Environment(settings_cls)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> "Settings":
+        """The settings of the environment; ``overrides`` win.
+
+        Raises:
+            ConfigurationError: a variable holds something that is not allowed; the text names it and what is.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise _unusable(str(error.errors()[0]["loc"][0])) from error
+
+    @property
+    def base_url(self) -> str:
+        """The service's address without a trailing slash."""
+        return self.api_base_url.rstrip("/")
+
+    @property
+    def key(self) -> str:
+        """The API key itself; never log it."""
+        return "simulated" if self.simulate else self.api_key.get_secret_value()
+
+    @cached_property
+    def service(self) -> str:
+        """Whose tasks these are: the service's address and a truncated keyed hash of the API key.
+
+        Rows of another service are never touched. The simulator is one service wherever it happens to listen.
+        """
+        if self.simulate:
+            return SIMULATED_SERVICE
+        account = blake2b(self.key.encode(), key=b"sora2-mcp account", digest_size=8).hexdigest()
+        return f"{self.base_url}#{account}"
+
+    @property
+    def data_dir(self) -> Path:
+        """Where this program keeps its own files; the simulator's are apart."""
+        folder = platformdirs.user_data_path(_APP, appauthor=False)
+        return folder / "simulator" if self.simulate else folder
+
+    @property
+    def store_url(self) -> str:
+        """The task store's address, with the default filled in."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'tasks.db'}"
+
+    @property
+    def videos(self) -> Path:
+        """The folder for saved videos, absolute, with the default filled in."""
+        folder = "sora2-simulated" if self.simulate else "sora2"
+        chosen = self.video_dir or platformdirs.user_videos_path() / folder
+        return chosen.expanduser().absolute()
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a settings field."""
+    return PREFIX + field.upper()
+
+
+def _unusable(field: str) -> ConfigurationError:
+    # The value itself stays out of the text: it may be a secret pasted into the wrong variable.
+    return ConfigurationError(variable_of(field), f"cannot be used; allowed is {Settings.allowed[field]}.")

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     An empty variable, or one that still holds a placeholder such as ``${user_config.key}``, counts as not set.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     allowed: ClassVar[Mapping[str, str]] = {
         "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",

@@ -95,7 +95,8 @@ class Task:
     """One order of one video, durable.
 
     ``id`` is ours, from the moment before the order is sent; ``task_id`` is the service's, empty until it answered.
-    ``sending_until`` is the end of the lease under which some process sends the order. ``version`` counts saved changes.
+    ``sending_until`` is the end of the lease under which some process sends the order. ``look_failed_at`` is set while
+    looks fail, with the service's code where it gave one. ``version`` counts saved changes.
     """
 
     id: str
@@ -115,8 +116,9 @@ class Task:
     video_url: str = ""
     url_seen_at: datetime | None = None
     file: SavedFile | None = None
-    look_failed_at: datetime | None = None
     last_look_at: datetime | None = None
+    look_failed_at: datetime | None = None
+    look_error_code: int = 0
     version: int = 0
 
     @property

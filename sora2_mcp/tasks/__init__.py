@@ -1,0 +1,1 @@
+"""What happens to a task over time; knows nothing of MCP."""

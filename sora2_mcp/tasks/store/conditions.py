@@ -1,0 +1,57 @@
+"""What the words of the domain mean in SQL."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Label, and_, case, or_
+
+from sora2_mcp.domain.task import Status
+from sora2_mcp.tasks.store.port import LookPlan
+from sora2_mcp.tasks.store.schema import Instant, tasks
+
+_UNCONFIRMED_COUNTS_ACTIVE = timedelta(hours=1)
+
+
+def unconfirmed(now: datetime) -> ColumnElement[bool]:
+    """Nobody knows whether the order arrived: it was marked so, or its sender's lease lapsed without an answer."""
+    unanswered = and_(tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None))
+    return or_(tasks.c.status == Status.UNCONFIRMED.value, and_(unanswered, tasks.c.sending_until <= now))
+
+
+def generating(now: datetime) -> ColumnElement[bool]:
+    """Under way at the service, or being ordered by a live process."""
+    answered = or_(tasks.c.task_id.is_not(None), tasks.c.sending_until > now)
+    return and_(tasks.c.status == Status.GENERATING.value, answered)
+
+
+def has_status(status: Status, now: datetime) -> ColumnElement[bool]:
+    """The status as it is shown at ``now``."""
+    if status is Status.UNCONFIRMED:
+        return unconfirmed(now)
+    if status is Status.GENERATING:
+        return generating(now)
+    return tasks.c.status == status.value
+
+
+def active(now: datetime) -> ColumnElement[bool]:
+    """Counts against the limit of unfinished tasks; an unconfirmed one does for an hour."""
+    young = tasks.c.created_at > now - _UNCONFIRMED_COUNTS_ACTIVE
+    return or_(generating(now), and_(unconfirmed(now), young))
+
+
+def ordered_since(instant: datetime) -> ColumnElement[bool]:
+    """Orders that were, or may have been, charged."""
+    not_accepted = and_(tasks.c.status == Status.FAILED.value, tasks.c.task_id.is_(None))
+    ours = and_(tasks.c.adopted.is_(False), tasks.c.status != Status.REFUSED.value)
+    return and_(tasks.c.created_at >= instant, ours, ~not_accepted)
+
+
+def look_is_free(now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """No look is under way; a lease further ahead than any can be stems from a clock that was set back."""
+    lease = tasks.c.look_lease_until
+    return or_(lease.is_(None), lease <= now, lease > now + longest)
+
+
+def next_look(now: datetime, plan: LookPlan) -> Label[datetime]:
+    """The next look's time, by whether somebody waits now."""
+    chosen = case((tasks.c.wanted_until > now, plan.wanted_at), else_=plan.idle_at)
+    return chosen.cast(Instant).label("next_look_at")

@@ -1,0 +1,75 @@
+"""When tasks are looked at, and by whom."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+
+from sora2_mcp.domain.task import Task
+from sora2_mcp.tasks.store.base import StorePart
+from sora2_mcp.tasks.store.conditions import look_is_free, next_look
+from sora2_mcp.tasks.store.engine import reading, writing
+from sora2_mcp.tasks.store.port import LookPlan
+from sora2_mcp.tasks.store.rows import task_from
+from sora2_mcp.tasks.store.schema import tasks
+
+LOOK_LEASE = timedelta(seconds=30)
+_UNAUTHORIZED = 401
+
+
+class Looks(StorePart):
+    """Demand and leases. While a look is under way its task is due again only when the lease lapses."""
+
+    async def want(self, id: str, until: datetime, look_at: datetime) -> None:
+        async with writing(self._engine) as connection:
+            now = self._clock.now()
+            await self._note(connection, id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
+            later = (tasks.c.next_look_at > look_at, look_is_free(now, LOOK_LEASE))
+            await self._note(connection, id, {"next_look_at": look_at}, *later)
+
+    async def most_urgent(self) -> Task | None:
+        async with reading(self._engine) as connection:
+            now = self._clock.now()
+            due = select(tasks).where(*self._mine(tasks.c.next_look_at <= now)).order_by(tasks.c.next_look_at).limit(1)
+            for query in (due.where(tasks.c.wanted_until > now), due):
+                row = (await connection.execute(query)).mappings().first()
+                if row is not None:
+                    return task_from(row)
+            return None
+
+    async def next_due_at(self) -> datetime | None:
+        async with reading(self._engine) as connection:
+            due = select(func.min(tasks.c.next_look_at)).where(*self._mine())
+            earliest: datetime | None = (await connection.execute(due)).scalar_one()
+            return earliest
+
+    async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
+        async with writing(self._engine) as connection:
+            lease = {"look_owner": owner, "look_lease_until": until}
+            if not await self._note(connection, id, lease, look_is_free(self._clock.now(), LOOK_LEASE)):
+                return None
+            await self._note(connection, id, {"next_look_at": until}, tasks.c.next_look_at.is_not(None))
+            row = await self._row(connection, tasks.c.id == id)
+            return int(row["look_failures"]) if row is not None else None
+
+    async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
+        async with writing(self._engine) as connection:
+            now = self._clock.now()
+            own = tasks.c.look_owner == owner
+            if error_code is None:
+                seen = {"last_look_at": now, "look_failures": 0, "look_failed_at": None, "look_error_code": None}
+                await self._note(connection, id, seen, own)
+            else:
+                failed = {
+                    "look_failures": tasks.c.look_failures + 1,
+                    "look_failed_at": now,
+                    "look_error_code": error_code,
+                }
+                await self._note(connection, id, failed, own)
+            if error_code == _UNAUTHORIZED:
+                # Waiters, in other processes too, are to hear of a key that stopped working.
+                stamped = update(tasks).where(*self._mine(tasks.c.id == id)).values(changed_at=now)
+                await connection.execute(stamped)
+            await self._note(
+                connection, id, {"next_look_at": next_look(now, plan)}, tasks.c.next_look_at.is_not(None), own
+            )
+            await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)

@@ -1,0 +1,158 @@
+"""Orders in the store: reserve, bind and what lies between."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import KeyReusedError, LimitError
+from sora2_mcp.tasks.store.base import StorePart
+from sora2_mcp.tasks.store.conditions import active, next_look, ordered_since, unconfirmed
+from sora2_mcp.tasks.store.engine import writing
+from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
+from sora2_mcp.tasks.store.rows import fact_columns, order_columns, task_from
+from sora2_mcp.tasks.store.schema import tasks
+
+_REFUSED_KEPT = timedelta(days=1)
+_NEW_KEY = "Use a new idempotency_key to order this."
+
+
+class Orders(StorePart):
+    """An order's way from intent to task."""
+
+    async def reserve(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation:
+        async with writing(self._engine) as connection:
+            now = self._clock.now()
+            same = await self._same_key(connection, draft, fingerprint)
+            if same is not None:
+                return Reservation(task=same, outcome=Outcome.SAME_KEY)
+            repeat = await self._repeat(connection, draft, fingerprint, now - budget.duplicate_window, now)
+            if repeat is not None:
+                return Reservation(task=repeat, outcome=Outcome.REPEAT)
+            await self._check_budget(connection, budget, now)
+            await self._insert(connection, draft, fingerprint)
+            return Reservation(task=draft, outcome=Outcome.NEW)
+
+    async def hold(self, id: str, until: datetime) -> None:
+        async with writing(self._engine) as connection:
+            await self._note(connection, id, {"sending_until": until}, tasks.c.task_id.is_(None))
+
+    async def abandon(self, id: str) -> None:
+        async with writing(self._engine) as connection:
+            unsent = self._mine(tasks.c.id == id, tasks.c.task_id.is_(None), tasks.c.handed_out.is_(False))
+            await connection.execute(delete(tasks).where(*unsent))
+
+    async def hand_out(self, id: str) -> Task:
+        async with writing(self._engine) as connection:
+            await self._note(connection, id, {"handed_out": True}, tasks.c.status != Status.REFUSED)
+            return await self._task(connection, id)
+
+    async def refuse(self, refused: Task) -> Task:
+        async with writing(self._engine) as connection:
+            facts = {**fact_columns(refused), "sending_until": None}
+            unanswered = tasks.c.task_id.is_(None)
+            hidden = {**facts, "status": Status.REFUSED.value, "idempotency_key": None}
+            if not await self._change(connection, refused.id, hidden, unanswered, tasks.c.handed_out.is_(False)):
+                await self._change(connection, refused.id, facts, unanswered)
+            return await self._task(connection, refused.id)
+
+    async def unclear(self, id: str) -> Task:
+        async with writing(self._engine) as connection:
+            values = {"status": Status.UNCONFIRMED.value, "sending_until": None}
+            still_open = tasks.c.status == Status.GENERATING.value
+            await self._change(connection, id, values, tasks.c.task_id.is_(None), still_open)
+            return await self._task(connection, id)
+
+    async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
+        async with writing(self._engine) as connection:
+            task = await self._task(connection, id)
+            if task.task_id:
+                return task
+            values = {"task_id": task_id, "sending_until": None, **await self._adopted_facts(connection, task, task_id)}
+            if values["status"] == Status.GENERATING.value:
+                values["next_look_at"] = next_look(self._clock.now(), plan)
+            await self._change(connection, id, values)
+            return await self._task(connection, id)
+
+    async def adopt(self, task: Task, plan: LookPlan) -> Task:
+        async with writing(self._engine) as connection:
+            known = await self._row(connection, tasks.c.task_id == task.task_id)
+            if known is not None:
+                return task_from(known)
+            await self._insert(connection, task, fingerprint="")
+            if not task.finished:
+                await self._note(connection, task.id, {"next_look_at": plan.idle_at, "last_look_at": self._clock.now()})
+            return await self._task(connection, task.id)
+
+    async def _adopted_facts(self, connection: AsyncConnection, task: Task, task_id: str) -> dict[str, Any]:
+        """The facts to bind with: those of a task adopted under this id meanwhile, whose place this one takes."""
+        adopted = await self._row(connection, tasks.c.task_id == task_id, tasks.c.adopted.is_(True))
+        if adopted is None:
+            known_unfinished_at = max(filter(None, (task.known_unfinished_at, task.created_at)))
+            return fact_columns(replace(task, status=Status.GENERATING, known_unfinished_at=known_unfinished_at))
+        await connection.execute(delete(tasks).where(*self._mine(tasks.c.id == adopted["id"])))
+        known = task_from(adopted)
+        merged = replace(known, id=task.id, adopted=False, created_at=task.created_at)
+        files = {name: adopted[name] for name in ("file_path", "file_size_bytes", "file_sha256")}
+        return {**fact_columns(merged), **files}
+
+    async def _insert(self, connection: AsyncConnection, task: Task, fingerprint: str) -> None:
+        await self._forget_refused(connection)
+        columns = {**order_columns(task, fingerprint), "version": task.version, "changed_at": self._clock.now()}
+        await connection.execute(insert(tasks).values(columns))
+
+    async def _forget_refused(self, connection: AsyncConnection) -> None:
+        old = self._clock.now() - _REFUSED_KEPT
+        gone = self._mine(tasks.c.status == Status.REFUSED.value, tasks.c.created_at < old)
+        await connection.execute(delete(tasks).where(*gone))
+
+    async def _same_key(self, connection: AsyncConnection, draft: Task, fingerprint: str) -> Task | None:
+        if not draft.idempotency_key:
+            return None
+        of_key = (tasks.c.principal == draft.principal, tasks.c.idempotency_key == draft.idempotency_key)
+        row = await self._row(connection, *of_key)
+        if row is None:
+            return None
+        if row["fingerprint"] != fingerprint:
+            problem = "was used before with other arguments, so nothing was ordered."
+            raise KeyReusedError(draft.idempotency_key, problem, f"Repeat the first arguments, or: {_NEW_KEY}")
+        if row["status"] == Status.FAILED.value:
+            reference = task_from(row).reference
+            problem = f"belongs to task {reference}, which failed, so nothing was ordered."
+            raise KeyReusedError(draft.idempotency_key, problem, _NEW_KEY)
+        return task_from(row)
+
+    async def _repeat(
+        self, connection: AsyncConnection, draft: Task, fingerprint: str, since: datetime, now: datetime
+    ) -> Task | None:
+        """The unfinished task that is exactly this order: a recent one, or one nobody knows the fate of."""
+        if draft.idempotency_key:
+            return None
+        recent = and_(tasks.c.status == Status.GENERATING.value, tasks.c.created_at > since)
+        row = await self._row(
+            connection,
+            tasks.c.principal == draft.principal,
+            tasks.c.fingerprint == fingerprint,
+            or_(recent, unconfirmed(now)),
+        )
+        return task_from(row) if row is not None else None
+
+    async def _check_budget(self, connection: AsyncConnection, budget: Budget, now: datetime) -> None:
+        if budget.max_active_tasks:
+            running = await self._count(connection, active(now))
+            if running >= budget.max_active_tasks:
+                frees = "It frees when a running task ends; list_tasks shows them."
+                raise LimitError("SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running, frees)
+        if budget.daily_limit:
+            today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            ordered = await self._count(connection, ordered_since(today))
+            if ordered >= budget.daily_limit:
+                frees = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
+                raise LimitError("SORA2_DAILY_LIMIT", budget.daily_limit, ordered, frees)
+
+    async def _count(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> int:
+        counted = await connection.execute(select(func.count()).select_from(tasks).where(*self._mine(condition)))
+        return int(counted.scalar_one())

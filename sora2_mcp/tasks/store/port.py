@@ -1,0 +1,161 @@
+"""What the rest of this package asks of a store; free of SQLAlchemy, so that naming it costs no start-up time."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from sora2_mcp.domain.task import SavedFile, Status, Task
+
+
+class Outcome(Enum):
+    """How a reservation ended."""
+
+    NEW = "new"
+    SAME_KEY = "same key"
+    REPEAT = "repeat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """The task an order belongs to; only with ``Outcome.NEW`` is it the caller's to send."""
+
+    task: Task
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What limits orders; 0 = no limit. Counted over all principals of one service."""
+
+    max_active_tasks: int
+    daily_limit: int
+    duplicate_window: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Orders counted: ``mine`` of one principal, ``all`` of every principal of the service."""
+
+    mine_today: int
+    mine_failed_today: int
+    mine_this_month: int
+    mine_failed_this_month: int
+    all_today: int
+    all_active: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageMark:
+    """Where the next page of ``list_tasks`` begins: after this task."""
+
+    created_at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookPlan:
+    """When to look next: after this one, if somebody waits then, and if nobody does."""
+
+    wanted_at: datetime
+    idle_at: datetime
+
+
+class Store(Protocol):
+    """Tasks of one ``service``. Every method is one transaction; none of them touches another service's rows.
+
+    Raises:
+        StoreError: from any method, when the database cannot be used.
+    """
+
+    async def reserve(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation:
+        """Finds the task an order already has, or durably saves the intent to send it, within the budget.
+
+        In this order: same idempotency key, exact repeat, limits, insert.
+
+        Raises:
+            KeyReusedError: the key belongs to another order, or to one that failed.
+            LimitError: a limit is reached; nothing is saved.
+        """
+        ...
+
+    async def hold(self, id: str, until: datetime) -> None:
+        """Extends the lease under which this process sends the order."""
+        ...
+
+    async def abandon(self, id: str) -> None:
+        """Takes back an intent that was never sent."""
+        ...
+
+    async def hand_out(self, id: str) -> Task:
+        """Notes that a caller now holds the local id, so the order can no longer vanish; gives the task as it is."""
+        ...
+
+    async def refuse(self, refused: Task) -> Task:
+        """Ends an unanswered order that the service turned down: hidden, or failed where a caller holds its id."""
+        ...
+
+    async def unclear(self, id: str) -> Task:
+        """Marks an unanswered order as unconfirmed."""
+        ...
+
+    async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
+        """Gives an order the service's id. Idempotent; merges an adopted task of the same id."""
+        ...
+
+    async def adopt(self, task: Task, plan: LookPlan) -> Task:
+        """Saves a task ordered elsewhere, unless it is known by now; gives the saved one."""
+        ...
+
+    async def load(self, id: str) -> Task | None:
+        """The task with this local id, refused ones too."""
+        ...
+
+    async def find(self, principal: str, reference: str) -> Task | None:
+        """The principal's task called ``local-…`` or by the service's id."""
+        ...
+
+    async def save(self, task: Task) -> bool:
+        """Writes a task's facts if its ``version`` is still the stored one; says whether it did."""
+        ...
+
+    async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
+        """Tasks, newest first; costs the same however many there are."""
+        ...
+
+    async def usage(self, principal: str) -> Usage:
+        """Counts of today (UTC) and this month."""
+        ...
+
+    async def want(self, id: str, until: datetime, look_at: datetime) -> None:
+        """Notes that somebody waits, and pulls the next look forward to ``look_at`` unless one is under way."""
+        ...
+
+    async def most_urgent(self) -> Task | None:
+        """The unfinished task to look at now: waited-for ones first, then the longest due."""
+        ...
+
+    async def next_due_at(self) -> datetime | None:
+        """When the earliest look is due."""
+        ...
+
+    async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
+        """Takes the lease for one look; gives how many looks failed in a row so far, or None if it is taken."""
+        ...
+
+    async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
+        """Gives the lease back; ``error_code`` (0 = none of the service's) where the look failed."""
+        ...
+
+    async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
+        """Takes, or extends, the lease for saving the video's file."""
+        ...
+
+    async def settle_download(self, id: str, owner: str, file: SavedFile | None) -> Task:
+        """Gives the lease back and keeps the file's place; the first saved one wins."""
+        ...
+
+    def changes(self) -> AsyncIterator[Sequence[str]]:
+        """Local ids of tasks that any process saved, within a second of it; first an empty batch: from here on."""
+        ...

@@ -23,7 +23,7 @@ ORDER_LIMIT_SECONDS = 30.0
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
 
-_ORDER_TIMEOUT = httpx2.Timeout(connect=3, read=ORDER_LIMIT_SECONDS, write=10, pool=3)
+_ORDER_TIMEOUT = httpx2.Timeout(connect=2, read=ORDER_LIMIT_SECONDS, write=10, pool=2)
 _LOOK_TIMEOUT = httpx2.Timeout(connect=5, read=8, write=5, pool=5)
 _LOOK_ATTEMPTS = 3
 _LONGEST_RETRY_PAUSE_SECONDS = 5.0

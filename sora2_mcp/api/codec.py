@@ -4,13 +4,14 @@ Source: the vendor's quick start, "Step 1", "Step 2", "Status Codes" and "Genera
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from sora2_mcp.api.wire import Envelope, Record, SubmitData
-from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import LostAnswerError, service_error
 
@@ -74,14 +75,32 @@ def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_se
 
 
 def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
+    seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=_ordered(record.parameters))
     if record.success_flag == 1:
         url = record.video_url
-        return Snapshot(sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, seen_at=seen_at, video_url=url)
+        return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=url)
     stage = {2: Stage.CREATION, 3: Stage.GENERATION}.get(record.success_flag or 0)
     if stage is None:
-        return Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at)
+        return seen
     failure = Failure(stage=stage, code=record.error_code or 0, message=record.error_message)
-    return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
+    return replace(seen, sighting=Sighting.FAILED, failure=failure)
+
+
+def _ordered(parameters: dict[str, Any]) -> VideoRequest:
+    """What a task's ``paramJson`` says of its order; a callback's address is nobody else's business and left out."""
+
+    def text(name: str) -> str:
+        value = parameters.get(name)
+        return value if isinstance(value, str) else ""
+
+    images = parameters.get("imageUrls")
+    return VideoRequest(
+        prompt=text("prompt"),
+        image_urls=tuple(url for url in images if isinstance(url, str)) if isinstance(images, list) else (),
+        aspect_ratio=AspectRatio.PORTRAIT if text("aspectRatio") == "portrait" else AspectRatio.LANDSCAPE,
+        quality=Quality.HD if text("quality") == "hd" else Quality.STANDARD,
+        watermark=text("watermark"),
+    )
 
 
 def _envelope(http_status: int, body: bytes) -> Envelope:

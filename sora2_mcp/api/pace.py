@@ -6,7 +6,7 @@ _LOOKS_SHARE = 0.8
 
 
 class Pace:
-    """Turns for calls to the service; looks get at most 80 % of them, so that no order queues behind a crowd of looks."""
+    """Turns for calls to the service; looks get at most 80 % of them, so no order queues behind a crowd of looks."""
 
     def __init__(self, requests_per_second: float) -> None:
         self._all = _limiter(requests_per_second)

@@ -34,11 +34,18 @@ def _text(value: Any) -> str:
 
 
 def _object(value: Any) -> dict[str, Any]:
+    """An object, also one written as JSON text; anything else counts as empty."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
     return value if isinstance(value, dict) else {}
 
 
 LenientInteger = Annotated[int | None, BeforeValidator(_integer)]
 LenientText = Annotated[str, BeforeValidator(_text)]
+LenientObject = Annotated[dict[str, Any], BeforeValidator(_object)]
 
 
 class Lenient(BaseModel):
@@ -72,7 +79,8 @@ class Record(Lenient):
     success_flag: Annotated[int | None, BeforeValidator(_flag)] = Field(default=None, validation_alias="successFlag")
     response: Any = None
     result_urls: Any = Field(default=None, validation_alias="resultUrls")
-    info: Annotated[dict[str, Any], BeforeValidator(_object)] = {}
+    info: LenientObject = {}
+    parameters: LenientObject = Field(default={}, validation_alias=AliasChoices("paramJson", "promptJson"))
     error_code: LenientInteger = Field(default=None, validation_alias="errorCode")
     error_message: LenientText = Field(default="", validation_alias="errorMessage")
 

@@ -65,12 +65,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED."""
+    """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED.
+
+    ``request`` is what the service says was ordered, for tasks that were not ordered here.
+    """
 
     sighting: Sighting
     seen_at: datetime
     video_url: str = ""
     failure: Failure | None = None
+    request: VideoRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

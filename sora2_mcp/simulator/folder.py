@@ -1,0 +1,79 @@
+"""Keeps accepted tasks: in memory, and in a folder other simulator processes may share."""
+
+import json
+import logging
+import os
+import re
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sora2_mcp.simulator.world import Task
+
+TASK_ID: Final = re.compile(r"sora2_task_[a-z0-9]{12}")
+logger = logging.getLogger(__name__)
+
+
+class TaskFolder:
+    """Tasks by id. Without a folder they live as long as this object.
+
+    One small JSON file per task, replaced in one step, so a reader never sees half of one. A task never
+    changes except for `callback_delivered`, which is why a remembered one need not be read again.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._tasks: dict[str, Task] = {}
+
+    def save(self, task: Task) -> None:
+        """Keeps the task; on disk before this returns."""
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial = self._folder / f".{task.task_id}.{os.getpid()}.tmp"
+            partial.write_text(_to_text(task), encoding="utf-8")
+            partial.replace(self._folder / f"{task.task_id}.json")
+        self._tasks[task.task_id] = task
+
+    def get(self, task_id: str) -> Task | None:
+        """The task with this id, whichever process accepted it."""
+        return self._tasks.get(task_id) or self._read(task_id)
+
+    def callback_delivered(self, task_id: str) -> bool:
+        """Whether any process delivered the callback: read afresh."""
+        task = self._read(task_id) or self._tasks.get(task_id)
+        return task is not None and task.callback_delivered
+
+    def mark_callback_delivered(self, task: Task) -> None:
+        self.save(replace(task, callback_delivered=True))
+
+    def undelivered(self) -> list[Task]:
+        """Every task in the folder whose callback is still owed, oldest first."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        found = (self.get(path.stem) for path in self._folder.glob("sora2_task_*.json"))
+        owed = (task for task in found if task is not None and task.callback_url and not task.callback_delivered)
+        return sorted(owed, key=lambda task: task.accepted_at)
+
+    def _read(self, task_id: str) -> Task | None:
+        # The id comes from a request and becomes a file name: nothing but an id may pass.
+        if self._folder is None or TASK_ID.fullmatch(task_id) is None:
+            return None
+        try:
+            task = _from_text((self._folder / f"{task_id}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            logger.warning("The file of task %s cannot be read; the task counts as unknown", task_id)
+            return None
+        self._tasks[task_id] = task
+        return task
+
+
+def _to_text(task: Task) -> str:
+    return json.dumps({**asdict(task), "accepted_at": task.accepted_at.isoformat()}, ensure_ascii=False, indent=1)
+
+
+def _from_text(text: str) -> Task:
+    fields = json.loads(text)
+    return Task(**{**fields, "accepted_at": datetime.fromisoformat(fields["accepted_at"])})

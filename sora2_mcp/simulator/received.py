@@ -1,0 +1,43 @@
+"""What the simulator was asked: for tests to assert on and people to look at."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(slots=True, kw_only=True)
+class ReceivedRequest:
+    """One API request. It never holds the key.
+
+    `task_id` is the one asked for, or for an accepted order the one it got; `body` the JSON object of an
+    order. `code` is the HTTP status answered, None as long as there is no complete answer.
+    """
+
+    method: str
+    path: str
+    at: datetime
+    task_id: str | None = None
+    body: dict[str, Any] | None = None
+    code: int | None = None
+
+    def spelled(self) -> dict[str, Any]:
+        """As `GET /simulator/requests` lists it."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "taskId": self.task_id,
+            "prompt": None if self.body is None else self.body.get("prompt"),
+            "body": self.body,
+            "at": self.at.isoformat(),
+            "code": self.code,
+        }
+
+
+def json_object(text: bytes) -> dict[str, Any] | None:
+    """The JSON object a body holds, if it holds one."""
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

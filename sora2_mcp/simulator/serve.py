@@ -1,0 +1,146 @@
+"""Runs a simulator on a socket: for a block of code, or until a signal."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from types import FrameType
+from typing import Any, Final
+
+import anyio
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sora2_mcp.simulator.answers import TRANSPORT
+from sora2_mcp.simulator.app import API_PATH, Simulator
+from sora2_mcp.simulator.groups import plain_task_group
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@asynccontextmanager
+async def running(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, fallback: bool = False
+) -> AsyncIterator[str]:
+    """Serves the simulator for the block and gives its API base URL, `http://127.0.0.1:43121/api/v1/sora2`.
+
+    It listens before the block starts and has stopped within a second after it, also when the block is
+    cancelled or answers are being held back. Signals are left alone. Port 0 is any free port; with `fallback`
+    any free port also stands in for a `port` that is taken.
+
+    Raises:
+        OSError: `host` and `port` cannot be listened on.
+    """
+    with _bound(host, port, fallback=fallback) as listener:
+        server = _Server(_config(simulator))
+        async with simulator.app.router.lifespan_context(simulator.app), plain_task_group() as group:
+            try:
+                group.start_soon(_serve, server, listener)
+                await server.listening.wait()
+                yield f"http://{_address(host, listener)}{API_PATH}"
+            finally:
+                simulator.cut_slow_answers()
+                server.stop.set()
+
+
+async def serve(
+    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serves the simulator until SIGINT or SIGTERM, then returns; calls `ready` with the API base URL once it listens.
+
+    Raises:
+        OSError: `host` and `port` cannot be listened on.
+    """
+    with _signalled() as stop:
+        async with running(simulator, host=host, port=port) as url:
+            if ready is not None:
+                ready(url)
+            await stop.wait()
+
+
+class _Protocol(H11Protocol):
+    """Lets the application reach the connection it answers on."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+        super().connection_made(transport)
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it listens, stops when told, and leaves signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = anyio.Event()
+        self.stop = anyio.Event()
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+    async def main_loop(self) -> None:
+        self.listening.set()
+        await self.stop.wait()
+
+
+def _config(simulator: Simulator) -> uvicorn.Config:
+    # The lifespan is entered by `running`: uvicorn would run it in a task of its own and exit when it fails.
+    return uvicorn.Config(
+        simulator.app,
+        http=_Protocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=1,
+    )
+
+
+async def _serve(server: _Server, listener: socket.socket) -> None:
+    # Ended by `stop` alone: cancelled midway, uvicorn would leave its connections open.
+    with anyio.CancelScope(shield=True):
+        await server.serve(sockets=[listener])
+
+
+@contextmanager
+def _bound(host: str, port: int, *, fallback: bool) -> Iterator[socket.socket]:
+    try:
+        listener = _bind(host, port)
+    except OSError:
+        if not (fallback and port):
+            raise
+        listener = _bind(host, 0)
+    with listener:
+        yield listener
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def _signalled() -> Iterator[anyio.Event]:
+    """An event SIGINT and SIGTERM set; outside the main thread, where Python delivers no signal, nothing sets it."""
+    stop = anyio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        # Wakes a loop that sleeps, which setting the event alone would not.
+        loop.call_soon_threadsafe(stop.set)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,118 @@
+"""The one writer of task facts: whatever a witness reports is saved here, then published."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from uuid import uuid4
+
+from sora2_mcp.api.client import ORDER_LIMIT_SECONDS
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.events import TaskEvent, TaskRefused, TaskSubmitted, TaskUnconfirmed, VideoSaved
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Failure, SavedFile, Snapshot, Stage, Status, Task, advance
+from sora2_mcp.errors import ServiceError, Sora2Error, UnknownTaskError
+from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.pacing import Pacing
+from sora2_mcp.tasks.store.port import Budget, Reservation, Store
+
+SENDING_LEASE = timedelta(seconds=ORDER_LIMIT_SECONDS + 15)
+"""How long an order counts as being sent; longer than its POST can last."""
+
+
+class Ledger:
+    """Facts about tasks, saved before anyone hears of them."""
+
+    def __init__(
+        self, *, store: Store, service: str, bus: EventBus, clock: Clock, pacing: Pacing, budget: Budget
+    ) -> None:
+        self._store = store
+        self._service = service
+        self._bus = bus
+        self._clock = clock
+        self._pacing = pacing
+        self._budget = budget
+
+    async def reserve(self, request: VideoRequest, principal: str, key: str) -> Reservation:
+        """Saves the intent to order, durably, or finds the task the order already has.
+
+        Raises:
+            KeyReusedError, LimitError, StoreError: nothing was saved.
+        """
+        now = self._clock.now()
+        draft = Task(
+            id=uuid4().hex,
+            principal=principal,
+            service=self._service,
+            request=request,
+            created_at=now,
+            idempotency_key=key,
+            sending_until=now + SENDING_LEASE,
+        )
+        return await self._store.reserve(draft, fingerprint(request), self._budget)
+
+    async def bind(self, id: str, task_id: str) -> Task:
+        """Gives an order the service's id; idempotent."""
+        task = await self._store.bind(id, task_id, self._pacing.plan(self._clock.now()))
+        return self._published(task, TaskSubmitted)
+
+    async def refuse(self, task: Task, error: Sora2Error) -> Task:
+        """Ends an order that certainly was not accepted."""
+        code, words = (error.code, error.message) if isinstance(error, ServiceError) else (0, str(error))
+        failure = Failure(stage=Stage.CREATION, code=code, message=words)
+        refused = replace(task, status=Status.FAILED, failure=failure, finished_at=self._clock.now())
+        return self._published(await self._store.refuse(refused), TaskRefused)
+
+    async def unclear(self, id: str) -> Task:
+        """Marks an order whose answer was lost."""
+        return self._published(await self._store.unclear(id), TaskUnconfirmed)
+
+    async def observe(self, task: Task, snapshot: Snapshot) -> Task:
+        """Moves a task on by one observation, whatever others save meanwhile."""
+        while True:
+            moved, events = advance(task, snapshot)
+            if moved == task:
+                return task
+            if await self._store.save(moved):
+                self._bus.publish(*events)
+                return replace(moved, version=task.version + 1)
+            stored = await self._store.load(task.id)
+            if stored is None:
+                raise UnknownTaskError(task.reference)
+            task = stored
+
+    async def adopt(self, task_id: str, principal: str, snapshot: Snapshot) -> Task:
+        """Takes in a task that was ordered elsewhere."""
+        now = self._clock.now()
+        seen = Task(
+            id=uuid4().hex,
+            principal=principal,
+            service=self._service,
+            request=snapshot.request or VideoRequest(prompt=""),
+            created_at=now,
+            task_id=task_id,
+            adopted=True,
+        )
+        task, _ = advance(seen, snapshot)
+        return self._published(await self._store.adopt(task, self._pacing.plan(now)), TaskSubmitted)
+
+    async def file_saved(self, id: str, owner: str, file: SavedFile) -> Task:
+        """Notes where the video's file lies; the first one stays."""
+        return self._published(await self._store.settle_download(id, owner, file), VideoSaved)
+
+    def _published(self, task: Task, event: type[TaskEvent]) -> Task:
+        self._bus.publish(event(id=task.id, at=self._clock.now()))
+        return task
+
+
+def fingerprint(request: VideoRequest) -> str:
+    """The same for exactly the same order, and nothing to be read back from."""
+    fields = [
+        request.prompt,
+        list(request.image_urls),
+        request.aspect_ratio,
+        request.quality,
+        request.watermark,
+        request.callback_url,
+    ]
+    return sha256(json.dumps(fields).encode()).hexdigest()

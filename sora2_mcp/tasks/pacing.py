@@ -1,0 +1,29 @@
+"""How often tasks are looked at."""
+
+import random
+from datetime import datetime, timedelta
+
+from sora2_mcp.tasks.store.port import LookPlan
+
+_JITTER = 0.12
+_BACKOFF_CAP_SECONDS = 300.0
+
+
+class Pacing:
+    """Intervals between looks, ±12 % so that many tasks spread out, doubled with every look that failed in a row."""
+
+    def __init__(self, poll_seconds: float, idle_poll_seconds: float) -> None:
+        self.poll_seconds = poll_seconds
+        self.idle_poll_seconds = idle_poll_seconds
+
+    def plan(self, now: datetime, failures: int = 0) -> LookPlan:
+        """The next look after one at ``now``, the last ``failures`` of which failed."""
+        return LookPlan(
+            wanted_at=now + _after(self.poll_seconds, failures), idle_at=now + _after(self.idle_poll_seconds, failures)
+        )
+
+
+def _after(seconds: float, failures: int) -> timedelta:
+    longest = max(seconds, _BACKOFF_CAP_SECONDS)
+    backed_off = min(seconds * 2 ** min(failures, 16), longest)
+    return timedelta(seconds=backed_off * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - jitter, no secret

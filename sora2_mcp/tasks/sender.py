@@ -1,0 +1,116 @@
+"""Sends orders: each one POST, repeated only where it certainly was not accepted."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from sora2_mcp.api.client import Sora2Client
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.task import Task
+from sora2_mcp.errors import (
+    LostAnswerError,
+    MaintenanceError,
+    NotReachedError,
+    RateLimitedError,
+    ServiceError,
+    Sora2Error,
+    StoreError,
+)
+from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
+from sora2_mcp.tasks.store.port import Store
+
+logger = logging.getLogger(__name__)
+
+_UNREACHED_SECONDS = 2.0
+"""How long an order is tried again when no connection can be made; the caller waits for it."""
+
+_BUSY_SECONDS = 120.0
+"""How long an order is tried again when the service is too busy for it."""
+
+_SAVE_PAUSE_SECONDS = 1.0
+_FAREWELL_SECONDS = 0.5
+
+
+class Sender:
+    """Carries reserved orders to the service and their outcome to the ledger."""
+
+    def __init__(self, *, client: Sora2Client, ledger: Ledger, store: Store, clock: Clock) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+
+    async def send(self, task: Task) -> None:
+        """Sends one reserved order and records what became of it; never raises but on cancellation.
+
+        Cancelled while a POST is under way, the order ends as unconfirmed; between two tries, as not sent.
+        """
+        started = self._clock.monotonic()
+        pause = 0.25
+        while True:
+            try:
+                task_id = await self._post(task)
+            except (NotReachedError, RateLimitedError, MaintenanceError) as error:
+                patience = _UNREACHED_SECONDS if isinstance(error, NotReachedError) else _BUSY_SECONDS
+                told = error.retry_after_seconds if isinstance(error, ServiceError) else None
+                wait = max(pause, told or 0.0)
+                if self._clock.monotonic() - started + wait > patience:
+                    return await self._record(self._refuse, task, error)
+                await self._pause(task, wait, error)
+                pause = min(pause * 2, 10.0)
+            except ServiceError as error:
+                return await self._record(self._refuse, task, error)
+            except LostAnswerError as error:
+                return await self._record(self._unclear, task, error)
+            else:
+                return await self._bind(task, task_id)
+
+    async def _post(self, task: Task) -> str:
+        try:
+            return await self._client.generate(task.request)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await self._record(self._unclear, task, LostAnswerError("this program ended"))
+            raise
+
+    async def _pause(self, task: Task, seconds: float, error: Sora2Error) -> None:
+        logger.debug("order %s is tried again in %.2f s: %s", task.id, seconds, error)
+        try:
+            if seconds > 1:
+                # The lease must outlast the pause, or other processes would call the order unconfirmed.
+                await self._store.hold(task.id, self._clock.now() + SENDING_LEASE * 2)
+            await self._clock.sleep(seconds)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await self._record(self._refuse, task, error)
+            raise
+
+    async def _bind(self, task: Task, task_id: str) -> None:
+        """Saves the id of an accepted, paid order; a store that fails is asked again until it works."""
+        logger.info("task %s ordered as %s", task_id, task.id)
+        while True:
+            try:
+                await self._ledger.bind(task.id, task_id)
+            except StoreError as error:
+                logger.warning("task %s is ordered, but its id could not be saved yet: %s", task_id, error)
+                await self._clock.sleep(_SAVE_PAUSE_SECONDS)
+            else:
+                return
+
+    async def _refuse(self, task: Task, error: Sora2Error) -> None:
+        logger.info("order %s was not accepted: %s", task.id, error)
+        await self._ledger.refuse(task, error)
+
+    async def _unclear(self, task: Task, error: Sora2Error) -> None:
+        logger.warning("order %s was sent, but it is unclear whether it arrived: %s", task.id, error)
+        await self._ledger.unclear(task.id)
+
+    async def _record(
+        self, record: Callable[[Task, Sora2Error], Awaitable[None]], task: Task, error: Sora2Error
+    ) -> None:
+        try:
+            await record(task, error)
+        except StoreError as failure:
+            # The row stays as it is: once its sending lease lapses it reads as unconfirmed, which is never wrong.
+            logger.warning("the outcome of order %s could not be saved: %s", task.id, failure)

@@ -96,9 +96,10 @@ class Ledger:
         task, _ = advance(seen, snapshot)
         return self._published(await self._store.adopt(task, self._pacing.plan(now)), TaskSubmitted)
 
-    async def file_saved(self, id: str, owner: str, file: SavedFile) -> Task:
-        """Notes where the video's file lies; the first one stays."""
-        return self._published(await self._store.settle_download(id, owner, file), VideoSaved)
+    async def file_saved(self, task: Task, owner: str, file: SavedFile) -> Task:
+        """Notes where the video's file lies, unless another was noted since ``task`` was read."""
+        saved = await self._store.settle_download(task.id, owner, file, task.file)
+        return self._published(saved, VideoSaved)
 
     def _published(self, task: Task, event: type[TaskEvent]) -> Task:
         self._bus.publish(event(id=task.id, at=self._clock.now()))

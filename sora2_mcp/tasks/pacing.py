@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sora2_mcp.tasks.store.port import LookPlan
 
 _JITTER = 0.12
-_BACKOFF_CAP_SECONDS = 300.0
+_BACKOFF_CAP_SECONDS = 60.0
 
 
 class Pacing:

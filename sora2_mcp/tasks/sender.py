@@ -17,6 +17,7 @@ from sora2_mcp.errors import (
     Sora2Error,
     StoreError,
 )
+from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
 from sora2_mcp.tasks.store.port import Store
 
@@ -35,11 +36,12 @@ _FAREWELL_SECONDS = 0.5
 class Sender:
     """Carries reserved orders to the service and their outcome to the ledger."""
 
-    def __init__(self, *, client: Sora2Client, ledger: Ledger, store: Store, clock: Clock) -> None:
+    def __init__(self, *, client: Sora2Client, ledger: Ledger, store: Store, clock: Clock, alarm: Alarm) -> None:
         self._client = client
         self._ledger = ledger
         self._store = store
         self._clock = clock
+        self._alarm = alarm
 
     async def send(self, task: Task) -> None:
         """Sends one reserved order and records what became of it; never raises but on cancellation.
@@ -96,6 +98,7 @@ class Sender:
                 logger.warning("task %s is ordered, but its id could not be saved yet: %s", task_id, error)
                 await self._clock.sleep(_SAVE_PAUSE_SECONDS)
             else:
+                self._alarm.ring()
                 return
 
     async def _refuse(self, task: Task, error: Sora2Error) -> None:

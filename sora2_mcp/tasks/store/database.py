@@ -79,14 +79,21 @@ class Database(Orders, Looks):
             free = or_(lease.is_(None), lease <= now, lease > until, tasks.c.download_owner == owner)
             return await self._note(connection, id, {"download_owner": owner, "download_lease_until": until}, free)
 
-    async def settle_download(self, id: str, owner: str, file: SavedFile | None) -> Task:
+    async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:
         async with writing(self._engine) as connection:
-            if file is not None:
-                place = {"file_path": file.path, "file_size_bytes": file.size_bytes, "file_sha256": file.sha256}
-                await self._change(connection, id, place)
-            released = {"download_owner": None, "download_lease_until": None}
-            await self._note(connection, id, released, tasks.c.download_owner == owner)
+            place = {"file_path": file.path, "file_size_bytes": file.size_bytes, "file_sha256": file.sha256}
+            known = tasks.c.file_path
+            await self._change(connection, id, place, known == replaces.path if replaces else known.is_(None))
+            await self._release(connection, id, owner)
             return await self._task(connection, id)
+
+    async def release_download(self, id: str, owner: str) -> None:
+        async with writing(self._engine) as connection:
+            await self._release(connection, id, owner)
+
+    async def _release(self, connection: AsyncConnection, id: str, owner: str) -> None:
+        released = {"download_owner": None, "download_lease_until": None}
+        await self._note(connection, id, released, tasks.c.download_owner == owner)
 
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         try:

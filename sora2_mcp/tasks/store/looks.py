@@ -1,6 +1,6 @@
 """When tasks are looked at, and by whom."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import func, select, update
 
@@ -8,11 +8,10 @@ from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import look_is_free, next_look
 from sora2_mcp.tasks.store.engine import reading, writing
-from sora2_mcp.tasks.store.port import LookPlan
+from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import tasks
 
-LOOK_LEASE = timedelta(seconds=30)
 _UNAUTHORIZED = 401
 
 

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from sora2_mcp.domain.task import SavedFile, Status, Task
 
+LOOK_LEASE = timedelta(seconds=30)
+"""A lease covers one look; a look that lasts longer has died."""
+
 
 class Outcome(Enum):
     """How a reservation ended."""
@@ -152,8 +155,12 @@ class Store(Protocol):
         """Takes, or extends, the lease for saving the video's file."""
         ...
 
-    async def settle_download(self, id: str, owner: str, file: SavedFile | None) -> Task:
-        """Gives the lease back and keeps the file's place; the first saved one wins."""
+    async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:
+        """Gives the lease back and keeps the file's place, if the one it ``replaces`` is still the stored one."""
+        ...
+
+    async def release_download(self, id: str, owner: str) -> None:
+        """Gives the lease back with nothing saved."""
         ...
 
     def changes(self) -> AsyncIterator[Sequence[str]]:

@@ -1,0 +1,189 @@
+"""The core of a running process: opened after the handshake, closed in order."""
+
+import importlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+import httpx2
+from anyio.abc import TaskGroup
+
+from sora2_mcp.api.client import Sora2Client, open_client
+from sora2_mcp.clock import Clock, SystemClock
+from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
+from sora2_mcp.settings import Settings
+from sora2_mcp.tasks.alarm import Alarm
+from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.demand import Demand
+from sora2_mcp.tasks.downloads import Downloads
+from sora2_mcp.tasks.ledger import Ledger
+from sora2_mcp.tasks.looker import Looker
+from sora2_mcp.tasks.pacing import Pacing
+from sora2_mcp.tasks.poller import Poller
+from sora2_mcp.tasks.relay import relay_changes
+from sora2_mcp.tasks.sender import Sender
+from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.store.port import Budget, Store
+
+logger = logging.getLogger(__name__)
+
+_SENDING_GRACE_SECONDS = 1.2
+"""How long orders under way may still get their answer when the process ends."""
+
+Endpoint = Callable[[], AbstractAsyncContextManager[str]]
+"""Opens the service to talk to and gives its base URL: the simulator, when that is built in."""
+
+
+class Runtime:
+    """Owns everything that runs in the background. ``async with`` it, ``begin()`` early, await ``service()`` to use it.
+
+    Entering costs nothing: the store, the client and the loops are opened by ``begin()`` or by the first ``service()``.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, endpoint: Endpoint | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.bus = EventBus()
+        self.stopping = anyio.Event()
+        self._endpoint = endpoint or (lambda: nullcontext(settings.base_url))
+        self._group = anyio.create_task_group()
+        self._opening: _Opening | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self.stop()
+        if kind is not None:
+            self._group.cancel_scope.cancel()
+        return await self._group.__aexit__(kind, error, trace)
+
+    def begin(self) -> None:
+        """Starts opening in the background, unless that has been done. Must be inside ``async with``."""
+        if self._opening is None or self._opening.error is not None:
+            self._opening = _Opening()
+            self._group.start_soon(self._run, self._opening)
+
+    def stop(self) -> None:
+        """Lets waits end with the task as it is; the rest ends with ``async with``."""
+        self.stopping.set()
+        self.bus.wake_all()
+
+    async def service(self) -> TaskService:
+        """The verbs, once everything is open.
+
+        Raises:
+            MissingKeyError: no API key is set. StoreError: the store cannot be opened; the next call tries again.
+        """
+        if not self.settings.key:
+            raise MissingKeyError
+        self.begin()
+        opening = self._opening
+        assert opening is not None  # noqa: S101 - begin() has just made sure of it
+        await opening.done.wait()
+        if opening.service is None:
+            raise opening.error or StoreError("is closed because the server is ending")
+        return opening.service
+
+    async def _run(self, opening: "_Opening") -> None:
+        """One attempt at opening, and if it works, all that runs until the process stops."""
+        try:
+            async with AsyncExitStack() as stack:
+                base_url = await stack.enter_async_context(self._endpoint())
+                # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
+                database = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.store.database")
+                store: Store = await stack.enter_async_context(
+                    database.open_store(self.settings.store_url, self.settings.service, self.clock)
+                )
+                client = await stack.enter_async_context(
+                    open_client(
+                        base_url=base_url,
+                        key=self.settings.key,
+                        requests_per_second=self.settings.max_requests_per_second,
+                        clock=self.clock,
+                    )
+                )
+                files = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=True, max_redirects=5))
+                await self._serve(opening, store, client, files)
+        except Sora2Error as error:
+            opening.error = error
+        except OSError as error:
+            opening.error = StoreError(f"or the simulator could not be opened: {error}")
+        finally:
+            opening.done.set()
+
+    async def _serve(self, opening: "_Opening", store: Store, client: Sora2Client, files: httpx2.AsyncClient) -> None:
+        async with anyio.create_task_group() as background, anyio.create_task_group() as senders:
+            opening.service = self._assembled(store, client, files, background, senders)
+            opening.done.set()
+            await self.stopping.wait()
+            background.cancel_scope.cancel()
+            senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
+
+    def _assembled(
+        self, store: Store, client: Sora2Client, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
+    ) -> TaskService:
+        settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
+        alarm = Alarm(clock)
+        pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
+        budget = Budget(
+            max_active_tasks=settings.max_active_tasks,
+            daily_limit=settings.daily_limit,
+            duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
+        )
+        ledger = Ledger(store=store, service=settings.service, bus=bus, clock=clock, pacing=pacing, budget=budget)
+        looker = Looker(
+            client=client,
+            ledger=ledger,
+            store=store,
+            bus=bus,
+            clock=clock,
+            pacing=pacing,
+            alarm=alarm,
+            owner=owner,
+            background=background,
+        )
+        poller = Poller(store=store, looker=looker, pace=client.pace, clock=clock, alarm=alarm)
+        background.start_soon(poller.run)
+        background.start_soon(relay_changes, store, bus, clock)
+        return TaskService(
+            store=store,
+            ledger=ledger,
+            sender=Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm),
+            looker=looker,
+            demand=Demand(store=store, alarm=alarm, clock=clock, pacing=pacing),
+            downloads=Downloads(
+                http=files,
+                folder=settings.videos,
+                limit_bytes=int(settings.max_video_mb * 1_000_000),
+                store=store,
+                ledger=ledger,
+                looker=looker,
+                clock=clock,
+                owner=owner,
+                background=background,
+            ),
+            client=client,
+            bus=bus,
+            clock=clock,
+            senders=senders,
+            stopping=self.stopping,
+        )
+
+
+class _Opening:
+    """One attempt at opening the core."""
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.service: TaskService | None = None
+        self.error: Sora2Error | None = None

@@ -1,0 +1,190 @@
+"""A finished task's file -> disk, atomically, once."""
+
+import os
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import anyio
+import httpx2
+from anyio.abc import TaskGroup
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.task import SavedFile, Status, Task
+from sora2_mcp.errors import DownloadError, Sora2Error
+from sora2_mcp.tasks.fetch import Progress, StaleAddressError, fetch
+from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
+from sora2_mcp.tasks.ledger import Ledger
+from sora2_mcp.tasks.looker import Looker
+from sora2_mcp.tasks.store.port import Store
+
+_LEASE = timedelta(seconds=60)
+_RENEW_SECONDS = 20.0
+_OTHERS_LOOK_SECONDS = 0.5
+_OWNER_OF_THE_FOLDER = "local"
+
+
+class Download:
+    """One download under way; whoever wants the file joins it."""
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.received_bytes = 0
+        self.total_bytes: int | None = None
+        self.error: Sora2Error | None = None
+
+
+class Downloads:
+    """Saves videos, each at most once at a time over all processes on the store; never overwrites a file."""
+
+    def __init__(
+        self,
+        *,
+        http: httpx2.AsyncClient,
+        folder: Path,
+        limit_bytes: int,
+        store: Store,
+        ledger: Ledger,
+        looker: Looker,
+        clock: Clock,
+        owner: str,
+        background: TaskGroup,
+    ) -> None:
+        self._http = http
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._store = store
+        self._ledger = ledger
+        self._looker = looker
+        self._clock = clock
+        self._owner = owner
+        self._background = background
+        self._under_way: dict[str, Download] = {}
+
+    def begin(self, task: Task, filename: str) -> Download:
+        """Starts saving a succeeded task's video, or gives the download under way; no joiner can stop it."""
+        download = self._under_way.get(task.id)
+        if download is None:
+            download = self._under_way[task.id] = Download()
+            self._background.start_soon(self._run, task, filename, download)
+        return download
+
+    async def _run(self, task: Task, filename: str, download: Download) -> None:
+        try:
+            await self._save(task, filename, download)
+        except Sora2Error as error:
+            download.error = error
+        except OSError as error:
+            hint = "Check SORA2_VIDEO_DIR: its free space and rights; then call download_video again."
+            problem = f"the folder {self._folder} cannot be used ({error.strerror})."
+            download.error = DownloadError(task.reference, problem, hint)
+        finally:
+            self._under_way.pop(task.id, None)
+            download.done.set()
+
+    async def _save(self, task: Task, filename: str, download: Download) -> None:
+        if not await self._claim(task):
+            await self._await_other(task)
+            return
+        claimed_at = self._clock.monotonic()
+
+        async def progress(received: int, total: int | None) -> None:
+            nonlocal claimed_at
+            download.received_bytes, download.total_bytes = received, total
+            if self._clock.monotonic() - claimed_at > _RENEW_SECONDS:
+                claimed_at = self._clock.monotonic()
+                await self._claim(task)
+
+        try:
+            file = await self._fetched(task, filename, progress)
+            await self._ledger.file_saved(task, self._owner, file)
+        except BaseException:
+            with anyio.move_on_after(1, shield=True):
+                await self._store.release_download(task.id, self._owner)
+            raise
+
+    async def _claim(self, task: Task) -> bool:
+        return await self._store.claim_download(task.id, self._owner, self._clock.now() + _LEASE)
+
+    async def _fetched(self, task: Task, filename: str, progress: Progress) -> SavedFile:
+        try:
+            return await self._fetch(task, task.video_url, filename, progress)
+        except StaleAddressError:
+            await self._looker.look(task)
+            seen = await self._store.load(task.id)
+            if seen is None or seen.video_url == task.video_url:
+                raise
+            return await self._fetch(seen, seen.video_url, filename, progress)
+
+    async def _fetch(self, task: Task, url: str, filename: str, progress: Progress) -> SavedFile:
+        folder = folder_of(self._folder, task.principal)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{task.id}.part"
+        try:
+            file = await fetch(
+                self._http,
+                url=url,
+                part=part,
+                task_id=task.reference,
+                limit_bytes=self._limit_bytes,
+                progress=progress,
+            )
+            default = default_name(task.request.prompt, task.reference)
+            name = safe_name(filename, default) if filename.strip() else default
+            path = placed(part, folder, name, task.reference)
+        finally:
+            part.unlink(missing_ok=True)
+        return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
+
+    async def _await_other(self, task: Task) -> None:
+        """Another process saves it just now: its file is ours."""
+        with self._clock.timeout(_LEASE.total_seconds()):
+            while True:
+                now = await self._store.load(task.id)
+                if now is None or now.file is not None:
+                    return
+                await self._clock.sleep(_OTHERS_LOOK_SECONDS)
+        hint = "Call download_video again in a minute."
+        raise DownloadError(task.reference, "another process is saving it and has not finished.", hint)
+
+
+def saveable(task: Task) -> None:
+    """Raises:
+    DownloadError: the task has no video to save.
+    """
+    if task.status is Status.SUCCEEDED:
+        return
+    hint = {
+        Status.GENERATING: f'Call wait_for_video(task_id="{task.reference}") first.',
+        Status.UNCONFIRMED: "Ask the user whether to order it again with generate_video.",
+    }.get(task.status, "Change the prompt and order again with generate_video.")
+    raise DownloadError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
+
+
+def folder_of(folder: Path, principal: str) -> Path:
+    """The folder itself for ``local``, one of their own for anybody else."""
+    if principal == _OWNER_OF_THE_FOLDER:
+        return folder
+    name = safe_name(principal, "other").removesuffix(".mp4")
+    return folder / f"{name}-{sha256(principal.encode()).hexdigest()[:8]}"
+
+
+def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
+    """Gives a complete file its name, atomically, never replacing another; a taken name gets the task's id."""
+    others = (with_suffix(name, f"{reference}-{number}") for number in range(2, 100))
+    for candidate in (name, with_suffix(name, reference), *others):
+        path = folder / candidate
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            continue
+        except OSError:
+            # No hard links on this file system: keep the name with an empty file, then replace that.
+            try:
+                path.open("xb").close()
+            except FileExistsError:
+                continue
+            part.replace(path)
+        return path
+    hint = "Choose another filename and call download_video again."
+    raise DownloadError(reference, f"files called {name} exist already in {folder}.", hint)

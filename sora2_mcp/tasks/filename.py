@@ -1,0 +1,43 @@
+"""Names for video files that are safe on every system."""
+
+import re
+import unicodedata
+
+_LIMIT_BYTES = 120
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_SUFFIX = ".mp4"
+
+
+def safe_name(wanted: str, fallback: str) -> str:
+    """A file name that stays in its folder, made from ``wanted`` where anything of it is left; ends in ``.mp4``."""
+    stem = _stem(re.split(r"[/\\]", wanted)[-1]) or _stem(fallback) or "video"
+    return stem + _SUFFIX
+
+
+def with_suffix(name: str, addition: str) -> str:
+    """The name with ``addition`` before its ``.mp4``."""
+    return f"{name.removesuffix(_SUFFIX)}-{_stem(addition)}{_SUFFIX}"
+
+
+def default_name(prompt: str, task_id: str) -> str:
+    """A name people recognise: the prompt's first words and the task's id."""
+    words = re.sub(r"[^\w]+", "-", prompt[:200].lower()).strip("-_")
+    return safe_name(f"{words[:40].rstrip('-_')}-{task_id}", task_id)
+
+
+def _stem(text: str) -> str:
+    printable = "".join(char for char in unicodedata.normalize("NFC", text) if not _unprintable(char))
+    stem = _FORBIDDEN.sub("_", printable)
+    if stem.lower().endswith(_SUFFIX):
+        stem = stem[: -len(_SUFFIX)]
+    stem = _shortened(stem.strip(" ."))
+    return f"_{stem}" if _RESERVED.fullmatch(stem) else stem
+
+
+def _unprintable(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+def _shortened(stem: str) -> str:
+    return stem.encode()[:_LIMIT_BYTES].decode(errors="ignore").rstrip(" .")

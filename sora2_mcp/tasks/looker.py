@@ -1,0 +1,128 @@
+"""Looks at one task: lease, ask the service, save what it shows."""
+
+import logging
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sora2_mcp.api.client import Sora2Client
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.events import TaskChanged
+from sora2_mcp.domain.task import Task
+from sora2_mcp.errors import ServiceError, Sora2Error, StoreError
+from sora2_mcp.tasks.alarm import Alarm
+from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.ledger import Ledger
+from sora2_mcp.tasks.pacing import Pacing
+from sora2_mcp.tasks.store.port import LOOK_LEASE, Store
+
+logger = logging.getLogger(__name__)
+
+_OTHERS_LOOK_SECONDS = 0.25
+
+
+class Look:
+    """One look under way; whoever wants to know joins it."""
+
+    def __init__(self) -> None:
+        self.leased = anyio.Event()
+        self.done = anyio.Event()
+        self.error: Sora2Error | None = None
+
+
+class Looker:
+    """Looks, at most one at a time for each task, in this process and in all others on the store."""
+
+    def __init__(
+        self,
+        *,
+        client: Sora2Client,
+        ledger: Ledger,
+        store: Store,
+        bus: EventBus,
+        clock: Clock,
+        pacing: Pacing,
+        alarm: Alarm,
+        owner: str,
+        background: TaskGroup,
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._pacing = pacing
+        self._alarm = alarm
+        self._owner = owner
+        self._background = background
+        self._under_way: dict[str, Look] = {}
+
+    async def look(self, task: Task) -> None:
+        """Returns when a look that was under way, or one begun now, has been saved. Cancelling does not stop the look.
+
+        Raises:
+            Sora2Error: the look failed; the task itself is untouched.
+        """
+        look = self.begin(task)
+        await look.done.wait()
+        if look.error is not None:
+            raise look.error
+
+    def begin(self, task: Task, *, has_turn: bool = False) -> Look:
+        """Starts a look, or gives the one under way. ``has_turn``: the caller has waited for its turn already."""
+        look = self._under_way.get(task.id)
+        if look is None:
+            look = self._under_way[task.id] = Look()
+            self._background.start_soon(partial(self._run, task, look, has_turn=has_turn))
+        return look
+
+    async def _run(self, task: Task, look: Look, *, has_turn: bool) -> None:
+        try:
+            if not has_turn:
+                await self._client.pace.look()
+            await self._leased_look(task, look)
+        except Sora2Error as error:
+            look.error = error
+        except Exception as error:
+            # One look's border: whatever goes wrong in it must not end the others.
+            logger.exception("a look at task %s failed unexpectedly", task.task_id)
+            look.error = StoreError(f"could not take in a look ({type(error).__name__})")
+        finally:
+            self._under_way.pop(task.id, None)
+            look.leased.set()
+            look.done.set()
+            self._alarm.ring()
+
+    async def _leased_look(self, task: Task, look: Look) -> None:
+        failures = await self._store.claim_look(task.id, self._owner, self._clock.now() + LOOK_LEASE)
+        look.leased.set()
+        if failures is None:
+            await self._await_other(task)
+            return
+        try:
+            snapshot = await self._client.record_info(task.task_id)
+        except Sora2Error as error:
+            await self._settle_failed(task, error, failures)
+            raise
+        seen = await self._ledger.observe(task, snapshot)
+        await self._store.settle_look(task.id, self._owner, self._pacing.plan(self._clock.now()), None)
+        if failures:
+            logger.info("looks at task %s work again; it is %s", task.task_id, seen.status)
+
+    async def _settle_failed(self, task: Task, error: Sora2Error, failures: int) -> None:
+        if not failures:
+            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
+        plan = self._pacing.plan(self._clock.now(), failures + 1)
+        code = error.code if isinstance(error, ServiceError) else 0
+        await self._store.settle_look(task.id, self._owner, plan, code)
+        self._bus.publish(TaskChanged(id=task.id, at=self._clock.now()))
+
+    async def _await_other(self, task: Task) -> None:
+        """Another process looks just now: its look serves as well."""
+        with self._clock.timeout(LOOK_LEASE.total_seconds()):
+            while True:
+                await self._clock.sleep(_OTHERS_LOOK_SECONDS)
+                now = await self._store.load(task.id)
+                if now is None or (now.last_look_at, now.look_failed_at) != (task.last_look_at, task.look_failed_at):
+                    return

@@ -1,0 +1,31 @@
+"""Changes that any process saved -> this process's bus."""
+
+import logging
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.events import TaskChanged
+from sora2_mcp.errors import StoreError
+from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.store.port import Store
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
+
+
+async def relay_changes(store: Store, bus: EventBus, clock: Clock) -> None:
+    """Publishes a TaskChanged for every task saved anywhere; runs until cancelled, over every gap of the store."""
+    failed = False
+    while True:
+        try:
+            async for ids in store.changes():
+                if failed:
+                    logger.info("changes of other processes are heard again")
+                    bus.wake_all()
+                    failed = False
+                bus.publish(*(TaskChanged(id=id, at=clock.now()) for id in ids))
+        except StoreError as error:
+            if not failed:
+                logger.warning("changes of other processes are not heard for now: %s", error)
+            failed = True
+            await clock.sleep(_PAUSE_SECONDS)

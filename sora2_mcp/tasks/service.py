@@ -1,0 +1,312 @@
+"""The verbs of tools and command line: submit, get, wait, list, download."""
+
+import base64
+import binascii
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sora2_mcp.api.client import Sora2Client
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.request import VideoRequest, checked_key
+from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
+from sora2_mcp.errors import (
+    ArgumentError,
+    NotReachedError,
+    Sora2Error,
+    StoreError,
+    UnauthorizedError,
+    UnknownTaskError,
+    service_error,
+)
+from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.demand import Demand
+from sora2_mcp.tasks.downloads import Download, Downloads, saveable
+from sora2_mcp.tasks.ledger import Ledger
+from sora2_mcp.tasks.looker import Looker
+from sora2_mcp.tasks.sender import Sender
+from sora2_mcp.tasks.store.port import Outcome, PageMark, Reservation, Store, Usage
+
+logger = logging.getLogger(__name__)
+
+SUBMIT_SECONDS = 3.0
+"""What ``submit`` lasts at most; some frameworks stop a call at five seconds."""
+
+_MARGIN_SECONDS = 0.2
+_STATUS_SECONDS = 8.0
+_FRESH = timedelta(seconds=2)
+_REFERENCE_LIMIT = 200
+
+LOCAL = "local"
+"""The principal of stdio, the command line, and HTTP without tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """The task an order belongs to, and whether it is a new one."""
+
+    task: Task
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Tasks, newest first; ``next_cursor`` is empty on the last page."""
+
+    tasks: tuple[Task, ...]
+    next_cursor: str
+
+
+class _Intent:
+    """An order on its way to being reserved; the caller may give up before it is."""
+
+    def __init__(self) -> None:
+        self.settled = anyio.Event()
+        self.reservation: Reservation | None = None
+        self.error: Sora2Error | None = None
+        self.abandoned = False
+
+
+class TaskService:
+    """What callers can do with tasks. ``stopping`` lets waits end early, with the task as it is."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        sender: Sender,
+        looker: Looker,
+        demand: Demand,
+        downloads: Downloads,
+        client: Sora2Client,
+        bus: EventBus,
+        clock: Clock,
+        senders: TaskGroup,
+        stopping: anyio.Event,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._sender = sender
+        self._looker = looker
+        self._demand = demand
+        self._downloads = downloads
+        self._client = client
+        self._bus = bus
+        self._clock = clock
+        self._senders = senders
+        self._stopping = stopping
+
+    async def submit(
+        self, request: VideoRequest, principal: str, *, key: str = "", called_at: float | None = None
+    ) -> Submission:
+        """Orders a video, or joins the order this one repeats; returns within 3 s of ``called_at`` (monotonic).
+
+        The order goes on when the caller is cancelled. A task still without an answer then is ``generating`` under its
+        ``local-…`` id.
+
+        Raises:
+            ArgumentError, KeyReusedError, LimitError, StoreError: nothing was sent.
+            ServiceError, NotReachedError: the order was not accepted; nothing was spent.
+        """
+        called_at = self._clock.monotonic() if called_at is None else called_at
+        deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
+        intent = _Intent()
+        self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key))
+        with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
+            await intent.settled.wait()
+        if intent.error is not None:
+            raise intent.error
+        if intent.reservation is None:
+            intent.abandoned = True
+            raise StoreError("is busy, so nothing was ordered")
+        task = await self._answered(intent.reservation.task, deadline)
+        if task.status is Status.REFUSED:
+            raise refusal_of(task)
+        return Submission(task=task, outcome=intent.reservation.outcome)
+
+    async def get(self, reference: str, principal: str) -> Task:
+        """The task, freshly looked at if it is unfinished; answers within 10 s whatever the service does.
+
+        Raises:
+            UnknownTaskError: no such task. StoreError. Any error of a look: the task itself is untouched.
+        """
+        task = await self._known(reference, principal)
+        unfinished = task.status is Status.GENERATING or task.correctable
+        if not task.task_id or not unfinished or self._is_fresh(task):
+            return task
+        with self._clock.timeout(_STATUS_SECONDS):
+            await self._looker.look(task)
+        return await self._reloaded(task)
+
+    async def wait(self, reference: str, principal: str, seconds: float) -> Task:
+        """The task once it is settled, or as it is after ``seconds``; costs the service nothing by itself.
+
+        Raises:
+            UnknownTaskError, StoreError. UnauthorizedError: a look during the wait met a key that is not accepted.
+        """
+        task = await self._known(reference, principal)
+        began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
+        with self._bus.watching(task.id) as watch:
+            while True:
+                task = await self._reloaded(task)
+                left = deadline - self._clock.monotonic()
+                if self._settled(task) or left <= 0 or self._stopping.is_set():
+                    return task
+                _raise_if_unauthorized(task, began_at)
+                await self._demand.note(task)
+                with self._clock.timeout(min(left, self._demand.refresh_seconds)):
+                    await watch.changed()
+
+    async def page(self, principal: str, *, status: Status | None = None, limit: int = 10, cursor: str = "") -> Page:
+        """The principal's tasks, newest first.
+
+        Raises:
+            ArgumentError: the cursor is none of ours. StoreError.
+        """
+        after = _mark(cursor) if cursor.strip() else None
+        found = await self._store.page(principal, status, limit + 1, after)
+        more = _cursor(found[limit - 1]) if len(found) > limit else ""
+        return Page(tasks=tuple(found[:limit]), next_cursor=more)
+
+    async def download(self, reference: str, principal: str, filename: str = "") -> Task:
+        """The task with its video saved; the same file every time, as long as it is there.
+
+        Raises:
+            UnknownTaskError, StoreError. DownloadError: it was not saved, or there is nothing to save.
+        """
+        task, download = await self.begin_download(reference, principal, filename)
+        if download is None:
+            return task
+        await download.done.wait()
+        if download.error is not None:
+            raise download.error
+        return await self._reloaded(task)
+
+    async def begin_download(self, reference: str, principal: str, filename: str = "") -> tuple[Task, Download | None]:
+        """Like ``download``, but gives the download under way, or None where the file is there already."""
+        task = await self._known(reference, principal)
+        if task.file is not None and await anyio.Path(task.file.path).is_file():
+            return task, None
+        saveable(task)
+        return task, self._downloads.begin(task, filename)
+
+    async def usage(self, principal: str) -> Usage:
+        """How many orders there were today and this month."""
+        return await self._store.usage(principal)
+
+    async def find(self, reference: str, principal: str) -> Task:
+        """The task as it is known, without a look.
+
+        Raises:
+            UnknownTaskError, StoreError.
+        """
+        task = await self._store.find(principal, reference.strip()) if _may_be_known(reference) else None
+        if task is None:
+            raise UnknownTaskError(reference)
+        return task
+
+    def status_of(self, task: Task) -> Status:
+        """The status to show now."""
+        return task.status_at(self._clock.now())
+
+    async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> None:
+        """Reserves and sends, in the background, so that no caller's end can tear the two apart."""
+        reservation = await self._reserved(intent, request, principal, key)
+        if reservation is None or reservation.outcome is not Outcome.NEW:
+            return
+        if intent.abandoned:
+            await self._store.abandon(reservation.task.id)
+            return
+        await self._sender.send(reservation.task)
+
+    async def _reserved(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> Reservation | None:
+        try:
+            intent.reservation = await self._ledger.reserve(request, principal, key)
+        except Sora2Error as error:
+            intent.error = error
+        except Exception as error:
+            # One order's border: whatever goes wrong in it must not end the others.
+            logger.exception("an order could not be reserved")
+            intent.error = StoreError(f"failed ({type(error).__name__}), so nothing was ordered")
+        intent.settled.set()
+        return intent.reservation
+
+    async def _answered(self, task: Task, deadline: float) -> Task:
+        """The task once its order was answered, or as it is at the deadline; then its local id is handed out."""
+        with self._bus.watching(task.id) as watch:
+            while True:
+                task = await self._reloaded(task)
+                left = deadline - self._clock.monotonic()
+                if task.task_id or self.status_of(task) is not Status.GENERATING:
+                    break
+                if left <= 0:
+                    break
+                with self._clock.timeout(left):
+                    await watch.changed()
+        handed_out = bool(task.task_id) or task.status is Status.REFUSED
+        return task if handed_out else await self._store.hand_out(task.id)
+
+    async def _known(self, reference: str, principal: str) -> Task:
+        """The principal's task, taken in from the service where it was ordered elsewhere."""
+        try:
+            return await self.find(reference, principal)
+        except UnknownTaskError:
+            if principal != LOCAL or reference.startswith(LOCAL_PREFIX) or not _may_be_known(reference):
+                raise
+        await self._client.pace.look()
+        snapshot = await self._client.record_info(reference.strip())
+        if snapshot.sighting is Sighting.MISSING:
+            raise UnknownTaskError(reference)
+        return await self._ledger.adopt(reference.strip(), principal, snapshot)
+
+    async def _reloaded(self, task: Task) -> Task:
+        stored = await self._store.load(task.id)
+        if stored is None and task.task_id:
+            # An adopted task whose own order turned up meanwhile: that one took its place.
+            stored = await self._store.find(task.principal, task.task_id)
+        if stored is None:
+            raise UnknownTaskError(task.reference)
+        return stored
+
+    def _settled(self, task: Task) -> bool:
+        return self.status_of(task) is not Status.GENERATING
+
+    def _is_fresh(self, task: Task) -> bool:
+        return task.last_look_at is not None and self._clock.now() - task.last_look_at < _FRESH
+
+
+def refusal_of(task: Task) -> Sora2Error:
+    """Why the service did not accept an order, as the error it answered with."""
+    failure = task.failure
+    if failure is None or not failure.code:
+        return NotReachedError(failure.message if failure else "no reason is known")
+    return service_error(failure.code, failure.message)
+
+
+def _raise_if_unauthorized(task: Task, since: datetime) -> None:
+    if task.look_error_code == UnauthorizedError.code and task.look_failed_at and task.look_failed_at >= since:
+        raise UnauthorizedError
+
+
+def _may_be_known(reference: str) -> bool:
+    text = reference.strip()
+    return bool(text) and len(text) <= _REFERENCE_LIMIT and text.isprintable() and " " not in text
+
+
+def _cursor(task: Task) -> str:
+    return base64.urlsafe_b64encode(f"{task.created_at.isoformat()}|{task.id}".encode()).decode()
+
+
+def _mark(cursor: str) -> PageMark:
+    try:
+        created_at, _, id = base64.urlsafe_b64decode(cursor.strip().encode()).decode().partition("|")
+        instant = datetime.fromisoformat(created_at)
+    except (ValueError, binascii.Error) as error:
+        raise ArgumentError("cursor", "is not one that list_tasks gave; leave it out for the newest tasks.") from error
+    if instant.tzinfo is None or not id:
+        raise ArgumentError("cursor", "is not one that list_tasks gave; leave it out for the newest tasks.")
+    return PageMark(created_at=instant, id=id)

@@ -15,7 +15,8 @@
         └── one class for each code of its table
 
 A message is one sentence: what was being done, to what, what came back. ``hint`` says what the caller can do next,
-``retryable`` whether the same call can help later. Neither ever holds a key, a signed URL or a whole prompt.
+``retryable`` whether
+the same call can help later. Neither ever holds a key, a signed URL or a whole prompt.
 """
 
 import re
@@ -38,6 +39,9 @@ class Sora2Error(Exception):
     """Base of all of them; never raised itself."""
 
     retryable: ClassVar[bool] = False
+    needs_change: ClassVar[bool] = False
+    """The same call can help, but only after somebody has changed something: the key, the credits, the disk."""
+
     hint: str = ""
 
 
@@ -52,6 +56,8 @@ class ConfigurationError(Sora2Error):
 
 class MissingKeyError(ConfigurationError):
     """No API key is set, so nothing can be asked of the service."""
+
+    needs_change = True
 
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
@@ -94,6 +100,7 @@ class LimitError(Sora2Error):
     """A budget set by the operator is used up; frees itself later."""
 
     retryable = True
+    needs_change = True
 
     def __init__(self, variable: str, limit: int, used: int, frees: str) -> None:
         super().__init__(f"The limit {variable}={limit} is reached ({used} counted)")
@@ -118,6 +125,7 @@ class DownloadError(Sora2Error):
     """A finished video's file could not be saved."""
 
     retryable = True
+    needs_change = True
 
     def __init__(self, task_id: str, problem: str, hint: str) -> None:
         super().__init__(f"The video of task {task_id} was not saved: {problem}")
@@ -173,12 +181,14 @@ class BadRequestError(ServiceError):
 
 class UnauthorizedError(ServiceError):
     code = 401
+    needs_change = True
     what = "The service does not accept the API key"
-    hint = "Ask the user to correct SORA2_API_KEY (and SORA2_API_BASE_URL) and restart the server; a retry cannot help."
+    hint = "Ask the user to correct SORA2_API_KEY (and SORA2_API_BASE_URL) and restart the server."
 
 
 class NoCreditsError(ServiceError):
     code = 402
+    needs_change = True
     what = "The account has no credits left"
     hint = "Ask the user to top up the account, then repeat the same call."
 

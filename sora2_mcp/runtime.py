@@ -78,18 +78,22 @@ class Runtime:
         self.stopping.set()
         self.bus.wake_all()
 
-    async def service(self) -> TaskService:
+    async def service(self, patience_seconds: float = 8.0) -> TaskService:
         """The verbs, once everything is open.
 
         Raises:
-            MissingKeyError: no API key is set. StoreError: the store cannot be opened; the next call tries again.
+            MissingKeyError: no API key is set. StoreError: the store cannot be opened, or not so soon; the next call
+                tries again.
         """
         if not self.settings.key:
             raise MissingKeyError
         self.begin()
         opening = self._opening
         assert opening is not None  # noqa: S101 - begin() has just made sure of it
-        await opening.done.wait()
+        with self.clock.timeout(patience_seconds) as patience:
+            await opening.done.wait()
+        if patience.cancelled_caught:
+            raise StoreError("is still being opened")
         if opening.service is None:
             raise opening.error or StoreError("is closed because the server is ending")
         return opening.service

@@ -1,0 +1,1 @@
+"""The MCP edge, and the only importer of ``mcp``."""

@@ -1,0 +1,136 @@
+"""The whole server, assembled."""
+
+import logging
+from typing import Any
+
+from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    GetPromptResult,
+    InputRequiredResult,
+    PromptReference,
+    ResourceTemplateReference,
+)
+from mcp_types import Resource as ListedResource
+from pydantic import ValidationError
+
+from sora2_mcp import __version__
+from sora2_mcp.domain.task import Status
+from sora2_mcp.errors import Sora2Error
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server import errors
+from sora2_mcp.server.guide import INSTRUCTIONS
+from sora2_mcp.server.prompts import REVIEW, build_prompts
+from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
+from sora2_mcp.server.tools import build_tools
+
+logger = logging.getLogger(__name__)
+
+NAME = "sora2-mcp"
+_HANDSHAKE = ("initialize", "server/discover", "ping")
+_FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
+_LIVE = CacheHint(ttl_ms=0, scope="private")
+
+
+class Sora2Server(MCPServer[Any]):
+    """An MCP server over one runtime, with own words for every error an agent can cause."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(
+            NAME,
+            title="Sora 2 video",
+            description="Makes AI videos: order, wait, keep the file.",
+            instructions=INSTRUCTIONS,
+            version=__version__,
+            tools=build_tools(runtime),
+            resources=build_resources(runtime),
+            # Nothing changes in these lists but tasks, and change notifications are not offered yet.
+            subscriptions=False,
+            cache_hints={
+                "server/discover": _FIXED,
+                "tools/list": _FIXED,
+                "prompts/list": _FIXED,
+                "resources/templates/list": _FIXED,
+                "resources/list": _LIVE,
+                "resources/read": _LIVE,
+            },
+            log_level=runtime.settings.log_level,
+            middleware=[self._open_after_handshake],
+        )
+        self._runtime = runtime
+        add_templates(self, runtime)
+        for prompt in build_prompts(runtime):
+            self.add_prompt(prompt)
+        self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Calls a tool; every failure reads as the table in ``server/errors.py`` says."""
+        tool = self._tool_manager.get_tool(name)
+        if tool is None:
+            names = ", ".join(known.name for known in self._tool_manager.list_tools())
+            raise ToolError(f"There is no tool {name[:60]!r}; there are {names}.")
+        # Some hosts send null for what the model left out.
+        given = {argument: value for argument, value in arguments.items() if value is not None}
+        try:
+            return await super().call_tool(name, given, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                text = errors.argument_problem(name, tool.parameters, error.__cause__)
+                raise ToolError(text) from error.__cause__
+            if isinstance(error.__cause__, Sora2Error):
+                raise ToolError(errors.described(error.__cause__, name)) from None
+            logger.exception("tool %s failed unexpectedly", name)
+            raise ToolError(errors.crashed(name)) from None
+
+    async def list_resources(self) -> list[ListedResource]:
+        """The fixed resources, then the newest tasks by name."""
+        return [*await super().list_resources(), *await recent_tasks(self._runtime)]
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """A prompt, filled in.
+
+        Raises:
+            MCPError: unknown prompt or missing argument, as invalid parameters and in words.
+        """
+        prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
+        if name not in prompts:
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {name[:60]!r}; there are {', '.join(prompts)}.")
+        for argument in prompts[name].arguments or []:
+            if argument.required and not str((arguments or {}).get(argument.name, "")).strip():
+                raise MCPError(INVALID_PARAMS, f"{argument.name} is missing: {argument.description}")
+        return await super().get_prompt(name, arguments, context)
+
+    async def _complete(
+        self,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,  # noqa: ARG002 - the SDK's signature
+    ) -> Completion | None:
+        if argument.name != "task_id":
+            return None
+        failed = isinstance(ref, PromptReference) and ref.name == REVIEW
+        return await completed_ids(self._runtime, argument.value, Status.FAILED if failed else None)
+
+    async def _open_after_handshake(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Opens the store once the host has its first answer: no host waits for a database in the handshake."""
+        result = await call_next(ctx)
+        if ctx.method not in _HANDSHAKE and self._runtime.settings.key:
+            self._runtime.begin()
+        return result
+
+
+def build_server(runtime: Runtime) -> Sora2Server:
+    """The server over a runtime; the caller has entered the runtime, or does before the first request."""
+    return Sora2Server(runtime)

@@ -1,0 +1,90 @@
+"""Errors -> what the agent reads: one table.
+
+Every text says what happened, which argument or setting it is about, whether money was spent, whether a retry helps,
+and the next step.
+"""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from sora2_mcp.errors import (
+    ArgumentError,
+    ServiceError,
+    Sora2Error,
+    UnknownTaskError,
+)
+
+_FIRST = {
+    "generate_video": "Not ordered",
+    "get_task_status": "Could not look",
+    "wait_for_video": "Could not wait",
+    "list_tasks": "Could not list",
+    "download_video": "Not saved",
+}
+_UNTOUCHED = "Nothing was spent, and the task goes on at the service whatever happens here."
+_SPENT = {
+    "generate_video": "Nothing was spent.",
+    "get_task_status": _UNTOUCHED,
+    "wait_for_video": _UNTOUCHED,
+    "list_tasks": "Nothing was spent.",
+    "download_video": "Nothing was spent; the video stays at the service for its 15 days.",
+}
+_CRASHED = {
+    "generate_video": "It is not certain whether an order was sent: look with list_tasks before ordering again."
+}
+_NO_RETRY = "Repeating the same call cannot help."
+
+
+def described(error: Sora2Error, tool: str) -> str:
+    """The text of a tool's failure."""
+    first = _FIRST.get(tool, "Failed")
+    spent = "Nothing was spent." if isinstance(error, ArgumentError | UnknownTaskError) else _SPENT.get(tool, "")
+    return f"{first}: {_sentence(str(error))} {spent}\n{_retry(error)}\nNext: {error.hint}"
+
+
+def crashed(tool: str) -> str:
+    """The text for a failure nobody foresaw; its details are in the server's log only."""
+    certain = _CRASHED.get(tool, "Nothing was spent by this call.")
+    return f"{tool} failed inside this server; its log says why. {certain}\nNext: try once more, then tell the user."
+
+
+def argument_problem(tool: str, schema: dict[str, Any], error: ValidationError) -> str:
+    """The text for arguments that do not fit the tool's schema: one sentence for each, by its name."""
+    properties: dict[str, Any] = schema.get("properties", {})
+    sentences = dict.fromkeys(_problem(tool, properties, dict(item)) for item in error.errors(include_input=False))
+    first = _FIRST.get(tool, "Failed")
+    return f"{first}: {' '.join(list(sentences)[:3])} Nothing was spent.\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
+
+
+def _problem(tool: str, properties: dict[str, Any], item: dict[str, Any]) -> str:
+    name = str(item["loc"][0]) if item["loc"] else "arguments"
+    if name not in properties:
+        return f"{name[:60]} is not an argument of {tool}; allowed are {', '.join(properties)}."
+    allowed = allowed_values(properties[name])
+    return f"{name} is missing; allowed is {allowed}." if item["type"] == "missing" else f"{name} must be {allowed}."
+
+
+def allowed_values(schema: dict[str, Any]) -> str:
+    """What a parameter's schema allows, in words."""
+    if "enum" in schema:
+        return " or ".join(f'"{value}"' for value in schema["enum"])
+    if schema.get("type") == "array":
+        return "a list of texts"
+    if schema.get("type") == "integer":
+        low, high = schema.get("minimum"), schema.get("maximum")
+        return "a whole number" if low is None else f"a whole number from {low} to {high}"
+    low, high = schema.get("minLength", 0), schema.get("maxLength")
+    return "a text" if high is None else f"a text of {low} to {high:,} characters"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _retry(error: Sora2Error) -> str:
+    if isinstance(error, ServiceError) and error.retry_after_seconds:
+        return f"Repeating the same call can help, after {error.retry_after_seconds:.0f} s."
+    if error.needs_change:
+        return "Repeating the same call helps only once that has changed."
+    return "Repeating the same call later can help." if error.retryable else _NO_RETRY

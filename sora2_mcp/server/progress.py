@@ -1,0 +1,54 @@
+"""Progress while a tool works: first at once, then every five seconds, strictly rising."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+from mcp.server.mcpserver import Context
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.errors import Sora2Error
+
+INTERVAL_SECONDS = 5.0
+
+Result = TypeVar("Result")
+
+
+async def with_progress(
+    ctx: Context,
+    clock: Clock,
+    work: Callable[[], Awaitable[Result]],
+    *,
+    message: Callable[[float], str],
+    total_seconds: float | None = None,
+) -> Result:
+    """What ``work`` gives, with progress told to the client meanwhile; ``message`` is made from the seconds so far.
+
+    Raises:
+        Sora2Error: whatever ``work`` raises of it, as it is and in no group.
+    """
+    began = clock.monotonic()
+
+    async def report() -> None:
+        while True:
+            await clock.sleep(INTERVAL_SECONDS)
+            seconds = clock.monotonic() - began
+            await ctx.report_progress(seconds, _at_least(total_seconds, seconds), message(seconds))
+
+    await ctx.report_progress(0.0, total_seconds, message(0.0))
+    results: list[Result] = []
+    error: Sora2Error | None = None
+    async with anyio.create_task_group() as reporting:
+        reporting.start_soon(report)
+        try:
+            results.append(await work())
+        except Sora2Error as raised:
+            error = raised
+        reporting.cancel_scope.cancel()
+    if error is not None:
+        raise error
+    return results[0]
+
+
+def _at_least(total: float | None, seconds: float) -> float | None:
+    return None if total is None else max(total, seconds)

@@ -1,0 +1,174 @@
+"""Resources: recent tasks, one task, its file, a guide and the usage."""
+
+import json
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.resources import FunctionResource, Resource
+from mcp_types import Annotations, Completion
+from mcp_types import Resource as ListedResource
+
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.guide import GUIDE
+from sora2_mcp.server.views import TaskListView, shown_status, task_view
+from sora2_mcp.tasks.service import LOCAL, TaskService
+from sora2_mcp.tasks.store.port import Usage
+
+TASKS_URI = "sora2://tasks"
+TASK_URI = "sora2://tasks/{task_id}"
+VIDEO_URI = "sora2://tasks/{task_id}/video"
+GUIDE_URI = "sora2://guide"
+USAGE_URI = "sora2://usage"
+
+_JSON = "application/json"
+_MP4 = "video/mp4"
+_LISTED_TASKS = 20
+_COMPLETED_TASKS = 50
+_COMPLETION_LIMIT = 100
+_VIDEO_LIMIT_BYTES = 25_000_000
+
+
+def build_resources(runtime: Runtime) -> list[Resource]:
+    """The resources with a fixed address."""
+
+    async def tasks() -> str:
+        page = await (await _service(runtime)).page(LOCAL, limit=_LISTED_TASKS)
+        now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
+        views = [task_view(task, now, poll_seconds) for task in page.tasks]
+        return _json(TaskListView(tasks=views, next_cursor=page.next_cursor).content())
+
+    async def usage() -> str:
+        counted = await (await _service(runtime)).usage(LOCAL)
+        return _json(_usage(counted, runtime))
+
+    async def guide() -> str:
+        return GUIDE
+
+    return [
+        FunctionResource.from_function(
+            tasks, TASKS_URI, name="tasks", title="Recent video tasks", description="Newest first.", mime_type=_JSON
+        ),
+        FunctionResource.from_function(
+            guide,
+            GUIDE_URI,
+            name="guide",
+            title="How to get a good video",
+            description="Advice on prompts, quality, cost and waiting.",
+            mime_type="text/markdown",
+        ),
+        FunctionResource.from_function(
+            usage,
+            USAGE_URI,
+            name="usage",
+            title="Orders and limits",
+            description="Orders and failures today and this month, and what the limits leave.",
+            mime_type=_JSON,
+        ),
+    ]
+
+
+def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
+    """Registers the resources whose address holds a task's id."""
+
+    @server.resource(
+        TASK_URI, name="task", title="A video task", description="What is known of it, without a look.", mime_type=_JSON
+    )
+    async def task(task_id: str) -> str:
+        found = await _find(runtime, task_id)
+        return _json(task_view(found, runtime.clock.now(), runtime.settings.poll_seconds).content())
+
+    @server.resource(
+        VIDEO_URI,
+        name="video",
+        title="A saved video",
+        description="The MP4 file that download_video saved.",
+        mime_type=_MP4,
+        annotations=Annotations(audience=["user"]),
+    )
+    async def video(task_id: str) -> bytes:
+        return await _video(await _find(runtime, task_id))
+
+
+async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
+    """The newest tasks as resources, so that a person can attach one; none where the store cannot be used."""
+    try:
+        page = await (await runtime.service()).page(LOCAL, limit=_LISTED_TASKS)
+    except Sora2Error:
+        # A host lists resources when it starts: the tools' own errors say what is wrong.
+        return []
+    return [_listed(task, runtime) for task in page.tasks]
+
+
+async def completed_ids(runtime: Runtime, beginning: str, status: Status | None = None) -> Completion:
+    """Ids of recent tasks that begin so."""
+    try:
+        page = await (await runtime.service()).page(LOCAL, status=status, limit=_COMPLETED_TASKS)
+    except Sora2Error:
+        return Completion(values=[], total=0, has_more=False)
+    ids = [task.reference for task in page.tasks if task.reference.startswith(beginning)]
+    return Completion(values=ids[:_COMPLETION_LIMIT], total=len(ids), has_more=bool(page.next_cursor))
+
+
+async def _service(runtime: Runtime) -> TaskService:
+    try:
+        return await runtime.service()
+    except Sora2Error as error:
+        raise ResourceError(f"{error}. {error.hint}") from error
+
+
+async def _find(runtime: Runtime, task_id: str) -> Task:
+    service = await _service(runtime)
+    try:
+        return await service.find(task_id, LOCAL)
+    except UnknownTaskError as error:
+        raise ResourceNotFoundError(f"{error}. {error.hint}") from error
+    except Sora2Error as error:
+        raise ResourceError(f"{error}. {error.hint}") from error
+
+
+async def _video(task: Task) -> bytes:
+    if task.file is None:
+        raise ResourceError(f'The video is not saved yet; call download_video(task_id="{task.reference}") first.')
+    if task.file.size_bytes > _VIDEO_LIMIT_BYTES:
+        size = f"{task.file.size_bytes / 1e6:.0f} MB"
+        raise ResourceError(f"The video has {size}, too much to hand over here; its file is {task.file.path}.")
+    try:
+        return await anyio.Path(task.file.path).read_bytes()
+    except OSError as error:
+        again = f'call download_video(task_id="{task.reference}") again'
+        raise ResourceError(f"The file {task.file.path} cannot be read ({error.strerror}); {again}.") from error
+
+
+def _listed(task: Task, runtime: Runtime) -> ListedResource:
+    now = runtime.clock.now()
+    prompt = quoted(task.request.prompt[:60])[1:-1] or "a video ordered elsewhere"
+    return ListedResource(
+        uri=TASK_URI.replace("{task_id}", task.reference),
+        name=f"{shown_status(task, now)}: {prompt}",
+        description=f"Ordered {task.created_at:%Y-%m-%d %H:%M} UTC",
+        mime_type=_JSON,
+    )
+
+
+def _usage(usage: Usage, runtime: Runtime) -> dict[str, Any]:
+    settings = runtime.settings
+    return {
+        "today": {"orders": usage.mine_today, "failed": usage.mine_failed_today},
+        "this_month": {"orders": usage.mine_this_month, "failed": usage.mine_failed_this_month},
+        "limits": {
+            "daily": _limit(settings.daily_limit, usage.all_today),
+            "active": _limit(settings.max_active_tasks, usage.all_active),
+        },
+    }
+
+
+def _limit(limit: int, used: int) -> dict[str, int]:
+    return {"used": used, "limit": limit, "left": max(0, limit - used)} if limit else {"used": used}
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)

@@ -1,0 +1,51 @@
+"""JSON schemas as every host can read them: flat, without nulls, titles or surprises."""
+
+from typing import Any
+
+_NOISE = ("title", "additionalProperties", "$defs")
+
+
+def tidied(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without generated titles, references and null alternatives.
+
+    Some hosts lose the description of a nullable parameter, others refuse unions or do not follow references: absent
+    values are left out instead of being null, and definitions stand where they are used.
+    """
+    result: dict[str, Any] = _tidied(schema, schema.get("$defs", {}))
+    return result
+
+
+def _tidied(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_tidied(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _tidied(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    arms = [arm for arm in schema.get("anyOf", []) if arm != {"type": "null"}]
+    if len(arms) == 1:
+        outer = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+        return _tidied({**arms[0], **outer}, definitions)
+    return {key: _tidied_value(key, value, definitions) for key, value in schema.items() if key not in _NOISE}
+
+
+def _tidied_value(key: str, value: Any, definitions: dict[str, Any]) -> Any:
+    if key == "properties":
+        # Names of properties, not keywords: one called "title" stays.
+        return {name: _tidied(item, definitions) for name, item in value.items()}
+    return value if key in ("enum", "required", "default") else _tidied(value, definitions)
+
+
+def without_prose(schema: Any) -> Any:
+    """The schema without descriptions: what a result means stands in the tool's text."""
+    if isinstance(schema, list):
+        return [without_prose(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: without_prose(item) for name, item in value.items()}
+        if key == "properties"
+        else without_prose(value)
+        for key, value in schema.items()
+        if key != "description"
+    }

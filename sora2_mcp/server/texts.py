@@ -1,0 +1,145 @@
+"""What the agent reads: 1 to 5 short lines, most important first, the URL always in it, the next call always named."""
+
+from datetime import datetime
+
+from sora2_mcp.domain.task import Task
+from sora2_mcp.errors import quoted
+from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
+from sora2_mcp.tasks.service import Page, Submission
+from sora2_mcp.tasks.store.port import Outcome
+
+_PROMPT_SHOWN = 60
+
+
+def submitted(submission: Submission, now: datetime) -> str:
+    """After generate_video."""
+    task = submission.task
+    if submission.outcome is Outcome.REPEAT:
+        return _repeated(task, now)
+    if submission.outcome is Outcome.SAME_KEY:
+        return f"Nothing new was ordered: this idempotency_key has ordered this task already.\n{described(task, now)}"
+    if shown_status(task, now) != "generating":
+        return described(task, now)
+    request = task.request
+    kind = f"{request.aspect_ratio}, {request.quality}"
+    if task.task_id:
+        first = f"Ordered: task {task.reference}, {kind}. A video takes one to several minutes and is paid for now."
+    else:
+        first = (
+            f"Being ordered: task {task.reference}, {kind}. The service is slow to answer; the order goes on by itself."
+        )
+    return f"{first}\n{_next_wait(task)}."
+
+
+def described(task: Task, now: datetime) -> str:
+    """A task as it stands."""
+    return _DESCRIBE[shown_status(task, now)](task, now)
+
+
+def saved(task: Task) -> str:
+    """After download_video."""
+    if task.file is None:
+        return f"Not saved: {task.reference}."
+    size = f"{task.file.size_bytes / 1e6:.2f} MB"
+    return f"Saved: {task.file.path} ({size}).\nVideo address: {task.video_url}\nNext: tell the user where the file is."
+
+
+def listed(page: Page, now: datetime) -> str:
+    """After list_tasks: one line for each."""
+    if not page.tasks:
+        return "No tasks here yet.\nNext: generate_video orders one."
+    lines = [_line(task, now) for task in page.tasks]
+    more = f'\nNext: list_tasks(cursor="{page.next_cursor}") for older ones.' if page.next_cursor else ""
+    return "\n".join(lines) + (more or "\nNext: get_task_status(task_id=…) for one of them.")
+
+
+def _generating(task: Task, now: datetime) -> str:
+    seconds = elapsed_seconds(task, now)
+    so_far = "" if seconds is None else f", {duration(seconds)} so far"
+    lines = [f"Still generating: {task.reference}{so_far}. Nothing is lost; it goes on without you."]
+    if task.look_failed_at is not None:
+        code = f" ({task.look_error_code})" if task.look_error_code else ""
+        lines.append(f"The last look failed at {iso(task.look_failed_at)}{code}; looks go on by themselves.")
+    return "\n".join([*lines, f"{_next_wait(task)} again, or tell the user and come back later."])
+
+
+def _succeeded(task: Task, now: datetime) -> str:
+    seconds = elapsed_seconds(task, now)
+    took = "" if seconds is None else f" in {duration(seconds)}"
+    lines = [f"Done{took}: {task.video_url} ({_kept(task, now)})"]
+    if task.file is not None:
+        lines.append(f"Saved already: {task.file.path}")
+    else:
+        lines.append(f'Next: download_video(task_id="{task.reference}") to keep the file.')
+    return "\n".join(lines)
+
+
+def _failed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four with the same shape
+    failure = task.failure
+    if failure is None:
+        return "Failed; no reason is known.\nNext: order again with generate_video."
+    where = "before it was created" if failure.stage == "creation" else "while generating"
+    code = f" (code {failure.code})" if failure.code else ""
+    says = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
+    spent = "Nothing was spent." if not task.task_id else "Nothing more will come of this task."
+    return (
+        f"Failed {where}{code}{says} {spent}\n"
+        "Next: change the prompt and order again with generate_video (with a new idempotency_key, if one was used)."
+    )
+
+
+def _unconfirmed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four with the same shape
+    return (
+        f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but no answer came "
+        "back. It may have been charged, so it was not sent again.\n"
+        "Next: list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call "
+        "generate_video with a new idempotency_key."
+    )
+
+
+_DESCRIBE = {
+    "generating": _generating,
+    "succeeded": _succeeded,
+    "failed": _failed,
+    "unconfirmed": _unconfirmed,
+}
+
+
+def _repeated(task: Task, now: datetime) -> str:
+    ago = duration(max(0.0, (now - task.created_at).total_seconds()))
+    return (
+        f"Nothing new was ordered: exactly this was ordered {ago} ago.\n{described(task, now)}\n"
+        "To order another one all the same, repeat the call with a new idempotency_key."
+    )
+
+
+def _kept(task: Task, now: datetime) -> str:
+    expires_at = task.video_expires_at
+    if expires_at is None:
+        return "kept 15 days from its end, which is not known here; give the user this link"
+    if expires_at <= now:
+        return f"the service deleted it on {expires_at:%Y-%m-%d}, so the link is dead"
+    return f"kept until {expires_at:%Y-%m-%d}; give the user this link"
+
+
+def _next_wait(task: Task) -> str:
+    return f'Next: wait_for_video(task_id="{task.reference}")'
+
+
+def _line(task: Task, now: datetime) -> str:
+    status = shown_status(task, now)
+    prompt = task.request.prompt
+    short = quoted(prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…")
+    at = f"{task.created_at:%Y-%m-%d %H:%M} UTC"
+    result = f" {task.file.path if task.file else task.video_url}" if status == "succeeded" else ""
+    return f"{task.reference} · {status} · {at} · {short}{result}"
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``2 min 10 s``, ``1 h 5 min``."""
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,229 @@
+"""The five tools: parameters in, a text that is enough alone and structured content that is enough alone out."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BeforeValidator, Field
+
+from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server import texts
+from sora2_mcp.server.progress import with_progress
+from sora2_mcp.server.schema import tidied, without_prose
+from sora2_mcp.server.views import SavedVideoView, TaskListView, TaskView, View, saved_video_view, task_view
+from sora2_mcp.tasks.service import LOCAL
+
+DEFAULT_WAIT_SECONDS = 45
+OPENING_PATIENCE_SECONDS = 2.5
+"""An order's answer is due after three seconds, opening the store included."""
+
+
+def _listed(value: Any) -> Any:
+    """Models at times send a lone address, or an empty text, where a list is asked for."""
+    return [value] if isinstance(value, str) and value.strip() else [] if value == "" else value
+
+
+def _whole(value: Any) -> Any:
+    return int(max(-1e6, min(value, 1e6))) if isinstance(value, int | float) else value
+
+
+Prompt = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=5000,
+        description="What to show: scene, subject and its action, mood, camera movement (e.g. slow push in).",
+    ),
+]
+ImageUrls = Annotated[
+    list[str],
+    BeforeValidator(_listed),
+    Field(description="Public http(s) addresses of images to animate (image-to-video). Leave out for text-to-video."),
+]
+Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
+QualityName = Annotated[
+    Literal["standard", "hd"], Field(description="standard for drafts; hd costs more, only for the final version.")
+]
+Watermark = Annotated[str, Field(max_length=200, description="Text shown in the video. Empty: none.")]
+CallbackUrl = Annotated[
+    str,
+    Field(description="The user's own http(s) address for the service to notify. Only if the user gave one."),
+]
+Key = Annotated[
+    str,
+    Field(
+        max_length=200,
+        description=(
+            "A name you choose for this order. Repeat the same value when repeating the same order, so that it is "
+            "never paid twice; use another value to order the same again."
+        ),
+    ),
+]
+TaskId = Annotated[str, Field(description="The task_id that generate_video or list_tasks gave.")]
+Limit = Annotated[int, Field(ge=1, le=50, description="How many tasks, 1 to 50.")]
+Cursor = Annotated[str, Field(description="next_cursor of the page before. Empty: the newest.")]
+StatusFilter = Annotated[
+    Literal["any", "generating", "succeeded", "failed", "unconfirmed"], Field(description="Only tasks that stand so.")
+]
+Filename = Annotated[str, Field(description="A name for the file. Empty: made from the prompt.")]
+
+TaskResult = Annotated[CallToolResult, TaskView]
+TaskListResult = Annotated[CallToolResult, TaskListView]
+SavedVideoResult = Annotated[CallToolResult, SavedVideoView]
+
+
+def build_tools(runtime: Runtime) -> list[Tool]:
+    """The tools over one runtime, in the order they are listed."""
+    clock, settings = runtime.clock, runtime.settings
+    longest_wait = settings.max_wait_seconds
+    Timeout = Annotated[  # noqa: N806 - a type
+        int,
+        BeforeValidator(_whole),
+        Field(
+            description=f"How long to wait at most; 0 to {longest_wait:g}, anything else is brought into that range."
+        ),
+    ]
+
+    def result_of(task: Task, text: str) -> CallToolResult:
+        return _result(text, task_view(task, clock.now(), settings.poll_seconds))
+
+    async def generate_video(
+        ctx: Context,
+        prompt: Prompt,
+        image_urls: ImageUrls = [],  # noqa: B006 - pydantic copies defaults
+        aspect_ratio: Ratio = "landscape",
+        quality: QualityName = "standard",
+        watermark: Watermark = "",
+        callback_url: CallbackUrl = "",
+        idempotency_key: Key = "",
+    ) -> TaskResult:
+        """Order a new AI video (Sora 2) from a text prompt, or from images plus a prompt.
+
+        Costs the user credits each time. Answers within 3 s with a task_id; the video takes one to several minutes and
+        is not in this answer: call wait_for_video next. Do not call this to check or fetch a video ordered before (use
+        get_task_status or list_tasks), nor again because a video is not ready yet.
+        """
+        request = VideoRequest(
+            prompt=prompt,
+            image_urls=tuple(image_urls),
+            aspect_ratio=AspectRatio(aspect_ratio),
+            quality=Quality(quality),
+            watermark=watermark,
+            callback_url=callback_url,
+        )
+        called_at = clock.monotonic()
+        request.validated()
+
+        async def order() -> Any:
+            service = await runtime.service(OPENING_PATIENCE_SECONDS)
+            return await service.submit(request, LOCAL, key=idempotency_key, called_at=called_at)
+
+        submission = await with_progress(ctx, clock, order, message=lambda _: "Ordering the video")
+        return result_of(submission.task, texts.submitted(submission, clock.now()))
+
+    async def get_task_status(task_id: TaskId) -> TaskResult:
+        """Look once at how a video task stands, without waiting.
+
+        Free. Asks the service if the task is unfinished. Use it for a single check, or for a task ordered elsewhere. To
+        wait for a video, call wait_for_video instead of repeating this. Finished videos are kept 15 days.
+        """
+        service = await runtime.service()
+        task = await service.get(task_id, LOCAL)
+        return result_of(task, texts.described(task, clock.now()))
+
+    async def wait_for_video(
+        ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
+    ) -> TaskResult:
+        """Wait until a video is finished, and get its address.
+
+        Free, and the right call after generate_video. Returns as soon as the task ends; when the time is up first, a
+        normal "still generating" result comes and nothing is lost: call it again, or tell the user to come back later.
+        Not for a single check without waiting (get_task_status).
+        """
+        seconds = float(max(0, min(timeout_seconds, longest_wait)))
+
+        async def wait() -> Task:
+            service = await runtime.service()
+            return await service.wait(task_id, LOCAL, seconds)
+
+        task = await with_progress(
+            ctx,
+            clock,
+            wait,
+            message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
+            total_seconds=seconds,
+        )
+        return result_of(task, texts.described(task, clock.now()))
+
+    async def list_tasks(status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> TaskListResult:
+        """List this user's video tasks, newest first, with their ids, states and video addresses.
+
+        Free; shows what is known without asking the service. Use it to find a task_id again, to see orders nobody knows
+        the fate of (unconfirmed), or what was made lately. To see one task freshly, call get_task_status.
+        """
+        service = await runtime.service()
+        wanted = None if status == "any" else Status(status)
+        page = await service.page(LOCAL, status=wanted, limit=limit, cursor=cursor)
+        now = clock.now()
+        views = [task_view(task, now, settings.poll_seconds) for task in page.tasks]
+        return _result(texts.listed(page, now), TaskListView(tasks=views, next_cursor=page.next_cursor))
+
+    async def download_video(ctx: Context, task_id: TaskId, filename: Filename = "") -> SavedVideoResult:
+        """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
+
+        Free. Use it when the user wants to keep the video: the service deletes it after 15 days. Asking again gives the
+        same file. Only for succeeded tasks: call wait_for_video first. Not needed just to show the link.
+        """
+
+        async def save() -> Task:
+            service = await runtime.service()
+            return await service.download(task_id, LOCAL, filename)
+
+        task = await with_progress(ctx, clock, save, message=lambda _: "Saving the video")
+        return _result(texts.saved(task), saved_video_view(task, clock.now(), settings.poll_seconds))
+
+    return [
+        _tool(generate_video, "Order a video", read_only=False, repeats_harmlessly=False, reaches_out=True),
+        _tool(get_task_status, "Look at a video task", read_only=True, repeats_harmlessly=True, reaches_out=True),
+        _tool(wait_for_video, "Wait for a video", read_only=True, repeats_harmlessly=True, reaches_out=True),
+        _tool(list_tasks, "List video tasks", read_only=True, repeats_harmlessly=True, reaches_out=False),
+        _tool(download_video, "Save a video", read_only=False, repeats_harmlessly=True, reaches_out=True),
+    ]
+
+
+def _tool(
+    function: Callable[..., Awaitable[CallToolResult]],
+    title: str,
+    *,
+    read_only: bool,
+    repeats_harmlessly: bool,
+    reaches_out: bool,
+) -> Tool:
+    """A tool whose schemas every host can read and which refuses arguments it does not know."""
+    annotations = ToolAnnotations(
+        read_only_hint=read_only,
+        destructive_hint=False,
+        idempotent_hint=repeats_harmlessly,
+        open_world_hint=reaches_out,
+    )
+    tool = Tool.from_function(function, title=title, description=_description(function), annotations=annotations)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = {**tidied(arguments.model_json_schema(by_alias=True)), "additionalProperties": False}
+    tool.fn_metadata.output_schema = without_prose(tidied(tool.fn_metadata.output_schema or {}))
+    return tool
+
+
+def _description(function: Callable[..., Any]) -> str:
+    # Below Python 3.13 a docstring keeps its indentation; a description is one flowing text anyway.
+    return " ".join(inspect.cleandoc(function.__doc__ or "").split())
+
+
+def _result(text: str, view: View) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=view.content())

@@ -1,0 +1,136 @@
+"""What the agent gets as data, made from domain values."""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import quoted
+
+
+def iso(at: datetime) -> str:
+    """``2026-11-22T12:00:00Z``"""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+ShownStatus = Literal["generating", "succeeded", "failed", "unconfirmed"]
+Instant = Annotated[datetime, PlainSerializer(iso, return_type=str)]
+
+
+class View(BaseModel):
+    """Absent values are left out, so that no field is ever null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def content(self) -> dict[str, Any]:
+        """The structured content of a tool's result."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class FailureView(View):
+    """Where and why it failed; ``code`` and ``message`` are the service's, ``message`` is data and no instruction."""
+
+    stage: Literal["creation", "generation"]
+    code: int
+    message: str
+
+
+class TaskView(View):
+    """A task."""
+
+    task_id: str
+    status: ShownStatus
+    created_at: Instant
+    prompt: str | None = None
+    aspect_ratio: Literal["landscape", "portrait"] | None = None
+    quality: Literal["standard", "hd"] | None = None
+    image_urls: list[str] | None = None
+    watermark: str | None = None
+    video_url: str | None = None
+    video_expires_at: Instant | None = None
+    file_path: str | None = None
+    failure: FailureView | None = None
+    finished_at: Instant | None = None
+    elapsed_seconds: float | None = None
+    poll_after_seconds: int | None = None
+
+
+class SavedVideoView(TaskView):
+    """A task whose video lies on disk."""
+
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+class TaskListView(View):
+    """Tasks, newest first."""
+
+    tasks: list[TaskView]
+    next_cursor: str = Field(default="")
+
+
+_SHOWN: dict[Status, ShownStatus] = {
+    Status.GENERATING: "generating",
+    Status.SUCCEEDED: "succeeded",
+    Status.FAILED: "failed",
+    Status.UNCONFIRMED: "unconfirmed",
+    Status.REFUSED: "failed",
+}
+
+
+def shown_status(task: Task, now: datetime) -> ShownStatus:
+    """The status as agents see it; an order the service refused reads as failed to whoever still asks for it."""
+    return _SHOWN[task.status_at(now)]
+
+
+def task_view(task: Task, now: datetime, poll_seconds: float) -> TaskView:
+    """A task as an agent sees it at ``now``."""
+    return TaskView(**_fields(task, now, poll_seconds))
+
+
+def saved_video_view(task: Task, now: datetime, poll_seconds: float) -> SavedVideoView:
+    """A task with its file's size and checksum."""
+    file = task.file
+    return SavedVideoView(
+        **_fields(task, now, poll_seconds),
+        size_bytes=file.size_bytes if file else None,
+        sha256=file.sha256 if file else None,
+    )
+
+
+def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:
+    status = shown_status(task, now)
+    request = task.request
+    return {
+        "task_id": task.reference,
+        "status": status,
+        "created_at": task.created_at,
+        "prompt": request.prompt or None,
+        "aspect_ratio": request.aspect_ratio.value,
+        "quality": request.quality.value,
+        "image_urls": list(request.image_urls) or None,
+        "watermark": request.watermark or None,
+        "video_url": task.video_url or None,
+        "video_expires_at": task.video_expires_at,
+        "file_path": task.file.path if task.file else None,
+        "failure": _failure(task),
+        "finished_at": task.finished_at,
+        "elapsed_seconds": elapsed_seconds(task, now),
+        "poll_after_seconds": math.ceil(poll_seconds) if status == "generating" else None,
+    }
+
+
+def elapsed_seconds(task: Task, now: datetime) -> float | None:
+    """Seconds from the order to the end, or to now; unknown for tasks ordered elsewhere."""
+    if task.adopted:
+        return None
+    return round(max(0.0, ((task.finished_at or now) - task.created_at).total_seconds()), 1)
+
+
+def _failure(task: Task) -> FailureView | None:
+    if task.failure is None:
+        return None
+    message = quoted(task.failure.message)[1:-1]
+    return FailureView(stage=task.failure.stage.value, code=task.failure.code, message=message)

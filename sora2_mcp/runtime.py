@@ -33,7 +33,7 @@ from sora2_mcp.tasks.store.port import Budget, Store
 
 logger = logging.getLogger(__name__)
 
-_SENDING_GRACE_SECONDS = 1.2
+_SENDING_GRACE_SECONDS = 1.0
 """How long orders under way may still get their answer when the process ends."""
 
 Endpoint = Callable[[], AbstractAsyncContextManager[str]]
@@ -52,23 +52,32 @@ class Runtime:
         self.bus = EventBus()
         self.stopping = anyio.Event()
         self._endpoint = endpoint or (lambda: nullcontext(settings.base_url))
-        self._group = anyio.create_task_group()
+        self._group: TaskGroup | None = None
         self._opening: _Opening | None = None
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        self._group = await anyio.create_task_group().__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self.stop()
+        assert self._group is not None  # noqa: S101 - it was entered
         if kind is not None:
             self._group.cancel_scope.cancel()
-        return await self._group.__aexit__(kind, error, trace)
+        try:
+            return await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            if error is not None and group.exceptions == (error,):
+                # Nothing but the body's own error: it comes out as itself.
+                return None
+            raise
 
     def begin(self) -> None:
         """Starts opening in the background, unless that has been done. Must be inside ``async with``."""
+        if self._group is None:
+            raise RuntimeError("begin() is called outside `async with runtime`")
         if self._opening is None or self._opening.error is not None:
             self._opening = _Opening()
             self._group.start_soon(self._run, self._opening)

@@ -1,5 +1,6 @@
 """Configuration: the only reader of the environment."""
 
+import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -195,6 +196,11 @@ class Settings(BaseSettings):
         folder = "sora2-simulated" if self.simulate else "sora2"
         chosen = self.video_dir or platformdirs.user_videos_path() / folder
         return chosen.expanduser().absolute()
+
+
+def environment() -> dict[str, str]:
+    """The whole environment, to hand on to a program of our own."""
+    return dict(os.environ)
 
 
 def variable_of(field: str) -> str:

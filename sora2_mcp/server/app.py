@@ -1,8 +1,12 @@
 """The whole server, assembled."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import anyio
+from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
@@ -66,10 +70,33 @@ class Sora2Server(MCPServer[Any]):
             middleware=[self._open_after_handshake],
         )
         self._runtime = runtime
+        self._requests_open = 0
+        self._idle = anyio.Event()
         add_templates(self, runtime)
         for prompt in build_prompts(runtime):
             self.add_prompt(prompt)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
+
+    @property
+    def low_level(self) -> Server[Any]:
+        """The SDK's server below, which the own runners drive."""
+        return self._lowlevel_server
+
+    async def idle(self) -> None:
+        """Returns when no request is being worked on."""
+        if self._requests_open:
+            await self._idle.wait()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._requests_open += 1
+        try:
+            yield
+        finally:
+            self._requests_open -= 1
+            if not self._requests_open:
+                self._idle.set()
+                self._idle = anyio.Event()
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -125,7 +152,8 @@ class Sora2Server(MCPServer[Any]):
 
     async def _open_after_handshake(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Opens the store once the host has its first answer: no host waits for a database in the handshake."""
-        result = await call_next(ctx)
+        with self._counted():
+            result = await call_next(ctx)
         if ctx.method not in _HANDSHAKE and self._runtime.settings.key:
             self._runtime.begin()
         return result

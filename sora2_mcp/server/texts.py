@@ -48,7 +48,7 @@ def listed(page: Page, now: datetime) -> str:
     """After list_tasks: one line for each."""
     if not page.tasks:
         return "No tasks here yet.\nNext: generate_video orders one."
-    lines = [_line(task, now) for task in page.tasks]
+    lines = [line(task, now) for task in page.tasks]
     more = f'\nNext: list_tasks(cursor="{page.next_cursor}") for older ones.' if page.next_cursor else ""
     return "\n".join(lines) + (more or "\nNext: get_task_status(task_id=…) for one of them.")
 
@@ -126,7 +126,8 @@ def _next_wait(task: Task) -> str:
     return f'Next: wait_for_video(task_id="{task.reference}")'
 
 
-def _line(task: Task, now: datetime) -> str:
+def line(task: Task, now: datetime) -> str:
+    """A task on one line."""
     status = shown_status(task, now)
     prompt = task.request.prompt
     short = quoted(prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…")

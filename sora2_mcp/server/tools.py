@@ -156,7 +156,7 @@ def build_tools(runtime: Runtime) -> list[Tool]:
             clock,
             wait,
             message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
-            total_seconds=seconds,
+            total_seconds=seconds or None,
         )
         return result_of(task, texts.described(task, clock.now()))
 

@@ -1,0 +1,25 @@
+"""The program ``sora2-mcp``: takes care of the wire and of start-up time before anything heavy is imported."""
+
+import gc
+import sys
+
+from sora2_mcp.cli.arguments import parse
+from sora2_mcp.cli.wire import claim_wire
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    arguments = parse(sys.argv[1:])
+    # From here on a stray print, of ours or of a library, goes to stderr and not into the protocol.
+    wire = claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
+    # Importing makes no garbage worth collecting; about a tenth of the start-up time is saved.
+    gc.disable()
+    from sora2_mcp.cli.main import run  # noqa: PLC0415 - the heavy half, after the wire is safe
+
+    gc.enable()
+    gc.freeze()
+    sys.exit(run(arguments, wire))
+
+
+if __name__ == "__main__":
+    main()

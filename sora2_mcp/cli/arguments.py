@@ -1,0 +1,144 @@
+"""What can be typed. Imports nothing heavy, so that ``--help`` is quick and stdout is claimed early."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from sora2_mcp import __version__
+
+_DESCRIPTION = """\
+MCP server that makes AI videos with Sora 2: order, wait, keep the file.
+
+Without a command it serves MCP over stdio, as hosts start it.
+Try it without an account:  sora2-mcp demo
+"""
+_EPILOG = "Settings are environment variables (SORA2_API_KEY and others); the README lists them."
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command and its options; ``serve`` where none is named. Exits with code 2 on a usage error."""
+    given = list(argv)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
+        given = ["serve", *given]
+    return _parser().parse_args(given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sora2-mcp",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"sora2-mcp {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_demo(commands)
+    _add_generate(commands)
+    _add_tasks(commands)
+    _add_simulate(commands)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name
+
+
+def _add(commands: _Commands, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    return parser
+
+
+def _add_serve(commands: _Commands) -> None:
+    serve = _add(commands, "serve", "serve MCP (the default)")
+    serve.add_argument(
+        "--transport",
+        choices=("stdio", "sse", "streamable-http"),
+        default="stdio",
+        help="stdio (default); sse and streamable-http serve /mcp and /sse on HTTP",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="HTTP address, this machine's only (default 127.0.0.1)")
+    serve.add_argument("--port", type=_port, default=8000, help="HTTP port (default 8000; 0 = any free one)")
+    _add_simulate_switch(serve)
+
+
+def _add_demo(commands: _Commands) -> None:
+    demo = _add(
+        commands, "demo", "watch an agent's whole job on the simulator: order, wait, save (no account, no cost)"
+    )
+    demo.add_argument(
+        "--prompt",
+        default="A cute kitten playing in a garden on a bright spring day, slow push in",
+        help="what to show",
+    )
+    demo.add_argument("--aspect-ratio", choices=("landscape", "portrait"), default="landscape")
+
+
+def _add_generate(commands: _Commands) -> None:
+    generate = _add(commands, "generate", "order a video, wait for it and save it (costs credits)")
+    generate.add_argument("prompt", help="what to show, 1 to 5,000 characters")
+    generate.add_argument("--image", action="append", default=[], metavar="URL", help="an image to animate; repeatable")
+    generate.add_argument("--aspect-ratio", choices=("landscape", "portrait"), default="landscape")
+    generate.add_argument("--quality", choices=("standard", "hd"), default="standard")
+    generate.add_argument("--watermark", default="", metavar="TEXT", help="text shown in the video")
+    generate.add_argument("--callback-url", default="", metavar="URL", help="your own address the service notifies")
+    generate.add_argument(
+        "--idempotency-key",
+        default="",
+        metavar="KEY",
+        help="the same key again gives the same task, never a second one",
+    )
+    generate.add_argument("--filename", default="", help="a name for the saved file")
+    generate.add_argument("--no-wait", action="store_true", help="only order; find it again with: sora2-mcp tasks list")
+    generate.add_argument("--timeout", type=_seconds, default=1800.0, help="seconds to wait at most (default 1800)")
+    _add_simulate_switch(generate)
+
+
+def _add_tasks(commands: _Commands) -> None:
+    tasks = _add(commands, "tasks", "list, show, wait for or save the videos ordered before")
+    verbs = tasks.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listed = _add(verbs, "list", "list tasks, newest first")
+    listed.add_argument("--status", choices=("any", "generating", "succeeded", "failed", "unconfirmed"), default="any")
+    listed.add_argument("--limit", type=int, default=20, help="how many (default 20)")
+    shown = _add(verbs, "show", "look at one task")
+    waited = _add(verbs, "wait", "wait until a task is finished")
+    waited.add_argument("--timeout", type=_seconds, default=1800.0, help="seconds to wait at most (default 1800)")
+    saved = _add(verbs, "download", "save a finished video")
+    saved.add_argument("--filename", default="", help="a name for the file")
+    for verb in (shown, waited, saved):
+        verb.add_argument("task_id", help="the id that generate or list shows")
+    for verb in (listed, shown, waited, saved):
+        _add_simulate_switch(verb)
+
+
+def _add_simulate(commands: _Commands) -> None:
+    simulate = _add(commands, "simulate", "serve a stand-in Sora2API for trying and testing (see docs/simulator.md)")
+    simulate.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
+    simulate.add_argument("--port", type=_port, default=8901, help="port (default 8901; 0 = any free one)")
+    simulate.add_argument("--seconds", type=_seconds, default=4.0, help="how long a video takes (default 4)")
+    simulate.add_argument(
+        "--fault", action="append", default=[], metavar="NAME[=VALUE][*TIMES]", help="script a fault; repeatable"
+    )
+    simulate.add_argument("--state", default="", metavar="FOLDER", help="keep tasks here, so that a restart knows them")
+    simulate.add_argument("--api-key", default="", metavar="KEY", help="the only key taken (default: any)")
+    simulate.add_argument("--callback-shape", choices=("full", "short"), default="full", help="shape of callbacks")
+
+
+def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--simulate", action="store_true", help="run on the built-in simulator: no account, no cost, own tasks"
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port; allowed are 0 to 65535")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; allowed are 0 to 86400 seconds")
+    return seconds

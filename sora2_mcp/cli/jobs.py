@@ -1,0 +1,110 @@
+"""``sora2-mcp generate`` and ``sora2-mcp tasks``: the same verbs as the tools, for people."""
+
+import argparse
+
+import anyio
+
+from sora2_mcp.cli.display import Display
+from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import ArgumentError
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server import texts
+from sora2_mcp.server.views import shown_status
+from sora2_mcp.tasks.service import LOCAL, TaskService
+from sora2_mcp.tasks.store.port import Outcome
+
+_WATCH_SECONDS = 0.1
+_LIST_LIMIT = 1000
+
+
+async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
+    """Does what was asked; the exit code is 0 when the task asked about did not fail, else 1."""
+    async with runtime:
+        jobs = Jobs(await runtime.service(), runtime, Display())
+        if arguments.command == "generate":
+            return await jobs.generate(arguments)
+        return await _VERBS[arguments.verb](jobs, arguments)
+
+
+class Jobs:
+    """The commands over one open runtime."""
+
+    def __init__(self, service: TaskService, runtime: Runtime, display: Display) -> None:
+        self._service = service
+        self._runtime = runtime
+        self._display = display
+
+    async def generate(self, arguments: argparse.Namespace) -> int:
+        """Orders; then, unless told otherwise, waits and saves."""
+        request = VideoRequest(
+            prompt=arguments.prompt,
+            image_urls=tuple(arguments.image),
+            aspect_ratio=AspectRatio(arguments.aspect_ratio),
+            quality=Quality(arguments.quality),
+            watermark=arguments.watermark,
+            callback_url=arguments.callback_url,
+        )
+        submission = await self._service.submit(request, LOCAL, key=arguments.idempotency_key)
+        task = submission.task
+        first = "Ordered" if submission.outcome is Outcome.NEW else "Nothing new was ordered; this is"
+        self._display.line(f"{first}: {task.reference}")
+        if arguments.no_wait:
+            return self._ended(task)
+        code = await self._wait(task.reference, arguments.timeout)
+        return code or await self._download(task.reference, arguments.filename)
+
+    async def list(self, arguments: argparse.Namespace) -> int:
+        """One line a task."""
+        if not 1 <= arguments.limit <= _LIST_LIMIT:
+            raise ArgumentError("--limit", f"must be a whole number from 1 to {_LIST_LIMIT}.")
+        status = None if arguments.status == "any" else Status(arguments.status)
+        page = await self._service.page(LOCAL, status=status, limit=arguments.limit)
+        if not page.tasks:
+            self._display.line("No tasks.")
+        for task in page.tasks:
+            self._display.line(texts.line(task, self._runtime.clock.now()))
+        return 0
+
+    async def show(self, arguments: argparse.Namespace) -> int:
+        """One task, freshly looked at."""
+        task = await self._service.get(arguments.task_id, LOCAL)
+        self._say(task)
+        return self._ended(task)
+
+    async def wait(self, arguments: argparse.Namespace) -> int:
+        """Returns when the task is finished."""
+        return await self._wait(arguments.task_id, arguments.timeout)
+
+    async def download(self, arguments: argparse.Namespace) -> int:
+        """Saves the video; its path is the last line."""
+        return await self._download(arguments.task_id, arguments.filename)
+
+    async def _wait(self, task_id: str, seconds: float) -> int:
+        with self._display.waiting("Generating"):
+            task = await self._service.wait(task_id, LOCAL, seconds)
+        self._say(task)
+        return self._ended(task) or int(shown_status(task, self._runtime.clock.now()) == "generating")
+
+    async def _download(self, task_id: str, filename: str) -> int:
+        task, download = await self._service.begin_download(task_id, LOCAL, filename)
+        if download is not None:
+            with self._display.downloading("Saving") as advance:
+                while not download.done.is_set():
+                    advance(download.received_bytes, download.total_bytes)
+                    with anyio.move_on_after(_WATCH_SECONDS):
+                        await download.done.wait()
+            task = await self._service.download(task.reference, LOCAL, filename)
+        self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
+        return 0
+
+    def _say(self, task: Task) -> None:
+        # The last line of the text names the agent's next call, which is none of a person's business.
+        lines = texts.described(task, self._runtime.clock.now()).splitlines()
+        self._display.line("\n".join(line for line in lines if not line.startswith("Next:")))
+
+    def _ended(self, task: Task) -> int:
+        return int(shown_status(task, self._runtime.clock.now()) in ("failed", "unconfirmed"))
+
+
+_VERBS = {"list": Jobs.list, "show": Jobs.show, "wait": Jobs.wait, "download": Jobs.download}

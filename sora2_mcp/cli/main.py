@@ -1,0 +1,87 @@
+"""Dispatch: one function for each command."""
+
+import argparse
+import os
+import sys
+import threading
+from functools import partial
+
+import anyio
+
+from sora2_mcp.cli.logs import configure
+from sora2_mcp.cli.simulated import endpoint_of
+from sora2_mcp.cli.wire import Wire
+from sora2_mcp.errors import ConfigurationError, Sora2Error
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.settings import Settings
+
+_USAGE_ERROR = 2
+_HARD_END_SECONDS = 1.8
+
+
+def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
+    """Runs a parsed command line; gives the exit code."""
+    try:
+        return _COMMANDS[arguments.command](arguments, wire)
+    except Sora2Error as error:
+        print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
+        if not isinstance(error, ConfigurationError):
+            print(error.hint, file=sys.stderr)  # noqa: T201
+        return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
+    settings = _settings(arguments)
+    configure(settings.log_level, settings.log_format)
+    runtime = Runtime(settings, endpoint=endpoint_of(settings))
+    if wire is not None:
+        from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
+
+        anyio.run(partial(serve_stdio, runtime, *wire, ending=_end_soon))
+    else:
+        from sora2_mcp.server.http import serve_http  # noqa: PLC0415
+
+        anyio.run(partial(serve_http, runtime, arguments.host, arguments.port, ending=_end_soon))
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.simulate import simulate  # noqa: PLC0415 - the simulator is for those who ask for it
+
+    configure("INFO", "text")
+    return simulate(arguments)
+
+
+def _demo(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.demo import demo  # noqa: PLC0415 - brings rich and an MCP client
+
+    settings = Settings.load(simulate=True)
+    configure("WARNING", settings.log_format)
+    return anyio.run(demo, settings, arguments.prompt, arguments.aspect_ratio)
+
+
+def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.jobs import perform  # noqa: PLC0415 - brings rich
+
+    settings = _settings(arguments)
+    configure("WARNING", settings.log_format)
+    return anyio.run(perform, arguments, Runtime(settings, endpoint=endpoint_of(settings)))
+
+
+_COMMANDS = {"serve": _serve, "simulate": _simulate, "demo": _demo, "generate": _job, "tasks": _job}
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings.load(simulate=True) if arguments.simulate else Settings.load()
+
+
+def _end_soon() -> None:
+    """Makes sure that a server that was told to end does, whatever a database or a file system holds up.
+
+    Everything that matters is on disk before it is acted on, so a hard end loses nothing.
+    """
+    timer = threading.Timer(_HARD_END_SECONDS, os._exit, [0])
+    timer.daemon = True
+    timer.start()

@@ -64,8 +64,6 @@ class Runtime:
     ) -> bool | None:
         self.stop()
         assert self._group is not None  # noqa: S101 - it was entered
-        if kind is not None:
-            self._group.cancel_scope.cancel()
         try:
             return await self._group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
@@ -135,11 +133,13 @@ class Runtime:
             opening.done.set()
 
     async def _serve(self, opening: "_Opening", store: Store, client: Sora2Client, files: httpx2.AsyncClient) -> None:
-        async with anyio.create_task_group() as background, anyio.create_task_group() as senders:
-            opening.service = self._assembled(store, client, files, background, senders)
-            opening.done.set()
-            await self.stopping.wait()
-            background.cancel_scope.cancel()
+        # Senders outside: orders under way outlive everything else by their grace.
+        async with anyio.create_task_group() as senders:
+            async with anyio.create_task_group() as background:
+                opening.service = self._assembled(store, client, files, background, senders)
+                opening.done.set()
+                await self.stopping.wait()
+                background.cancel_scope.cancel()
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(

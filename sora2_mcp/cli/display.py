@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 Advance = Callable[[float, float | None], None]
 """Called with how much is done, and of how much where that is known."""
@@ -28,8 +29,7 @@ class Display:
     def step(self, name: str, text: str) -> None:
         """One thing that is being done."""
         if self._watched:
-            self._console.print(f"[cyan]{name:<10}[/cyan]", end="")
-            self._console.print(text, markup=False)
+            self._console.print(Text.assemble((f"{name:<10}", "cyan"), text))
         else:
             self.line(f"{name}: {text}")
 

@@ -11,11 +11,12 @@ import anyio
 from sora2_mcp.cli.logs import configure
 from sora2_mcp.cli.simulated import endpoint_of
 from sora2_mcp.cli.wire import Wire
-from sora2_mcp.errors import ConfigurationError, Sora2Error
+from sora2_mcp.errors import ConfigurationError, Sora2Error, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 
 _USAGE_ERROR = 2
+_HINTS: dict[type[Sora2Error], str] = {UnknownTaskError: "See them with: sora2-mcp tasks list"}
 _HARD_END_SECONDS = 1.8
 
 
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
     except Sora2Error as error:
         print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
         if not isinstance(error, ConfigurationError):
-            print(error.hint, file=sys.stderr)  # noqa: T201
+            print(_HINTS.get(type(error), error.hint), file=sys.stderr)  # noqa: T201
         return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:
         return 130

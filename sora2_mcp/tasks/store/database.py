@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import anyio
 from sqlalchemy import and_, case, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +21,7 @@ from sora2_mcp.tasks.store.rows import fact_columns, task_from
 from sora2_mcp.tasks.store.schema import tasks
 
 _FEED_SECONDS = 0.25
+_CLOSING_SECONDS = 1.0
 _FEED_OVERLAP = timedelta(seconds=5)
 
 
@@ -143,4 +145,6 @@ async def open_store(url: str, service: str, clock: Clock) -> AsyncIterator[Data
         await migrate(engine)
         yield Database(engine, service, clock)
     finally:
-        await engine.dispose()
+        # Cancelled halfway, a connection's thread would outlive the process's end.
+        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            await engine.dispose()

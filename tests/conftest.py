@@ -1,0 +1,38 @@
+"""Shared fixtures: one event loop, a clock to move, an environment of nobody's."""
+
+import os
+from pathlib import Path
+
+import pytest
+import stamina
+
+from tests.clocks import FakeClock
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the developer's settings or writes into their folders."""
+    for name in list(os.environ):
+        if name.upper().startswith("SORA2_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_VIDEOS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _retries_do_not_pause() -> None:
+    """Repeated looks keep their number of attempts, without the waits between them."""
+    stamina.set_testing(True, attempts=3, cap=True)

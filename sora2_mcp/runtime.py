@@ -14,7 +14,7 @@ import anyio.to_thread
 import httpx2
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.client import Sora2Client, open_client
+from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
 from sora2_mcp.settings import Settings
@@ -112,11 +112,12 @@ class Runtime:
                 base_url = await stack.enter_async_context(self._endpoint())
                 # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
                 database = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.store.database")
+                service = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.api.client")
                 store: Store = await stack.enter_async_context(
                     database.open_store(self.settings.store_url, self.settings.service, self.clock)
                 )
-                client = await stack.enter_async_context(
-                    open_client(
+                client: Sora2API = await stack.enter_async_context(
+                    service.open_client(
                         base_url=base_url,
                         key=self.settings.key,
                         requests_per_second=self.settings.max_requests_per_second,
@@ -132,7 +133,7 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(self, opening: "_Opening", store: Store, client: Sora2Client, files: httpx2.AsyncClient) -> None:
+    async def _serve(self, opening: "_Opening", store: Store, client: Sora2API, files: httpx2.AsyncClient) -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
@@ -143,7 +144,7 @@ class Runtime:
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(
-        self, store: Store, client: Sora2Client, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
+        self, store: Store, client: Sora2API, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
     ) -> TaskService:
         settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
         alarm = Alarm(clock)

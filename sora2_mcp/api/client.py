@@ -12,13 +12,11 @@ import stamina
 from sora2_mcp import __version__
 from sora2_mcp.api.codec import BODY_LIMIT_BYTES, accepted_task_id, order_body, snapshot_of
 from sora2_mcp.api.pace import Pace
+from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
-
-ORDER_LIMIT_SECONDS = 30.0
-"""The longest an order's answer is waited for, connection included."""
 
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""

@@ -11,6 +11,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import ToolManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -54,8 +55,6 @@ class Sora2Server(MCPServer[Any]):
             description="Makes AI videos: order, wait, keep the file.",
             instructions=INSTRUCTIONS,
             version=__version__,
-            tools=build_tools(runtime),
-            resources=build_resources(runtime),
             # Nothing changes in these lists but tasks, and change notifications are not offered yet.
             subscriptions=False,
             cache_hints={
@@ -72,15 +71,25 @@ class Sora2Server(MCPServer[Any]):
         self._runtime = runtime
         self._requests_open = 0
         self._idle = anyio.Event()
-        add_templates(self, runtime)
-        for prompt in build_prompts(runtime):
-            self.add_prompt(prompt)
+        self._equipped = False
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
 
     @property
     def low_level(self) -> Server[Any]:
         """The SDK's server below, which the own runners drive."""
         return self._lowlevel_server
+
+    def equip(self) -> None:
+        """Adds tools, resources and prompts; once. Their schemas take 20 ms to make, which no handshake needs."""
+        if self._equipped:
+            return
+        self._equipped = True
+        self._tool_manager = ToolManager(tools=build_tools(self._runtime))
+        for resource in build_resources(self._runtime):
+            self.add_resource(resource)
+        add_templates(self, self._runtime)
+        for prompt in build_prompts(self._runtime):
+            self.add_prompt(prompt)
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
@@ -152,13 +161,22 @@ class Sora2Server(MCPServer[Any]):
 
     async def _open_after_handshake(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Opens the store once the host has its first answer: no host waits for a database in the handshake."""
+        handshake = ctx.method in _HANDSHAKE
+        if not handshake:
+            self.equip()
         with self._counted():
             result = await call_next(ctx)
-        if ctx.method not in _HANDSHAKE and self._runtime.settings.key:
+        if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return result
 
 
-def build_server(runtime: Runtime) -> Sora2Server:
-    """The server over a runtime; the caller has entered the runtime, or does before the first request."""
-    return Sora2Server(runtime)
+def build_server(runtime: Runtime, *, equipped: bool = True) -> Sora2Server:
+    """The server over a runtime; the caller has entered the runtime, or does before the first request.
+
+    Not ``equipped``, it gets its tools with the first request after the handshake.
+    """
+    server = Sora2Server(runtime)
+    if equipped:
+        server.equip()
+    return server

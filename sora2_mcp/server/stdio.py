@@ -37,7 +37,7 @@ async def serve_stdio(
     writer = _Writer(write_fd)
     with stop_signals() as stop:
         async with runtime, anyio.create_task_group() as group:
-            server = build_server(runtime)
+            server = build_server(runtime, equipped=False)
             reader = _Reader(read_fd)
 
             async def end() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
 
-from sora2_mcp.api.client import ORDER_LIMIT_SECONDS
+from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.events import TaskEvent, TaskRefused, TaskSubmitted, TaskUnconfirmed, VideoSaved
 from sora2_mcp.domain.request import VideoRequest

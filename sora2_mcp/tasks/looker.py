@@ -6,7 +6,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.client import Sora2Client
+from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.events import TaskChanged
 from sora2_mcp.domain.task import Task
@@ -37,7 +37,7 @@ class Looker:
     def __init__(
         self,
         *,
-        client: Sora2Client,
+        client: Sora2API,
         ledger: Ledger,
         store: Store,
         bus: EventBus,

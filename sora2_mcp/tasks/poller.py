@@ -5,7 +5,7 @@ import logging
 import anyio
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.pace import Pace
+from sora2_mcp.api.port import Turns
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.alarm import Alarm
@@ -22,7 +22,7 @@ _STORE_PAUSE_SECONDS = 2.0
 class Poller:
     """Takes a turn at the service, then picks the most urgent task: so a turn never goes to a less urgent one."""
 
-    def __init__(self, *, store: Store, looker: Looker, pace: Pace, clock: Clock, alarm: Alarm) -> None:
+    def __init__(self, *, store: Store, looker: Looker, pace: Turns, clock: Clock, alarm: Alarm) -> None:
         self._store = store
         self._looker = looker
         self._pace = pace

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from sora2_mcp.api.client import Sora2Client
+from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Task
 from sora2_mcp.errors import (
@@ -36,7 +36,7 @@ _FAREWELL_SECONDS = 0.5
 class Sender:
     """Carries reserved orders to the service and their outcome to the ledger."""
 
-    def __init__(self, *, client: Sora2Client, ledger: Ledger, store: Store, clock: Clock, alarm: Alarm) -> None:
+    def __init__(self, *, client: Sora2API, ledger: Ledger, store: Store, clock: Clock, alarm: Alarm) -> None:
         self._client = client
         self._ledger = ledger
         self._store = store

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import anyio
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.client import Sora2Client
+from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
@@ -82,7 +82,7 @@ class TaskService:
         looker: Looker,
         demand: Demand,
         downloads: Downloads,
-        client: Sora2Client,
+        client: Sora2API,
         bus: EventBus,
         clock: Clock,
         senders: TaskGroup,

@@ -23,13 +23,14 @@ import re
 from typing import ClassVar
 
 _QUOTE_LIMIT = 300
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_HARMLESS = str.maketrans({'"': "'", "<": "‹", ">": "›"})
 _MARKUP = re.compile(r"<[^<>]{0,400}>")
 
 
 def quoted(text: str) -> str:
     """Foreign words, safe to show an agent: one line, no markup or control characters, shortened, in quotes."""
-    plain = " ".join(_MARKUP.sub(" ", _UNPRINTABLE.sub(" ", text)).split()).replace('"', "'")
+    visible = "".join(char if char.isprintable() else " " for char in text)
+    plain = " ".join(_MARKUP.sub(" ", visible).split()).translate(_HARMLESS)
     if len(plain) > _QUOTE_LIMIT:
         plain = plain[: _QUOTE_LIMIT - 1] + "…"
     return f'"{plain}"'

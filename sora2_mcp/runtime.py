@@ -149,49 +149,51 @@ class Runtime:
         settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
         alarm = Alarm(clock)
         pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
-        budget = Budget(
-            max_active_tasks=settings.max_active_tasks,
-            daily_limit=settings.daily_limit,
-            duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
+        ledger = Ledger(
+            store=store, service=settings.service, bus=bus, clock=clock, pacing=pacing, budget=budget_of(settings)
         )
-        ledger = Ledger(store=store, service=settings.service, bus=bus, clock=clock, pacing=pacing, budget=budget)
         looker = Looker(
-            client=client,
-            ledger=ledger,
-            store=store,
-            bus=bus,
-            clock=clock,
-            pacing=pacing,
-            alarm=alarm,
-            owner=owner,
+            client=client, ledger=ledger, store=store, bus=bus, clock=clock, pacing=pacing, alarm=alarm, owner=owner,
             background=background,
-        )
+        )  # fmt: skip
         poller = Poller(store=store, looker=looker, pace=client.pace, clock=clock, alarm=alarm)
         background.start_soon(poller.run)
         background.start_soon(relay_changes, store, bus, clock)
+        downloads = Downloads(
+            http=files,
+            folder=settings.videos,
+            limit_bytes=int(settings.max_video_mb * 1_000_000),
+            store=store,
+            ledger=ledger,
+            looker=looker,
+            clock=clock,
+            owner=owner,
+            background=background,
+        )
+        sender = Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm)
+        demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing)
         return TaskService(
             store=store,
             ledger=ledger,
-            sender=Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm),
+            sender=sender,
             looker=looker,
-            demand=Demand(store=store, alarm=alarm, clock=clock, pacing=pacing),
-            downloads=Downloads(
-                http=files,
-                folder=settings.videos,
-                limit_bytes=int(settings.max_video_mb * 1_000_000),
-                store=store,
-                ledger=ledger,
-                looker=looker,
-                clock=clock,
-                owner=owner,
-                background=background,
-            ),
+            demand=demand,
+            downloads=downloads,
             client=client,
             bus=bus,
             clock=clock,
             senders=senders,
             stopping=self.stopping,
         )
+
+
+def budget_of(settings: Settings) -> Budget:
+    """The limits on orders."""
+    return Budget(
+        max_active_tasks=settings.max_active_tasks,
+        daily_limit=settings.daily_limit,
+        duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
+    )
 
 
 class _Opening:

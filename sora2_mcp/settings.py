@@ -133,6 +133,14 @@ class Settings(BaseSettings):
             raise ValueError("not a database URL")
         return url
 
+    @field_validator("video_dir")
+    @classmethod
+    def _folder_has_a_home(cls, folder: Path | None) -> Path | None:
+        try:
+            return folder and folder.expanduser()
+        except RuntimeError as error:
+            raise ValueError("no such home") from error
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -195,7 +203,7 @@ class Settings(BaseSettings):
         """The folder for saved videos, absolute, with the default filled in."""
         folder = "sora2-simulated" if self.simulate else "sora2"
         chosen = self.video_dir or platformdirs.user_videos_path() / folder
-        return chosen.expanduser().absolute()
+        return chosen.absolute()
 
 
 def environment() -> dict[str, str]:

@@ -60,6 +60,10 @@ class FakeClock:
         self._elapsed = target
         await settle()
 
+    def awaits(self, at: float) -> bool:
+        """Whether anything is due at this monotonic time: somebody who is to be woken then sleeps already."""
+        return any(abs(due - at) < 1e-6 for due, _, _ in self._due)
+
     def _at(self, seconds: float, fire: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self._elapsed + seconds, next(self._number), fire))
 

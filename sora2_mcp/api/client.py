@@ -106,11 +106,11 @@ class Sora2Client:
     def _retry_after_seconds(self, response: httpx2.Response) -> float | None:
         """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
         value = response.headers.get("retry-after", "").strip()
-        if value.isdigit():
-            return float(min(int(value), 86_400))
         try:
+            if value.isdecimal():
+                return float(min(int(value), 86_400))
             return max(0.0, (parsedate_to_datetime(value) - self._clock.now()).total_seconds())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
 
 

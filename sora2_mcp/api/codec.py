@@ -3,14 +3,13 @@
 Source: the vendor's quick start, "Step 1", "Step 2", "Status Codes" and "Generation Task Status".
 """
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from sora2_mcp.api.wire import Envelope, Record, SubmitData
+from sora2_mcp.api.wire import Envelope, Record, SubmitData, parsed
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import LostAnswerError, service_error
@@ -48,7 +47,7 @@ def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float |
     envelope = _envelope(http_status, body)
     if envelope.code != OK:
         raise service_error(envelope.code or 0, envelope.msg, retry_after_seconds=retry_after_seconds)
-    task_id = _read(SubmitData, envelope.data).task_id.strip()
+    task_id = _read(SubmitData, envelope.data).task_id
     if not task_id or len(task_id) > _TASK_ID_LIMIT or not task_id.isprintable():
         raise LostAnswerError("it says the order is accepted but names no task")
     return task_id
@@ -106,8 +105,8 @@ def _ordered(parameters: dict[str, Any]) -> VideoRequest:
 def _envelope(http_status: int, body: bytes) -> Envelope:
     """The envelope of an answer; where it names no code, the HTTP status of a JSON answer stands in."""
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        content = parsed(body)
+    except ValueError as error:
         raise LostAnswerError(_unreadable(http_status, body)) from error
     if not isinstance(content, dict):
         raise LostAnswerError(_unreadable(http_status, body))

@@ -12,12 +12,25 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from sora2_mcp.domain.request import is_http_url
 
 
+def parsed(text: str | bytes) -> Any:
+    """What a JSON text holds; the half characters that cut-off texts end in become question marks.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
+    try:
+        content = json.loads(text)
+        return json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def _integer(value: Any) -> int | None:
-    """A number however it is written; anything else counts as absent."""
+    """A whole number however it is written; anything else counts as absent."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int | float):
-        return int(value) if -1e15 < value < 1e15 else None
+        return int(value) if -1e15 < value < 1e15 and value == int(value) else None
     if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.0+)?\s*", value):
         return int(float(value))
     return None
@@ -33,18 +46,23 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+def _identifier(value: Any) -> str:
+    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
 def _object(value: Any) -> dict[str, Any]:
     """An object, also one written as JSON text; anything else counts as empty."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parsed(value)
+        except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
 
 
 LenientInteger = Annotated[int | None, BeforeValidator(_integer)]
 LenientText = Annotated[str, BeforeValidator(_text)]
+LenientIdentifier = Annotated[str, BeforeValidator(_identifier)]
 LenientObject = Annotated[dict[str, Any], BeforeValidator(_object)]
 
 
@@ -65,7 +83,7 @@ class Envelope(Lenient):
 class SubmitData(Lenient):
     """``data`` of an accepted order."""
 
-    task_id: LenientText = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
+    task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
 
 
 class Record(Lenient):
@@ -75,7 +93,7 @@ class Record(Lenient):
     address stands in ``response.imageUrl`` (yes, image), or in ``resultUrls`` in several places and spellings.
     """
 
-    task_id: LenientText = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
+    task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
     success_flag: Annotated[int | None, BeforeValidator(_flag)] = Field(default=None, validation_alias="successFlag")
     response: Any = None
     result_urls: Any = Field(default=None, validation_alias="resultUrls")
@@ -90,12 +108,13 @@ class Record(Lenient):
         return first_url([self.response, self.result_urls, self.info])
 
 
+_DEEPEST = 8
 _URL_FIELDS = ("imageUrl", "videoUrl", "resultUrls", "resultUrl", "url")
 
 
 def first_url(value: Any, depth: int = 0) -> str:
     """The first http(s) address in what may be a URL, a list, an object, or any of these once more as JSON text."""
-    if depth > 4:
+    if depth > _DEEPEST:
         return ""
     if isinstance(value, str):
         return _url_in_text(value.strip(), depth)
@@ -112,8 +131,8 @@ def _url_in_text(text: str, depth: int) -> str:
     if not text.startswith(("{", "[", '"')):
         return ""
     try:
-        return first_url(json.loads(text), depth + 1)
-    except (ValueError, RecursionError):
+        return first_url(parsed(text), depth + 1)
+    except ValueError:
         # A bracketed list without quotation marks: [https://a, https://b]
         items = [item.strip().strip("'\"") for item in text.strip("[]").split(",")]
         return next(filter(is_http_url, items), "")

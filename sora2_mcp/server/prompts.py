@@ -13,10 +13,14 @@ from sora2_mcp.tasks.service import LOCAL
 REVIEW = "review_failed_task"
 
 
-def build_prompts(runtime: Runtime) -> list[Prompt]:
-    """The prompts over one runtime."""
+class Prompts:
+    """The prompts over one runtime; each method is one, and its docstring is what a person reads."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def write_video_prompt(
+        self,
         idea: Annotated[str, Field(description="What the video should be about.")],
         style: Annotated[str, Field(description="Look and mood, e.g. watercolour, documentary.")] = "",
         camera: Annotated[str, Field(description="Camera movement, e.g. slow push in, orbit shot.")] = "",
@@ -31,6 +35,7 @@ def build_prompts(runtime: Runtime) -> list[Prompt]:
         )
 
     async def storyboard(
+        self,
         idea: Annotated[str, Field(description="The story or message.")],
         shots: Annotated[str, Field(description="How many shots, e.g. 4.")] = "4",
     ) -> str:
@@ -43,13 +48,13 @@ def build_prompts(runtime: Runtime) -> list[Prompt]:
         )
 
     async def review_failed_task(
-        task_id: Annotated[str, Field(description="The id of a task that failed.")],
+        self, task_id: Annotated[str, Field(description="The id of a task that failed.")]
     ) -> str:
         """Find out why a video failed, and how to do better."""
         try:
-            service = await runtime.service()
+            service = await self._runtime.service()
             task = await service.find(task_id, LOCAL)
-            known = f"{texts.described(task, runtime.clock.now())}\nIts prompt was: {task.request.prompt}"
+            known = f"{texts.described(task, self._runtime.clock.now())}\nIts prompt was: {task.request.prompt}"
         except Sora2Error as error:
             known = f"{error}. {error.hint}"
         return (
@@ -58,8 +63,12 @@ def build_prompts(runtime: Runtime) -> list[Prompt]:
             "cause, and ask me before ordering it with generate_video."
         )
 
+
+def build_prompts(runtime: Runtime) -> list[Prompt]:
+    """The prompts over one runtime, in the order they are listed."""
+    prompts = Prompts(runtime)
     return [
-        Prompt.from_function(write_video_prompt, title="Write a video prompt"),
-        Prompt.from_function(storyboard, title="Plan a storyboard"),
-        Prompt.from_function(review_failed_task, title="Review a failed video"),
+        Prompt.from_function(prompts.write_video_prompt, title="Write a video prompt"),
+        Prompt.from_function(prompts.storyboard, title="Plan a storyboard"),
+        Prompt.from_function(prompts.review_failed_task, title="Review a failed video"),
     ]

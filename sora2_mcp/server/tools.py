@@ -16,7 +16,7 @@ from sora2_mcp.server import texts
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, without_prose
 from sora2_mcp.server.views import SavedVideoView, TaskListView, TaskView, View, saved_video_view, task_view
-from sora2_mcp.tasks.service import LOCAL
+from sora2_mcp.tasks.service import LOCAL, Submission
 
 DEFAULT_WAIT_SECONDS = 45
 OPENING_PATIENCE_SECONDS = 2.5
@@ -70,6 +70,11 @@ Cursor = Annotated[str, Field(description="next_cursor of the page before. Empty
 StatusFilter = Annotated[
     Literal["any", "generating", "succeeded", "failed", "unconfirmed"], Field(description="Only tasks that stand so.")
 ]
+Timeout = Annotated[
+    int,
+    BeforeValidator(_whole),
+    Field(description="Seconds to wait at most. More than the server allows (200 by default) is cut to that."),
+]
 Filename = Annotated[str, Field(description="A name for the file. Empty: made from the prompt.")]
 
 TaskResult = Annotated[CallToolResult, TaskView]
@@ -77,22 +82,16 @@ TaskListResult = Annotated[CallToolResult, TaskListView]
 SavedVideoResult = Annotated[CallToolResult, SavedVideoView]
 
 
-def build_tools(runtime: Runtime) -> list[Tool]:
-    """The tools over one runtime, in the order they are listed."""
-    clock, settings = runtime.clock, runtime.settings
-    longest_wait = settings.max_wait_seconds
-    Timeout = Annotated[  # noqa: N806 - a type
-        int,
-        BeforeValidator(_whole),
-        Field(
-            description=f"How long to wait at most; 0 to {longest_wait:g}, anything else is brought into that range."
-        ),
-    ]
+class Tools:
+    """The tools over one runtime; each method is one, and its docstring is what the agent reads."""
 
-    def result_of(task: Task, text: str) -> CallToolResult:
-        return _result(text, task_view(task, clock.now(), settings.poll_seconds))
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._settings = runtime.settings
 
     async def generate_video(
+        self,
         ctx: Context,
         prompt: Prompt,
         image_urls: ImageUrls = [],  # noqa: B006 - pydantic copies defaults
@@ -108,6 +107,7 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         is not in this answer: call wait_for_video next. Do not call this to check or fetch a video ordered before (use
         get_task_status or list_tasks), nor again because a video is not ready yet.
         """
+        called_at = self._clock.monotonic()
         request = VideoRequest(
             prompt=prompt,
             image_urls=tuple(image_urls),
@@ -115,29 +115,27 @@ def build_tools(runtime: Runtime) -> list[Tool]:
             quality=Quality(quality),
             watermark=watermark,
             callback_url=callback_url,
-        )
-        called_at = clock.monotonic()
-        request.validated()
+        ).validated()
 
-        async def order() -> Any:
-            service = await runtime.service(OPENING_PATIENCE_SECONDS)
+        async def order() -> Submission:
+            service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
             return await service.submit(request, LOCAL, key=idempotency_key, called_at=called_at)
 
-        submission = await with_progress(ctx, clock, order, message=lambda _: "Ordering the video")
-        return result_of(submission.task, texts.submitted(submission, clock.now()))
+        submission = await with_progress(ctx, self._clock, order, message=lambda _: "Ordering the video")
+        return self._result_of(submission.task, texts.submitted(submission, self._clock.now()))
 
-    async def get_task_status(task_id: TaskId) -> TaskResult:
+    async def get_task_status(self, task_id: TaskId) -> TaskResult:
         """Look once at how a video task stands, without waiting.
 
         Free. Asks the service if the task is unfinished. Use it for a single check, or for a task ordered elsewhere. To
         wait for a video, call wait_for_video instead of repeating this. Finished videos are kept 15 days.
         """
-        service = await runtime.service()
+        service = await self._runtime.service()
         task = await service.get(task_id, LOCAL)
-        return result_of(task, texts.described(task, clock.now()))
+        return self._result_of(task, texts.described(task, self._clock.now()))
 
     async def wait_for_video(
-        ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
+        self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
     ) -> TaskResult:
         """Wait until a video is finished, and get its address.
 
@@ -145,35 +143,35 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         normal "still generating" result comes and nothing is lost: call it again, or tell the user to come back later.
         Not for a single check without waiting (get_task_status).
         """
-        seconds = float(max(0, min(timeout_seconds, longest_wait)))
+        seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
         async def wait() -> Task:
-            service = await runtime.service()
+            service = await self._runtime.service()
             return await service.wait(task_id, LOCAL, seconds)
 
         task = await with_progress(
             ctx,
-            clock,
+            self._clock,
             wait,
             message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
             total_seconds=seconds or None,
         )
-        return result_of(task, texts.described(task, clock.now()))
+        return self._result_of(task, texts.described(task, self._clock.now()))
 
-    async def list_tasks(status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> TaskListResult:
+    async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> TaskListResult:
         """List this user's video tasks, newest first, with their ids, states and video addresses.
 
         Free; shows what is known without asking the service. Use it to find a task_id again, to see orders nobody knows
         the fate of (unconfirmed), or what was made lately. To see one task freshly, call get_task_status.
         """
-        service = await runtime.service()
+        service = await self._runtime.service()
         wanted = None if status == "any" else Status(status)
         page = await service.page(LOCAL, status=wanted, limit=limit, cursor=cursor)
-        now = clock.now()
-        views = [task_view(task, now, settings.poll_seconds) for task in page.tasks]
+        now = self._clock.now()
+        views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
         return _result(texts.listed(page, now), TaskListView(tasks=views, next_cursor=page.next_cursor))
 
-    async def download_video(ctx: Context, task_id: TaskId, filename: Filename = "") -> SavedVideoResult:
+    async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> SavedVideoResult:
         """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
 
         Free. Use it when the user wants to keep the video: the service deletes it after 15 days. Asking again gives the
@@ -181,18 +179,26 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         """
 
         async def save() -> Task:
-            service = await runtime.service()
+            service = await self._runtime.service()
             return await service.download(task_id, LOCAL, filename)
 
-        task = await with_progress(ctx, clock, save, message=lambda _: "Saving the video")
-        return _result(texts.saved(task), saved_video_view(task, clock.now(), settings.poll_seconds))
+        task = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
+        view = saved_video_view(task, self._clock.now(), self._settings.poll_seconds)
+        return _result(texts.saved(task), view)
 
+    def _result_of(self, task: Task, text: str) -> CallToolResult:
+        return _result(text, task_view(task, self._clock.now(), self._settings.poll_seconds))
+
+
+def build_tools(runtime: Runtime) -> list[Tool]:
+    """The tools over one runtime, in the order they are listed."""
+    tools = Tools(runtime)
     return [
-        _tool(generate_video, "Order a video", read_only=False, repeats_harmlessly=False, reaches_out=True),
-        _tool(get_task_status, "Look at a video task", read_only=True, repeats_harmlessly=True, reaches_out=True),
-        _tool(wait_for_video, "Wait for a video", read_only=True, repeats_harmlessly=True, reaches_out=True),
-        _tool(list_tasks, "List video tasks", read_only=True, repeats_harmlessly=True, reaches_out=False),
-        _tool(download_video, "Save a video", read_only=False, repeats_harmlessly=True, reaches_out=True),
+        _tool(tools.generate_video, "Order a video", read_only=False, repeats_harmlessly=False, reaches_out=True),
+        _tool(tools.get_task_status, "Look at a video task", read_only=True, repeats_harmlessly=True, reaches_out=True),
+        _tool(tools.wait_for_video, "Wait for a video", read_only=True, repeats_harmlessly=True, reaches_out=True),
+        _tool(tools.list_tasks, "List video tasks", read_only=True, repeats_harmlessly=True, reaches_out=False),
+        _tool(tools.download_video, "Save a video", read_only=False, repeats_harmlessly=True, reaches_out=True),
     ]
 
 

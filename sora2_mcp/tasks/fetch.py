@@ -44,6 +44,8 @@ async def fetch(
                 raise _too_large(task_id, expected, limit_bytes)
             with part.open("wb") as file:
                 saved = await _copy(response, file, part, task_id, limit_bytes, progress)
+    except httpx2.InvalidURL as error:
+        raise DownloadError(task_id, "its address cannot be used.", _AGAIN) from error
     except httpx2.HTTPError as error:
         raise DownloadError(task_id, f"the connection to its host failed ({type(error).__name__}).", _AGAIN) from error
     except OSError as error:
@@ -85,7 +87,7 @@ def _check_answer(response: httpx2.Response, task_id: str) -> None:
 def _expected_bytes(response: httpx2.Response) -> int | None:
     """The whole size, where the host says it of the bytes as they arrive here."""
     length = response.headers.get("content-length", "")
-    return int(length) if length.isdigit() and "content-encoding" not in response.headers else None
+    return int(length) if length.isdecimal() and "content-encoding" not in response.headers else None
 
 
 def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> DownloadError:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 _LIMIT_BYTES = 120
+_WORDS_LIMIT_BYTES = 60
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _SUFFIX = ".mp4"
@@ -23,15 +24,16 @@ def with_suffix(name: str, addition: str) -> str:
 def default_name(prompt: str, task_id: str) -> str:
     """A name people recognise: the prompt's first words and the task's id."""
     words = re.sub(r"[^\w]+", "-", prompt[:200].lower()).strip("-_")
-    return safe_name(f"{words[:40].rstrip('-_')}-{task_id}", task_id)
+    start = _shortened(words[:40], _WORDS_LIMIT_BYTES).rstrip("-_")
+    return safe_name(f"{start}-{task_id}" if start else task_id, task_id)
 
 
 def _stem(text: str) -> str:
     printable = "".join(char for char in unicodedata.normalize("NFC", text) if not _unprintable(char))
-    stem = _FORBIDDEN.sub("_", printable)
+    stem = _FORBIDDEN.sub("_", printable).rstrip(" .")
     if stem.lower().endswith(_SUFFIX):
         stem = stem[: -len(_SUFFIX)]
-    stem = _shortened(stem.strip(" ."))
+    stem = _shortened(stem.strip(" ."), _LIMIT_BYTES)
     return f"_{stem}" if _RESERVED.fullmatch(stem) else stem
 
 
@@ -39,5 +41,5 @@ def _unprintable(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
-def _shortened(stem: str) -> str:
-    return stem.encode()[:_LIMIT_BYTES].decode(errors="ignore").rstrip(" .")
+def _shortened(stem: str, limit_bytes: int) -> str:
+    return stem.encode()[:limit_bytes].decode(errors="ignore").rstrip(" .")

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Label, and_, case, or_
+from sqlalchemy import ColumnElement, Label, and_, case, literal, or_
 
 from sora2_mcp.domain.task import Status
 from sora2_mcp.tasks.store.port import LookPlan
@@ -53,5 +53,5 @@ def look_is_free(now: datetime, longest: timedelta) -> ColumnElement[bool]:
 
 def next_look(now: datetime, plan: LookPlan) -> Label[datetime]:
     """The next look's time, by whether somebody waits now."""
-    chosen = case((tasks.c.wanted_until > now, plan.wanted_at), else_=plan.idle_at)
-    return chosen.cast(Instant).label("next_look_at")
+    wanted_at, idle_at = literal(plan.wanted_at, Instant), literal(plan.idle_at, Instant)
+    return case((tasks.c.wanted_until > now, wanted_at), else_=idle_at).label("next_look_at")

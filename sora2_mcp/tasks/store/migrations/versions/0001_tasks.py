@@ -1,5 +1,7 @@
 """The tasks table."""
 
+from typing import Any
+
 from alembic import op
 from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Text
 
@@ -10,8 +12,29 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
-        "tasks",
+    op.create_table("tasks", *_order_columns(), *_fact_columns(), *_look_columns(), *_file_columns())
+    op.create_index("tasks_active", "tasks", ["service", "status", "created_at"])
+    op.create_index("tasks_by_age", "tasks", ["service", "principal", "created_at", "id"])
+    op.create_index("tasks_by_callback", "tasks", ["service", "callback"])
+    op.create_index("tasks_by_confirmation", "tasks", ["service", "confirmation"], unique=True)
+    op.create_index("tasks_by_day", "tasks", ["service", "created_at"])
+    op.create_index("tasks_by_fingerprint", "tasks", ["service", "principal", "fingerprint", "created_at"])
+    op.create_index("tasks_by_key", "tasks", ["service", "principal", "idempotency_key"], unique=True)
+    op.create_index("tasks_by_status", "tasks", ["service", "principal", "status", "created_at", "id"])
+    op.create_index("tasks_by_task_id", "tasks", ["service", "task_id"])
+    op.create_index("tasks_changed", "tasks", ["service", "changed_at"])
+    op.create_index("tasks_due", "tasks", ["service", "next_look_at"])
+    op.create_index("tasks_wanted", "tasks", ["service", "wanted_until"])
+    state = op.create_table(
+        "schema_state",
+        Column("revision", String(32), primary_key=True),
+        Column("min_compatible", String(32), nullable=False),
+    )
+    op.bulk_insert(state, [{"revision": revision, "min_compatible": revision}])
+
+
+def _order_columns() -> list[Column[Any]]:
+    return [
         Column("id", String(32), primary_key=True),
         Column("principal", Text, nullable=False),
         Column("service", Text, nullable=False),
@@ -31,6 +54,11 @@ def upgrade() -> None:
         Column("handed_out", Boolean, nullable=False),
         Column("adopted", Boolean, nullable=False),
         Column("task_id", String(200)),
+    ]
+
+
+def _fact_columns() -> list[Column[Any]]:
+    return [
         Column("status", String(20), nullable=False),
         Column("known_unfinished_at", BigInteger),
         Column("doubts", Text, nullable=False),
@@ -42,6 +70,11 @@ def upgrade() -> None:
         Column("video_url", Text),
         Column("url_seen_at", BigInteger),
         Column("video_expires_at", BigInteger),
+    ]
+
+
+def _look_columns() -> list[Column[Any]]:
+    return [
         Column("next_look_at", BigInteger),
         Column("wanted_until", BigInteger),
         Column("look_owner", String(64)),
@@ -50,27 +83,14 @@ def upgrade() -> None:
         Column("look_failures", Integer, nullable=False),
         Column("look_failed_at", BigInteger),
         Column("look_error_code", Integer),
+    ]
+
+
+def _file_columns() -> list[Column[Any]]:
+    return [
         Column("file_path", Text),
         Column("file_size_bytes", BigInteger),
         Column("file_sha256", String(64)),
         Column("download_owner", String(64)),
         Column("download_lease_until", BigInteger),
-    )
-    op.create_index("tasks_active", "tasks", ["service", "status", "created_at"])
-    op.create_index("tasks_by_age", "tasks", ["service", "principal", "created_at", "id"])
-    op.create_index("tasks_by_callback", "tasks", ["service", "callback"])
-    op.create_index("tasks_by_confirmation", "tasks", ["service", "confirmation"], unique=True)
-    op.create_index("tasks_by_day", "tasks", ["service", "created_at"])
-    op.create_index("tasks_by_fingerprint", "tasks", ["service", "principal", "fingerprint", "created_at"])
-    op.create_index("tasks_by_key", "tasks", ["service", "principal", "idempotency_key"], unique=True)
-    op.create_index("tasks_by_status", "tasks", ["service", "principal", "status", "created_at", "id"])
-    op.create_index("tasks_by_task_id", "tasks", ["service", "task_id"])
-    op.create_index("tasks_changed", "tasks", ["service", "changed_at"])
-    op.create_index("tasks_due", "tasks", ["service", "next_look_at"])
-    op.create_index("tasks_wanted", "tasks", ["service", "wanted_until"])
-    state = op.create_table(
-        "schema_state",
-        Column("revision", String(32), primary_key=True),
-        Column("min_compatible", String(32), nullable=False),
-    )
-    op.bulk_insert(state, [{"revision": revision, "min_compatible": revision}])
+    ]

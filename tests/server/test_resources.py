@@ -1,0 +1,158 @@
+"""Resources, completions and prompts as hosts use them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
+
+from sora2_mcp.simulator.app import Simulator
+from tests.servers import Agent, agent
+
+pytestmark = pytest.mark.anyio
+
+TASK = ResourceTemplateReference(type="ref/resource", uri="sora2://tasks/{task_id}")
+REVIEW = PromptReference(type="ref/prompt", name="review_failed_task")
+
+
+async def read(me: Agent, uri: str) -> str:
+    (content,) = (await me.client.read_resource(uri)).contents
+    assert isinstance(content, TextResourceContents)
+    return content.text
+
+
+async def test_recent_tasks_read_like_the_tools_own_list(tmp_path: Path) -> None:
+    async with agent(tmp_path, poll_seconds=60) as me:
+        for number in range(3):
+            await me.content("generate_video", prompt=f"Kitten {number}", quality="hd")
+        listed = (await me.content("list_tasks"))["tasks"]
+        resource: dict[str, Any] = json.loads(await read(me, "sora2://tasks"))
+
+        assert [task["prompt"] for task in resource["tasks"]] == ["Kitten 2", "Kitten 1", "Kitten 0"]
+        assert [task["task_id"] for task in resource["tasks"]] == [task["task_id"] for task in listed]
+
+
+async def test_reading_a_task_asks_the_service_nothing(tmp_path: Path) -> None:
+    async with agent(tmp_path, poll_seconds=60) as me:
+        task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
+
+        assert json.loads(await read(me, f"sora2://tasks/{task_id}"))["status"] == "generating"
+        assert [request.method for request in me.simulator.received] == ["POST"]
+
+
+async def test_usage_counts_orders_and_what_the_limits_leave(tmp_path: Path) -> None:
+    async with agent(tmp_path, daily_limit=5, poll_seconds=60) as me:
+        await me.content("generate_video", prompt="A kitten")
+
+        assert json.loads(await read(me, "sora2://usage")) == {
+            "today": {"orders": 1, "failed": 0},
+            "this_month": {"orders": 1, "failed": 0},
+            "limits": {"daily": {"used": 1, "limit": 5, "left": 4}, "active": {"used": 1}},
+        }
+
+
+async def test_the_guide_gives_the_vendors_advice(tmp_path: Path) -> None:
+    async with agent(tmp_path) as me:
+        guide = await read(me, "sora2://guide")
+
+        assert all(word in guide for word in ("slow push in", "orbit shot", "standard", "hd", "15 days"))
+
+
+@pytest.mark.parametrize("uri", ["sora2://tasks/nope", "sora2://tasks/nope/video"])
+async def test_an_unknown_task_is_invalid_and_points_to_list_tasks(tmp_path: Path, uri: str) -> None:
+    async with agent(tmp_path) as me:
+        with pytest.raises(MCPError) as caught:
+            await read(me, uri)
+
+        assert caught.value.error.code == INVALID_PARAMS
+        assert 'There is no task "nope". Call list_tasks' in caught.value.error.message
+        assert me.simulator.received == ()
+
+
+async def test_a_video_that_is_not_saved_says_which_call_saves_it(tmp_path: Path) -> None:
+    async with agent(tmp_path) as me:
+        task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
+        with pytest.raises(MCPError, match=f'call download_video\\(task_id="{task_id}"\\) first'):
+            await read(me, f"sora2://tasks/{task_id}/video")
+
+
+async def test_the_newest_twenty_tasks_are_listed_by_name(tmp_path: Path) -> None:
+    async with agent(tmp_path, poll_seconds=60) as me:
+        for number in range(22):
+            await me.content("generate_video", prompt=f"Kitten {number}")
+        names = [resource.name for resource in (await me.client.list_resources()).resources]
+
+        assert names[3:] == [f"generating: Kitten {number}" for number in range(21, 1, -1)]
+
+
+async def test_task_ids_complete_from_their_beginning(tmp_path: Path) -> None:
+    async with agent(tmp_path, poll_seconds=60) as me:
+        ids = [(await me.content("generate_video", prompt=f"Kitten {number}"))["task_id"] for number in range(3)]
+        one = await me.client.complete(TASK, {"name": "task_id", "value": ids[1]})
+        every = await me.client.complete(TASK, {"name": "task_id", "value": "sora2_task_"})
+        none = await me.client.complete(TASK, {"name": "task_id", "value": "x"})
+
+        assert one.completion.values == [ids[1]]
+        assert every.completion.values == ids[::-1]
+        assert none.completion.values == []
+
+
+async def test_the_review_prompt_completes_with_failed_tasks_only_and_tells_what_is_known(tmp_path: Path) -> None:
+    async with agent(tmp_path, simulator=Simulator(seconds_per_task=0)) as me:
+        await me.content("generate_video", prompt="Good")
+        failed = (await me.content("generate_video", prompt="Bad [sim:generation-failure]"))["task_id"]
+        await me.content("wait_for_video", task_id=failed)
+        completed = await me.client.complete(REVIEW, {"name": "task_id", "value": ""})
+        prompt = await me.client.get_prompt("review_failed_task", {"task_id": failed})
+        content = prompt.messages[0].content
+
+        assert completed.completion.values == [failed]
+        assert isinstance(content, TextContent)
+        assert "Failed while generating (code 501)" in content.text
+        assert "Its prompt was: Bad [sim:generation-failure]" in content.text
+
+
+async def test_prompts_carry_what_was_filled_in(tmp_path: Path) -> None:
+    async with agent(tmp_path) as me:
+        written = await me.client.get_prompt("write_video_prompt", {"idea": "a kitten", "camera": "orbit shot"})
+        content = written.messages[0].content
+
+        assert isinstance(content, TextContent)
+        assert "about: a kitten. Camera: orbit shot." in content.text
+        assert "ask whether to order it" in content.text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("nope", {}, "There is no prompt 'nope'; there are write_video_prompt, storyboard, review_failed_task."),
+        ("storyboard", {}, "idea is missing: The story or message."),
+        ("storyboard", {"idea": " "}, "idea is missing: The story or message."),
+    ],
+)
+async def test_a_wrong_prompt_call_is_invalid_parameters_in_words(
+    tmp_path: Path, name: str, arguments: dict[str, str], message: str
+) -> None:
+    async with agent(tmp_path) as me:
+        with pytest.raises(MCPError) as caught:
+            await me.client.get_prompt(name, arguments)
+
+        assert (caught.value.error.code, caught.value.error.message) == (INVALID_PARAMS, message)
+
+
+async def test_lists_that_never_change_may_be_cached_by_anybody_and_tasks_by_nobody(tmp_path: Path) -> None:
+    async with agent(tmp_path) as me:
+        hints = [
+            (result.cache_scope, result.ttl_ms)
+            for result in (
+                await me.client.list_tools(),
+                await me.client.list_prompts(),
+                await me.client.list_resource_templates(),
+                await me.client.list_resources(),
+                await me.client.read_resource("sora2://tasks"),
+            )
+        ]
+
+        assert hints == [("public", 3_600_000)] * 3 + [("private", 0)] * 2

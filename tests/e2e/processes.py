@@ -1,0 +1,139 @@
+"""Real processes of the program, ended by their own id."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+PROGRAM = [sys.executable, "-m", "sora2_mcp"]
+ENDS_WITHIN_SECONDS = 2.0
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """An environment in which everything is kept below ``folder`` and tasks are looked at often."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PATH", "LANG"))}
+    return {**kept, "HOME": str(folder), "SORA2_POLL_SECONDS": "0.1", **variables}
+
+
+def completed(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A finished run."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        env=environment(folder, **variables),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+class Process:
+    """A running program; ``lines`` of its stderr are read until one fits."""
+
+    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
+        with (folder / "stderr.txt").open("wb") as stderr:
+            self.popen = subprocess.Popen(
+                [*PROGRAM, *arguments],
+                env=environment(folder, **variables),
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        self._stderr = folder / "stderr.txt"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
+        for stream in (self.popen.stdin, self.popen.stdout):
+            if stream is not None:
+                stream.close()
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    def logged(self, pattern: str) -> re.Match[str]:
+        """The first match in what was logged; waits for it."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, self.stderr):
+                return found
+            assert self.popen.poll() is None, self.stderr
+            time.sleep(0.02)
+        raise AssertionError(f"never logged: {pattern}\n{self.stderr}")
+
+    def seconds_to_end(self) -> float:
+        """How long it takes from now to the end."""
+        began = time.monotonic()
+        self.popen.wait(timeout=20)
+        return time.monotonic() - began
+
+
+class StdioHost:
+    """A host that writes and reads JSON-RPC lines itself, so that nothing tidies up behind the server."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._id = 0
+
+    def handshake(self) -> dict[str, Any]:
+        """The answer of ``initialize``."""
+        client = {"name": "test", "version": "1"}
+        parameters = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+        answer = self.request("initialize", parameters)
+        self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return answer
+
+    def request(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The result of a request."""
+        number = self.send(method, parameters)
+        while (answer := self.read()).get("id") != number:
+            pass
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The result of a tool call."""
+        return self.request("tools/call", {"name": tool, "arguments": arguments})
+
+    def send(self, method: str, parameters: dict[str, Any]) -> int:
+        """Sends a request without waiting for its answer; gives its id."""
+        self._id += 1
+        self._write({"jsonrpc": "2.0", "id": self._id, "method": method, "params": parameters})
+        return self._id
+
+    def read(self) -> dict[str, Any]:
+        """The next message, which must be one line of JSON."""
+        assert self._process.popen.stdout is not None
+        line = self._process.popen.stdout.readline()
+        assert line, self._process.stderr
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def _write(self, message: dict[str, Any]) -> None:
+        assert self._process.popen.stdin is not None
+        self._process.popen.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.popen.stdin.flush()
+
+
+@contextmanager
+def simulator(folder: Path, *options: str) -> Iterator[str]:
+    """A simulator process; gives its base URL."""
+    (folder / "simulator").mkdir(exist_ok=True)
+    with Process(folder / "simulator", "simulate", "--port", "0", *options) as process:
+        assert process.popen.stdout is not None
+        line = process.popen.stdout.readline().decode()
+        yield line.split()[-1]

@@ -1,0 +1,88 @@
+"""The commands people type."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import completed, simulator
+
+
+def test_the_demo_leaves_a_video_and_its_path_is_the_last_line(tmp_path: Path) -> None:
+    run = completed(tmp_path, "demo")
+
+    path = Path(run.stdout.splitlines()[-1])
+    assert run.returncode == 0, run.stderr
+    assert path.is_absolute()
+    assert path.read_bytes()[4:8] == b"ftyp"
+    assert all(f"call: {tool}(" in run.stdout for tool in ("generate_video", "wait_for_video", "download_video"))
+    assert run.stderr == ""
+
+
+def test_generate_orders_waits_and_saves(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--seconds", "0.2") as base_url:
+        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any"}
+        run = completed(
+            tmp_path, "generate", "A kitten", "--aspect-ratio", "portrait", "--filename", "kitten", **variables
+        )
+        listed = completed(tmp_path, "tasks", "list", **variables)
+        task_id = run.stdout.split()[1]
+        shown = completed(tmp_path, "tasks", "show", task_id, **variables)
+        again = completed(tmp_path, "tasks", "download", task_id, **variables)
+
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == str(tmp_path / "Videos" / "sora2" / "kitten.mp4")
+    assert listed.stdout.startswith(f"{task_id} · succeeded · ")
+    assert shown.stdout.startswith("Done in ")
+    assert again.stdout.splitlines()[-1] == run.stdout.splitlines()[-1]
+
+
+def test_an_order_can_be_left_to_be_waited_for_later(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--seconds", "0.2") as base_url:
+        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any"}
+        ordered = completed(tmp_path, "generate", "A kitten", "--no-wait", **variables)
+        task_id = ordered.stdout.split()[1]
+        waited = completed(tmp_path, "tasks", "wait", task_id, "--timeout", "20", **variables)
+
+    assert (ordered.returncode, ordered.stdout) == (0, f"Ordered: {task_id}\n")
+    assert (waited.returncode, waited.stdout.startswith("Done in ")) == (0, True)
+
+
+def test_a_failed_video_ends_with_code_1_and_the_reason(tmp_path: Path) -> None:
+    run = completed(tmp_path, "generate", "A kitten [sim:generation-failure] [sim:seconds=0]", "--simulate")
+
+    assert run.returncode == 1
+    assert "Failed while generating (code 501)" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("generate", "A kitten"), 2, "SORA2_API_KEY is not set"),
+        (("generate", " ", "--simulate"), 1, "prompt is empty"),
+        (("tasks", "show", "nope", "--simulate"), 1, "See them with: sora2-mcp tasks list"),
+        (("simulate", "--fault", "nonsense"), 2, "--fault cannot be read"),
+        (("serve", "--port", "99999"), 2, "99999 is no port"),
+        (("dance",), 2, "invalid choice"),
+    ],
+)
+def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
+    run = completed(tmp_path, *arguments)
+
+    assert (run.returncode, run.stdout) == (code, "")
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"]])
+def test_help_explains_every_option(tmp_path: Path, command: list[str]) -> None:
+    run = completed(tmp_path, *command, "--help")
+
+    assert run.returncode == 0
+    assert run.stdout.startswith("usage: sora2-mcp")
+    options = re.findall(r"^  (--[a-z-]+)(.*)$", run.stdout, re.MULTILINE)
+    assert not [option for option, rest in options if command and not rest.strip()]
+
+
+def test_the_version_is_the_packages_own(tmp_path: Path) -> None:
+    assert re.fullmatch(r"sora2-mcp \d+\.\d+\.\d+\n", completed(tmp_path, "--version").stdout)

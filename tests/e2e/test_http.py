@@ -1,0 +1,138 @@
+"""The server as a process on HTTP: both transports, both eras."""
+
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client import Client
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.e2e.processes import ENDS_WITHIN_SECONDS, Process, completed
+
+pytestmark = pytest.mark.anyio
+
+READY = r"serving MCP at (http://127\.0\.0\.1:\d+)/mcp"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Process]:
+    with Process(tmp_path, "serve", "--simulate", "--transport", "streamable-http", "--port", "0") as process:
+        process.logged(READY)
+        yield process
+
+
+def address(process: Process) -> str:
+    return process.logged(READY).group(1)
+
+
+def transport(process: Process, kind: str) -> AbstractAsyncContextManager[Any]:
+    base = address(process)
+    return sse_client(f"{base}/sse") if kind == "sse" else streamable_http_client(f"{base}/mcp")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "version"),
+    [
+        ("streamable-http", "auto", "2026-07-28"),
+        ("streamable-http", "legacy", "2025-11-25"),
+        ("sse", "auto", "2026-07-28"),
+        ("sse", "legacy", "2025-11-25"),
+    ],
+)
+async def test_an_unmodified_client_does_the_whole_job(server: Process, kind: str, mode: str, version: str) -> None:
+    told: list[float] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+        told.append(progress)
+
+    async with Client(transport(server, kind), mode=mode) as client:
+        assert client.protocol_version == version
+        assert len((await client.list_tools()).tools) == 5
+        ordered = await client.call_tool("generate_video", {"prompt": f"A kitten, {kind}, {mode}"})
+        task_id = (ordered.structured_content or {})["task_id"]
+        waited = await client.call_tool("wait_for_video", {"task_id": task_id}, progress_callback=on_progress)
+        saved = await client.call_tool("download_video", {"task_id": task_id})
+        listed = [str(resource.uri) for resource in (await client.list_resources()).resources]
+        video = await client.read_resource(f"sora2://tasks/{task_id}/video")
+
+    assert (waited.structured_content or {})["status"] == "succeeded"
+    assert Path((saved.structured_content or {})["file_path"]).read_bytes()[4:8] == b"ftyp"
+    assert f"sora2://tasks/{task_id}" in listed
+    assert video.contents[0].mime_type == "video/mp4"
+    assert told[0] == 0.0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("streamable-http", "auto"), ("streamable-http", "legacy"), ("sse", "auto")]
+)
+async def test_it_ends_within_two_seconds_and_a_wait_that_is_open_gets_its_normal_result(
+    server: Process, kind: str, mode: str, how: signal.Signals
+) -> None:
+    seconds: list[float] = []
+
+    def end() -> None:
+        server.popen.send_signal(how)
+        seconds.append(server.seconds_to_end())
+
+    ending = threading.Thread(target=end)
+    try:
+        async with Client(transport(server, kind), mode=mode) as client:
+            ordered = await client.call_tool("generate_video", {"prompt": "A kitten [sim:seconds=600]"})
+            task_id = (ordered.structured_content or {})["task_id"]
+
+            async def on_progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+                if not ending.ident:
+                    ending.start()
+
+            waited = await client.call_tool("wait_for_video", {"task_id": task_id}, progress_callback=on_progress)
+            assert (waited.structured_content or {})["status"] == "generating"
+    except* (httpx2.HTTPError, OSError):
+        pass  # what the client does with the dead connection afterwards is its own affair
+    ending.join()
+
+    assert seconds[0] < ENDS_WITHIN_SECONDS
+    assert server.popen.returncode == 0
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/sse"])
+async def test_a_name_that_is_not_this_machines_is_not_served(server: Process, path: str) -> None:
+    async with httpx2.AsyncClient(base_url=address(server), timeout=5) as http:
+        evil = {"host": "evil.example:80"}
+        response = await (http.post(path, json={}, headers=evil) if path == "/mcp" else http.get(path, headers=evil))
+
+    assert response.status_code == 421
+
+
+async def test_a_page_from_elsewhere_is_not_served(server: Process) -> None:
+    async with httpx2.AsyncClient(base_url=address(server), timeout=5) as http:
+        response = await http.post("/mcp", json={}, headers={"origin": "https://evil.example"})
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
+@pytest.mark.parametrize("kind", ["sse", "streamable-http"])
+def test_an_address_others_could_reach_is_refused_with_what_is_allowed(tmp_path: Path, host: str, kind: str) -> None:
+    run = completed(tmp_path, "serve", "--transport", kind, "--host", host, "--port", "0")
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == (
+        f"sora2-mcp: --host {host} is not served: only this machine may connect; allowed are 127.0.0.1, ::1 and "
+        "localhost.\n"
+    )
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with Process(tmp_path, "serve", "--transport", "sse", "--port", "0", SORA2_API_KEY="any") as process:
+        port = address(process).rpartition(":")[2]
+        run = completed(tmp_path, "serve", "--transport", "sse", "--port", port)
+
+    assert run.returncode == 2
+    assert f"--port {port} cannot be listened on" in run.stderr

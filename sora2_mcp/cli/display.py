@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 Advance = Callable[[float, float | None], None]
@@ -16,7 +18,7 @@ class Display:
     """Writes to stdout; progress only where somebody watches."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False)
 
     @property
     def _watched(self) -> bool:
@@ -24,19 +26,28 @@ class Display:
 
     def title(self, text: str) -> None:
         """A heading."""
-        self._console.print(text, style="bold", markup=False)
+        if self._watched:
+            self._console.print(Text(text, style="bold"))
+        else:
+            self.line(text)
 
     def step(self, name: str, text: str) -> None:
         """One thing that is being done."""
         if self._watched:
-            self._console.print(Text.assemble((f"{name:<10}", "cyan"), text))
+            grid = Table.grid(padding=(0, 1, 0, 0))
+            grid.add_column(width=9, style="cyan")
+            grid.add_row(name, Text(text))
+            self._console.print(grid)
         else:
             self.line(f"{name}: {text}")
 
     def answer(self, text: str) -> None:
         """What came back, indented below its step."""
+        if self._watched:
+            self._console.print(Padding.indent(Text(text, style="dim"), 10))
+            return
         for line in text.splitlines():
-            self._console.print(f"{'':<10}{line}", style="dim", markup=False)
+            self.line(f"{'':<10}{line}")
 
     def line(self, text: str) -> None:
         """A line as it is: never wrapped, coloured or shortened."""

@@ -31,6 +31,12 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:
         return 130
+    except BaseException as error:
+        if not _is_broken_pipe(error):
+            raise
+        # Whoever read our output has gone, as `head` does: that is no failure, and nothing is left to be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
@@ -72,6 +78,12 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
 
 _COMMANDS = {"serve": _serve, "simulate": _simulate, "demo": _demo, "generate": _job, "tasks": _job}
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_broken_pipe, error.exceptions))
+    return isinstance(error, BrokenPipeError)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

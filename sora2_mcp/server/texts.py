@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sora2_mcp.domain.task import Task
+from sora2_mcp.domain.task import Sighting, Task
 from sora2_mcp.errors import quoted
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.tasks.service import Page, Submission
@@ -57,10 +57,18 @@ def _generating(task: Task, now: datetime) -> str:
     seconds = elapsed_seconds(task, now)
     so_far = "" if seconds is None else f", {duration(seconds)} so far"
     lines = [f"Still generating: {task.reference}{so_far}. Nothing is lost; it goes on without you."]
+    if task.doubts:
+        lines.append(_DOUBTS[task.doubts[-1].sighting])
     if task.look_failed_at is not None:
         code = f" ({task.look_error_code})" if task.look_error_code else ""
         lines.append(f"The last look failed at {iso(task.look_failed_at)}{code}; looks go on by themselves.")
     return "\n".join([*lines, f"{_next_wait(task)} again, or tell the user and come back later."])
+
+
+_DOUBTS = {
+    Sighting.NO_URL: "The service calls it done but has given no video address yet; looks go on for ten minutes.",
+    Sighting.MISSING: "The service does not know this task at the moment; looks go on for ten minutes.",
+}
 
 
 def _succeeded(task: Task, now: datetime) -> str:

@@ -29,7 +29,8 @@ def default_name(prompt: str, task_id: str) -> str:
 
 
 def _stem(text: str) -> str:
-    printable = "".join(char for char in unicodedata.normalize("NFC", text) if not _unprintable(char))
+    whole = unicodedata.normalize("NFC", text)
+    printable = "".join(" " if char.isspace() else char for char in whole if not _unprintable(char))
     stem = _FORBIDDEN.sub("_", printable).rstrip(" .")
     if stem.lower().endswith(_SUFFIX):
         stem = stem[: -len(_SUFFIX)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import completed, simulator
+from tests.e2e.processes import Process, completed, simulator
 
 
 def test_the_demo_leaves_a_video_and_its_path_is_the_last_line(tmp_path: Path) -> None:
@@ -86,3 +86,14 @@ def test_help_explains_every_option(tmp_path: Path, command: list[str]) -> None:
 
 def test_the_version_is_the_packages_own(tmp_path: Path) -> None:
     assert re.fullmatch(r"sora2-mcp \d+\.\d+\.\d+\n", completed(tmp_path, "--version").stdout)
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    with Process(tmp_path, "demo") as process:
+        assert process.popen.stdout is not None
+        process.popen.stdout.readline()
+        process.popen.stdout.close()
+        process.seconds_to_end()
+
+    assert process.popen.returncode == 0
+    assert process.stderr == ""

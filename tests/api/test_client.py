@@ -1,0 +1,396 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from email.utils import format_datetime
+
+import anyio
+import httpx2
+import pytest
+
+from sora2_mcp.api.client import LOOK_LIMIT_SECONDS, Sora2Client, open_client
+from sora2_mcp.api.codec import BODY_LIMIT_BYTES
+from sora2_mcp.api.pace import Pace
+from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Sighting, Snapshot
+from sora2_mcp.errors import (
+    BadRequestError,
+    LostAnswerError,
+    NotReachedError,
+    RateLimitedError,
+    ServiceError,
+    Sora2Error,
+)
+from tests.clocks import START, FakeClock, settle
+
+pytestmark = pytest.mark.anyio
+
+BASE_URL = "https://api.example.com/v1"
+REQUEST = VideoRequest(prompt="A cat")
+GENERATING = Snapshot(sighting=Sighting.GENERATING, seen_at=START, request=VideoRequest(prompt=""))
+
+Answer = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
+
+
+class Service:
+    """What the wire would show: answers in their turn, the last one for ever, and the requests that came."""
+
+    def __init__(self, *answers: httpx2.Response | Exception) -> None:
+        self.requests: list[httpx2.Request] = []
+        self._answers = list(answers)
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@asynccontextmanager
+async def client_of(service: Answer, clock: FakeClock, requests_per_second: float = 1000) -> AsyncIterator[Sora2Client]:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(service)) as http:
+        pace = Pace(requests_per_second)
+        yield Sora2Client(orders=http, looks=http, base_url=BASE_URL, clock=clock, pace=pace)
+
+
+def accepted() -> httpx2.Response:
+    return httpx2.Response(200, json={"code": 200, "msg": "success", "data": {"taskId": "sora2_task_a"}})
+
+
+def generating() -> httpx2.Response:
+    return httpx2.Response(200, json={"code": 200, "data": {"taskId": "sora2_task_a", "successFlag": 0}})
+
+
+def refusal(code: int, headers: dict[str, str] | None = None) -> httpx2.Response:
+    return httpx2.Response(code, headers=headers, json={"code": code, "msg": "why", "data": None})
+
+
+async def test_an_order_is_one_post_of_its_body_and_gives_the_services_id(clock: FakeClock) -> None:
+    service = Service(accepted())
+
+    async with client_of(service, clock) as client:
+        assert await client.generate(REQUEST) == "sora2_task_a"
+
+    (sent,) = service.requests
+    assert (sent.method, str(sent.url)) == ("POST", f"{BASE_URL}/generate")
+    assert sent.headers["content-type"] == "application/json"
+    assert json.loads(sent.content) == {"prompt": "A cat", "aspectRatio": "landscape", "quality": "standard"}
+
+
+async def test_a_look_asks_for_its_task_and_is_dated_by_our_own_clock(clock: FakeClock) -> None:
+    service = Service(generating())
+
+    async with client_of(service, clock) as client:
+        assert await client.record_info("sora2 task/a&b") == GENERATING
+
+    (sent,) = service.requests
+    assert (sent.method, sent.url.path, sent.content) == ("GET", "/v1/record-info", b"")
+    assert dict(sent.url.params) == {"taskId": "sora2 task/a&b"}
+
+
+NOT_SENT = [
+    httpx2.ConnectError("refused"),
+    httpx2.ConnectTimeout("slow"),
+    httpx2.PoolTimeout("busy"),
+    httpx2.UnsupportedProtocol("what"),
+]
+BROKEN = [
+    httpx2.ReadTimeout("slow"),
+    httpx2.ReadError("reset"),
+    httpx2.WriteTimeout("slow"),
+    httpx2.WriteError("reset"),
+    httpx2.RemoteProtocolError("closed"),
+    httpx2.DecodingError("gzip"),
+]
+
+
+@pytest.mark.parametrize("fault", NOT_SENT, ids=lambda fault: type(fault).__name__)
+async def test_an_order_that_found_no_connection_was_not_sent(fault: Exception, clock: FakeClock) -> None:
+    async with client_of(Service(fault), clock) as client:
+        with pytest.raises(NotReachedError) as raised:
+            await client.generate(REQUEST)
+
+    assert raised.value.reason == type(fault).__name__
+    assert raised.value.__cause__ is fault
+
+
+@pytest.mark.parametrize("fault", BROKEN, ids=lambda fault: type(fault).__name__)
+async def test_an_order_whose_connection_broke_is_unclear(fault: Exception, clock: FakeClock) -> None:
+    async with client_of(Service(fault), clock) as client:
+        with pytest.raises(LostAnswerError) as raised:
+            await client.generate(REQUEST)
+
+    assert raised.value.reason == type(fault).__name__
+    assert raised.value.__cause__ is fault
+
+
+class Pieces(httpx2.AsyncByteStream):
+    """A body that comes in pieces, counts those that were asked for, and may break."""
+
+    def __init__(self, piece: bytes, times: int, fault: Exception | None = None) -> None:
+        self.given = 0
+        self.closed = False
+        self._piece, self._times, self._fault = piece, times, fault
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._times):
+            self.given += 1
+            yield self._piece
+        if self._fault is not None:
+            raise self._fault
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_an_order_whose_answer_broke_off_half_way_is_unclear(clock: FakeClock) -> None:
+    body = Pieces(b'{"code": 200, ', 1, httpx2.ReadError("reset"))
+
+    async with client_of(Service(httpx2.Response(200, stream=body)), clock) as client:
+        with pytest.raises(LostAnswerError, match=r"\(ReadError\)"):
+            await client.generate(REQUEST)
+
+    assert body.closed
+
+
+@pytest.mark.parametrize("call", ["order", "look"])
+async def test_an_answer_without_end_is_given_up_and_closed(call: str, clock: FakeClock) -> None:
+    bodies = [Pieces(b" " * 100_000, 1000) for _ in range(3)]
+    service = Service(*(httpx2.Response(200, stream=body) for body in bodies))
+
+    async with client_of(service, clock) as client:
+        with pytest.raises(LostAnswerError) as raised:
+            await (client.generate(REQUEST) if call == "order" else client.record_info("a"))
+
+    assert raised.value.reason == "an answer of more than 1,000,000 bytes"
+    assert bodies[0].given == BODY_LIMIT_BYTES / 100_000 + 1
+    assert bodies[0].closed
+
+
+ANSWERS: list[Callable[[], httpx2.Response | Exception]] = [
+    lambda: httpx2.ConnectError("refused"),
+    lambda: httpx2.ReadTimeout("slow"),
+    lambda: refusal(429),
+    lambda: refusal(455),
+    lambda: refusal(500),
+    lambda: refusal(503),
+    lambda: httpx2.Response(502, html="<html>Bad Gateway</html>"),
+    lambda: httpx2.Response(200, content=b""),
+]
+IDS = ["no connection", "time-out", "429", "455", "500", "unknown code", "web page", "empty"]
+TRANSIENT = [pair for pair in zip(ANSWERS, IDS, strict=True) if pair[1] != "unknown code"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=IDS)
+async def test_an_order_is_never_repeated(answer: Callable[[], httpx2.Response | Exception], clock: FakeClock) -> None:
+    service = Service(answer(), accepted())
+
+    async with client_of(service, clock) as client:
+        with pytest.raises(Sora2Error):
+            await client.generate(REQUEST)
+
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [pair[0] for pair in TRANSIENT], ids=[pair[1] for pair in TRANSIENT])
+async def test_a_look_outlasts_two_passing_faults(
+    answer: Callable[[], httpx2.Response | Exception], clock: FakeClock
+) -> None:
+    service = Service(answer(), answer(), generating())
+
+    async with client_of(service, clock) as client:
+        assert await client.record_info("sora2_task_a") == GENERATING
+
+    assert len(service.requests) == 3
+
+
+async def test_a_look_gives_up_with_the_last_fault_after_three_attempts(clock: FakeClock) -> None:
+    service = Service(httpx2.ReadError("reset"), refusal(500), refusal(455), generating())
+
+    async with client_of(service, clock) as client:
+        with pytest.raises(ServiceError) as raised:
+            await client.record_info("sora2_task_a")
+
+    assert raised.value.code == 455
+    assert len(service.requests) == 3
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 422, 505, 418])
+async def test_a_look_is_not_repeated_where_that_cannot_help(code: int, clock: FakeClock) -> None:
+    service = Service(refusal(code), generating())
+
+    async with client_of(service, clock) as client:
+        with pytest.raises(ServiceError) as raised:
+            await client.record_info("sora2_task_a")
+
+    assert raised.value.code == code
+    assert len(service.requests) == 1
+
+
+async def test_a_missing_task_is_an_answer_and_not_asked_for_again(clock: FakeClock) -> None:
+    service = Service(refusal(404), generating())
+
+    async with client_of(service, clock) as client:
+        assert await client.record_info("a") == Snapshot(sighting=Sighting.MISSING, seen_at=START)
+
+    assert len(service.requests) == 1
+
+
+async def test_orders_and_repeated_looks_wait_for_their_turn(clock: FakeClock) -> None:
+    orders, looks = Service(accepted()), Service(refusal(500))
+
+    async def look(client: Sora2Client) -> None:
+        with suppress(ServiceError):
+            await client.record_info("sora2_task_a")
+
+    async with (
+        client_of(orders, clock, requests_per_second=5) as ordering,
+        client_of(looks, clock, requests_per_second=5) as looking,
+        anyio.create_task_group() as crowd,
+    ):
+        for _ in range(100):
+            crowd.start_soon(ordering.generate, REQUEST)
+            crowd.start_soon(look, looking)
+        for _ in range(5):
+            await settle()
+        crowd.cancel_scope.cancel()
+
+    assert 0 < len(orders.requests) < 100
+    assert 100 < len(looks.requests) < 200, "the first attempt's turn is its caller's business"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("99999999", 86_400.0),
+        (format_datetime(START + timedelta(seconds=120), usegmt=True), 120.0),
+        (format_datetime(START - timedelta(seconds=120), usegmt=True), 0.0),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("²", None),
+        ("9" * 5000, None),
+        ("Sun, 22 Nov 2026 12:00:00 -0000", None),
+        ("Sun, 22 Nov 99999 12:00:00 GMT", None),
+        ("Sun, 22 Nov 2026 12:00:00 +99999999999999999999", None),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_the_services_wish_for_a_pause_is_read_as_seconds_or_as_a_date(
+    header: str, seconds: float | None, clock: FakeClock
+) -> None:
+    answer = refusal(429)
+    answer.headers = httpx2.Headers([(b"retry-after", header.encode("latin-1"))])
+
+    async with client_of(Service(answer), clock) as client:
+        with pytest.raises(RateLimitedError) as raised:
+            await client.generate(REQUEST)
+
+    assert raised.value.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize(("header", "attempts"), [("0", 2), ("5", 2), ("6", 1)])
+async def test_a_look_waits_for_a_short_pause_and_leaves_a_long_one_to_its_caller(
+    header: str, attempts: int, clock: FakeClock
+) -> None:
+    service = Service(refusal(429, {"retry-after": header}), generating())
+
+    async with client_of(service, clock) as client:
+        with suppress(RateLimitedError):
+            await client.record_info("sora2_task_a")
+
+    assert len(service.requests) == attempts
+
+
+@pytest.mark.parametrize(("call", "limit_seconds"), [("order", ORDER_LIMIT_SECONDS), ("look", LOOK_LIMIT_SECONDS)])
+async def test_a_service_that_never_answers_is_given_up_after_a_fixed_time(
+    call: str, limit_seconds: float, clock: FakeClock
+) -> None:
+    reasons: list[str] = []
+
+    async def silent(_: httpx2.Request) -> httpx2.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def ask(client: Sora2Client) -> None:
+        with pytest.raises(LostAnswerError) as raised:
+            await (client.generate(REQUEST) if call == "order" else client.record_info("a"))
+        reasons.append(raised.value.reason)
+
+    with anyio.fail_after(5):
+        async with client_of(silent, clock) as client, anyio.create_task_group() as asking:
+            asking.start_soon(ask, client)
+            await settle()
+            await clock.advance(limit_seconds - 0.1)
+            assert reasons == []
+
+            await clock.advance(0.1)
+            assert reasons == [f"no answer within {limit_seconds:.0f} s"]
+
+
+async def test_a_bad_request_says_what_the_service_said(clock: FakeClock) -> None:
+    async with client_of(Service(refusal(400)), clock) as client:
+        with pytest.raises(BadRequestError) as raised:
+            await client.generate(REQUEST)
+
+    assert str(raised.value) == 'The service refused the request\'s content (400); the service says "why"'
+
+
+class Loopback:
+    """A service on a real socket that keeps connections open and notes which request came over which."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.requests: list[tuple[int, str, dict[str, str]]] = []
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        try:
+            while head := await self._head(reader):
+                first, *lines = head.decode().split("\r\n")
+                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+                await reader.readexactly(int(headers.get("content-length", "0")))
+                self.requests.append((number, first.split()[0], headers))
+                body = b'{"code": 200, "data": {"taskId": "sora2_task_a", "successFlag": 0}}'
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+                await writer.drain()
+        finally:
+            writer.close()
+
+    async def _head(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return b""
+
+
+async def test_orders_never_reuse_a_connection_while_looks_do_and_all_carry_the_key() -> None:
+    loopback = Loopback()
+    server = await asyncio.start_server(loopback.accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    with anyio.fail_after(5):
+        async with (
+            server,
+            open_client(
+                base_url=f"http://127.0.0.1:{port}/v1", key="sk-Test", requests_per_second=1000, clock=FakeClock()
+            ) as client,
+        ):
+            for _ in range(3):
+                assert await client.record_info("sora2_task_a") == GENERATING
+                assert await client.generate(REQUEST) == "sora2_task_a"
+
+    looks = {number for number, method, _ in loopback.requests if method == "GET"}
+    orders = [number for number, method, _ in loopback.requests if method == "POST"]
+    assert len(loopback.requests) == 6
+    assert len(looks) == 1
+    assert len(set(orders) - looks) == 3
+    assert {headers["authorization"] for *_, headers in loopback.requests} == {"Bearer sk-Test"}

@@ -1,0 +1,258 @@
+import gzip
+from collections.abc import AsyncIterator, Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from sora2_mcp.domain.task import SavedFile
+from sora2_mcp.errors import DownloadError
+from sora2_mcp.tasks.fetch import STALE, StaleAddressError, fetch
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://cdn.example.com/x.mp4"
+MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 4000
+"""Four pieces and a bit, as they are read."""
+
+
+class Pieces(httpx2.AsyncByteStream):
+    """A body that comes in pieces, counts them, and may break."""
+
+    def __init__(self, pieces: Iterable[bytes], fault: Exception | None = None) -> None:
+        self.given = 0
+        self._pieces, self._fault = pieces, fault
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            self.given += 1
+            yield piece
+        if self._fault is not None:
+            raise self._fault
+
+
+class Host:
+    """Saves what one answer brings, and keeps what the caller was told on the way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.part = folder / ".x.part"
+        self.told: list[tuple[int, int | None]] = []
+        self.requests: list[httpx2.Request] = []
+
+    async def fetched(
+        self, answer: httpx2.Response | Exception, *, url: str = URL, limit_bytes: int = 10_000_000
+    ) -> SavedFile:
+        def respond(request: httpx2.Request) -> httpx2.Response:
+            self.requests.append(request)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def progress(received: int, total: int | None) -> None:
+            self.told.append((received, total))
+
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond)) as http:
+            return await fetch(http, url=url, part=self.part, task_id="t1", limit_bytes=limit_bytes, progress=progress)
+
+    async def problem(
+        self, answer: httpx2.Response | Exception, *, url: str = URL, limit_bytes: int = 10_000_000
+    ) -> DownloadError:
+        with pytest.raises(DownloadError) as raised:
+            await self.fetched(answer, url=url, limit_bytes=limit_bytes)
+        assert raised.value.hint
+        return raised.value
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def pieces_of(content: bytes, size: int = 1000) -> Pieces:
+    return Pieces([content[start : start + size] for start in range(0, len(content), size)])
+
+
+def test_the_sample_is_longer_than_one_piece() -> None:
+    assert len(MP4) > 3 * 256 * 1024
+
+
+async def test_a_whole_file_is_saved_with_its_size_and_checksum(host: Host) -> None:
+    answer = httpx2.Response(200, headers={"content-length": str(len(MP4))}, stream=pieces_of(MP4))
+
+    saved = await host.fetched(answer)
+
+    assert saved == SavedFile(path=str(host.part), size_bytes=len(MP4), sha256=sha256(MP4).hexdigest())
+    assert host.part.read_bytes() == MP4
+    assert [(request.method, str(request.url)) for request in host.requests] == [("GET", URL)]
+
+
+async def test_progress_is_told_after_every_piece_with_the_whole_size_where_the_host_says_it(host: Host) -> None:
+    await host.fetched(httpx2.Response(200, headers={"content-length": str(len(MP4))}, stream=pieces_of(MP4)))
+    piece = 256 * 1024
+
+    assert host.told == [(min(piece * number, len(MP4)), len(MP4)) for number in range(1, 5)]
+
+
+async def test_a_file_of_unknown_size_is_saved_too(host: Host) -> None:
+    saved = await host.fetched(httpx2.Response(200, stream=pieces_of(MP4)))
+
+    assert saved.sha256 == sha256(MP4).hexdigest()
+    assert host.told[-1] == (len(MP4), None)
+
+
+async def test_the_length_of_a_compressed_answer_is_not_the_files(host: Host) -> None:
+    packed = gzip.compress(MP4)
+    headers = {"content-length": str(len(packed)), "content-encoding": "gzip"}
+
+    saved = await host.fetched(httpx2.Response(200, headers=headers, stream=pieces_of(packed)))
+
+    assert (saved.size_bytes, saved.sha256) == (len(MP4), sha256(MP4).hexdigest())
+    assert host.told[-1] == (len(MP4), None)
+
+
+async def test_what_an_earlier_try_left_behind_is_written_over(host: Host) -> None:
+    host.part.write_bytes(b"x" * (len(MP4) + 1000))
+
+    await host.fetched(httpx2.Response(200, stream=pieces_of(MP4)))
+
+    assert host.part.read_bytes() == MP4
+
+
+async def test_a_file_that_is_shorter_than_announced_is_no_whole_one(host: Host) -> None:
+    answer = httpx2.Response(200, headers={"content-length": "2000000"}, stream=pieces_of(MP4))
+
+    error = await host.problem(answer)
+
+    assert (
+        str(error) == "The video of task t1 was not saved: 1,024,012 of 2,000,000 bytes came before its host broke off."
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<!DOCTYPE html><html>Sign in</html>", b'{"code": 404}', b"\0\0\0\x18", b"ftyp" + bytes(40)],
+    ids=["web page", "JSON", "four bytes", "ftyp at the wrong place"],
+)
+async def test_what_is_no_mp4_is_not_saved_as_one(content: bytes, host: Host) -> None:
+    error = await host.problem(httpx2.Response(200, content=content))
+
+    assert str(error) == "The video of task t1 was not saved: what its host sent is no MP4 video."
+    assert host.told == []
+
+
+async def test_an_mp4_is_known_by_its_start_however_small_the_first_piece(host: Host) -> None:
+    saved = await host.fetched(httpx2.Response(200, stream=pieces_of(MP4, size=3)))
+
+    assert saved.size_bytes == len(MP4)
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}])
+async def test_an_empty_file_is_no_video(headers: dict[str, str], host: Host) -> None:
+    error = await host.problem(httpx2.Response(200, headers=headers, stream=Pieces([])))
+
+    assert str(error) == "The video of task t1 was not saved: its host sent an empty file."
+
+
+TOO_LARGE = "The video of task t1 was not saved: it has at least {size} MB, over the limit SORA2_MAX_VIDEO_MB=0.5."
+
+
+async def test_a_file_announced_as_too_large_is_not_even_begun(host: Host) -> None:
+    body = pieces_of(MP4)
+
+    error = await host.problem(
+        httpx2.Response(200, headers={"content-length": str(len(MP4))}, stream=body), limit_bytes=500_000
+    )
+
+    assert str(error) == TOO_LARGE.format(size="1.0")
+    assert "SORA2_MAX_VIDEO_MB" in error.hint
+    assert body.given == 0
+    assert not host.part.exists()
+
+
+async def test_a_file_that_turns_out_too_large_is_given_up_on_the_way(host: Host) -> None:
+    body = Pieces(MP4[:64_000] for _ in range(100))
+
+    error = await host.problem(httpx2.Response(200, stream=body), limit_bytes=500_000)
+
+    assert str(error) == TOO_LARGE.format(size="0.5")
+    assert body.given <= 10
+    assert host.part.stat().st_size <= 500_000
+
+
+async def test_a_file_of_exactly_the_limit_is_saved(host: Host) -> None:
+    headers = {"content-length": str(len(MP4))}
+
+    saved = await host.fetched(httpx2.Response(200, headers=headers, stream=pieces_of(MP4)), limit_bytes=len(MP4))
+
+    assert saved.size_bytes == len(MP4)
+
+
+@pytest.mark.parametrize("status", sorted(STALE))
+async def test_an_address_that_is_no_longer_good_is_told_apart(status: int, host: Host) -> None:
+    error = await host.problem(httpx2.Response(status, html="<html>"))
+
+    assert type(error) is StaleAddressError
+    assert str(error) == f"The video of task t1 was not saved: its host no longer gives it out (HTTP {status})."
+
+
+def test_the_answers_of_a_host_that_forgot_a_file_are_these() -> None:
+    assert sorted(STALE) == [401, 403, 404, 410]
+
+
+@pytest.mark.parametrize("status", [204, 206, 302, 429, 500, 503])
+async def test_any_other_answer_is_a_passing_fault_of_the_host(status: int, host: Host) -> None:
+    error = await host.problem(httpx2.Response(status, content=MP4))
+
+    assert type(error) is DownloadError
+    assert str(error) == f"The video of task t1 was not saved: its host answered HTTP {status}."
+
+
+async def test_a_connection_that_breaks_mid_way_is_a_passing_fault(host: Host) -> None:
+    fault = httpx2.ReadError("reset")
+
+    error = await host.problem(httpx2.Response(200, stream=Pieces([MP4], fault)))
+
+    assert type(error) is DownloadError
+    assert str(error) == "The video of task t1 was not saved: the connection to its host failed (ReadError)."
+    assert error.__cause__ is fault
+
+
+@pytest.mark.parametrize("fault", [httpx2.ConnectError("refused"), httpx2.ReadTimeout("slow")])
+async def test_a_host_that_cannot_be_reached_is_a_passing_fault(fault: Exception, host: Host) -> None:
+    error = await host.problem(fault)
+
+    reason = type(fault).__name__
+    assert str(error) == f"The video of task t1 was not saved: the connection to its host failed ({reason})."
+
+
+@pytest.mark.parametrize(
+    "url", ["https://😀.example/x.mp4", f"https://example.com/{'x' * 70_000}"], ids=["host", "length"]
+)
+async def test_an_address_that_no_connection_can_be_made_of_is_an_error_of_ours(url: str, host: Host) -> None:
+    error = await host.problem(httpx2.Response(200, content=MP4), url=url)
+
+    assert str(error) == "The video of task t1 was not saved: its address cannot be used."
+    assert host.requests == []
+
+
+async def test_a_folder_that_cannot_be_written_is_told_with_its_variable(host: Host, tmp_path: Path) -> None:
+    host.part = tmp_path / "gone" / ".x.part"
+
+    error = await host.problem(httpx2.Response(200, content=MP4))
+
+    assert (
+        str(error) == "The video of task t1 was not saved: the file could not be written (No such file or directory)."
+    )
+    assert "SORA2_VIDEO_DIR" in error.hint
+
+
+@pytest.mark.parametrize("length", ["²", "-5", "many", "1.5"])
+async def test_a_length_that_is_no_number_counts_as_not_said(length: str, host: Host) -> None:
+    answer = httpx2.Response(200, stream=pieces_of(MP4))
+    answer.headers = httpx2.Headers([(b"content-length", length.encode("latin-1"))])
+
+    saved = await host.fetched(answer)
+
+    assert saved.size_bytes == len(MP4)
+    assert host.told[-1] == (len(MP4), None)

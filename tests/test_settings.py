@@ -1,0 +1,240 @@
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.settings import Settings, environment, variable_of
+
+KEY = "sk-live-0123456789"
+
+DEFAULTS: dict[str, Any] = {
+    "api_key": SecretStr(""),
+    "api_base_url": "https://api.sora2api.ai/api/v1/sora2",
+    "simulate": False,
+    "database_url": SecretStr(""),
+    "video_dir": None,
+    "max_wait_seconds": 200,
+    "poll_seconds": 5,
+    "idle_poll_seconds": 60,
+    "max_requests_per_second": 10,
+    "max_active_tasks": 0,
+    "daily_limit": 0,
+    "duplicate_window_seconds": 60,
+    "max_video_mb": 2000,
+    "log_level": "INFO",
+    "log_format": "text",
+}
+
+GOOD: list[tuple[str, str, Any]] = [
+    ("SORA2_API_KEY", f"  {KEY}\n", SecretStr(KEY)),
+    ("SORA2_API_BASE_URL", "http://localhost:8000/api/", "http://localhost:8000/api/"),
+    ("SORA2_SIMULATE", "1", True),
+    ("SORA2_SIMULATE", "0", False),
+    ("SORA2_SIMULATE", "true", True),
+    ("SORA2_DATABASE_URL", "sqlite:////var/lib/tasks.db", SecretStr("sqlite:////var/lib/tasks.db")),
+    ("SORA2_VIDEO_DIR", "/srv/videos", Path("/srv/videos")),
+    ("SORA2_MAX_WAIT_SECONDS", "0.05", 0.05),
+    ("SORA2_POLL_SECONDS", "86400", 86_400),
+    ("SORA2_IDLE_POLL_SECONDS", "1.5", 1.5),
+    ("SORA2_MAX_REQUESTS_PER_SECOND", "1000", 1000),
+    ("SORA2_MAX_ACTIVE_TASKS", "3", 3),
+    ("SORA2_DAILY_LIMIT", "1000000", 1_000_000),
+    ("SORA2_DUPLICATE_WINDOW_SECONDS", "0", 0),
+    ("SORA2_MAX_VIDEO_MB", "0.1", 0.1),
+    ("SORA2_LOG_LEVEL", "debug", "DEBUG"),
+    ("SORA2_LOG_FORMAT", "JSON", "json"),
+]
+
+SECONDS = "a number of seconds from 0.05 to 86,400"
+COUNT = "a whole number from 0 to 1,000,000 (0 = no limit)"
+PASTED = "s3cr3t-Pasted"
+
+BAD: list[tuple[str, list[str], str]] = [
+    (
+        "SORA2_API_KEY",
+        [f"{PASTED} key", f"{PASTED}-ключ", f"{PASTED}\x07"],
+        "printable ASCII characters without spaces, as the vendor's page shows it",
+    ),
+    (
+        "SORA2_API_BASE_URL",
+        [PASTED, f"ftp://{PASTED}/", f"https://example.com/?key={PASTED}", f"https://example.com/#{PASTED}"],
+        "an http:// or https:// address, path included",
+    ),
+    ("SORA2_SIMULATE", [PASTED, "2"], "1 or 0"),
+    (
+        "SORA2_DATABASE_URL",
+        [PASTED, f"mysql://root:{PASTED}@db/x", "sqlite://", "sqlite:///"],
+        "sqlite:////absolute/path.db",
+    ),
+    ("SORA2_VIDEO_DIR", [f"~{PASTED}-nobody/videos"], "a path of a folder"),
+    ("SORA2_MAX_WAIT_SECONDS", [PASTED, "0", "0.049", "-1", "86401", "nan", "inf"], SECONDS),
+    ("SORA2_POLL_SECONDS", [PASTED, "0", "86401"], SECONDS),
+    ("SORA2_IDLE_POLL_SECONDS", [PASTED, "0", "1e9"], SECONDS),
+    ("SORA2_MAX_REQUESTS_PER_SECOND", [PASTED, "0", "1001", "nan"], "a number from 0.1 to 1,000"),
+    ("SORA2_MAX_ACTIVE_TASKS", [PASTED, "-1", "1.5", "1000001"], COUNT),
+    ("SORA2_DAILY_LIMIT", [PASTED, "-1", "1.5", "1000001"], COUNT),
+    (
+        "SORA2_DUPLICATE_WINDOW_SECONDS",
+        [PASTED, "-1", "86401", "inf"],
+        "a number of seconds from 0 to 86,400 (0 = off)",
+    ),
+    ("SORA2_MAX_VIDEO_MB", [PASTED, "0", "100001", "nan"], "a number from 0.1 to 100,000"),
+    ("SORA2_LOG_LEVEL", [PASTED, "TRACE"], "DEBUG, INFO, WARNING or ERROR"),
+    ("SORA2_LOG_FORMAT", [PASTED, "xml"], "text or json"),
+]
+VARIABLES = [variable_of(field) for field in DEFAULTS]
+
+
+def test_without_any_variable_every_setting_has_its_default() -> None:
+    assert Settings.load().model_dump() == DEFAULTS
+
+
+@pytest.mark.parametrize(("variable", "text", "value"), GOOD)
+def test_each_setting_comes_from_its_variable(
+    variable: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    assert Settings.load().model_dump() == {**DEFAULTS, variable.removeprefix("SORA2_").lower(): value}
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n", "${user_config.x}", " ${SORA2_KEY} ", "${}"])
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_an_empty_variable_or_an_unreplaced_placeholder_counts_as_not_set(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    assert Settings.load().model_dump() == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "allowed"),
+    [(variable, text, allowed) for variable, texts, allowed in BAD for text in texts],
+)
+def test_a_bad_value_is_an_error_that_names_the_variable_and_what_is_allowed_but_never_the_value(
+    variable: str, text: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.load()
+
+    assert raised.value.variable == variable
+    assert str(raised.value) == f"{variable} cannot be used; allowed is {allowed}."
+    assert PASTED not in "".join(traceback.format_exception(raised.value))
+
+
+def test_every_setting_has_a_good_and_a_bad_value_tried_here_and_a_text_of_what_is_allowed() -> None:
+    assert [*Settings.model_fields] == [*DEFAULTS]
+    assert {variable for variable, *_ in GOOD} == {variable for variable, *_ in BAD} == {*VARIABLES}
+    assert [*Settings.allowed] == [*DEFAULTS]
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_what_is_given_on_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORA2_SIMULATE", "0")
+    monkeypatch.setenv("SORA2_DAILY_LIMIT", "7")
+
+    settings = Settings.load(simulate=True)
+
+    assert (settings.simulate, settings.daily_limit) == (True, 7)
+
+
+def test_a_stray_env_file_is_nobodys_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("SORA2_DAILY_LIMIT=7\n")
+
+    assert Settings.load().daily_limit == 0
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings.load()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.daily_limit = 7  # type: ignore[misc]
+
+
+def test_a_base_url_is_used_without_its_last_slash() -> None:
+    assert Settings.load(api_base_url="https://example.com/api//").base_url == "https://example.com/api"
+
+
+def test_the_same_account_is_the_same_service_and_any_other_key_or_address_is_another() -> None:
+    mine = Settings.load(api_key=KEY)
+
+    assert mine.service == Settings.load(api_key=KEY, api_base_url=mine.api_base_url + "/").service
+    assert mine.service != Settings.load(api_key=KEY + "0").service
+    assert mine.service != Settings.load().service
+    assert mine.service != Settings.load(api_key=KEY, api_base_url="https://api.sora2api.ai/api/v1/sora2api").service
+
+
+def test_a_services_name_is_its_address_and_sixteen_digits_that_do_not_give_the_key_away() -> None:
+    address, _, account = Settings.load(api_key=KEY).service.partition("#")
+
+    assert address == "https://api.sora2api.ai/api/v1/sora2"
+    assert len(account) == 16
+    assert int(account, 16)
+    assert account not in KEY
+
+
+def test_the_simulator_is_a_service_of_its_own_and_never_sees_the_users_key() -> None:
+    settings = Settings.load(api_key=KEY, simulate=True)
+
+    assert settings.service == "simulator"
+    assert settings.key == "simulated"
+    assert Settings.load(api_key=KEY).key == KEY
+
+
+def test_tasks_and_videos_have_a_place_in_the_users_home_and_the_simulators_are_apart() -> None:
+    real, simulated = Settings.load(), Settings.load(simulate=True)
+
+    assert real.data_dir.is_relative_to(Path.home())
+    assert real.data_dir.name == "sora2-mcp"
+    assert simulated.data_dir == real.data_dir / "simulator"
+    assert real.store_url == f"sqlite:///{real.data_dir}/tasks.db"
+    assert simulated.store_url == f"sqlite:///{real.data_dir}/simulator/tasks.db"
+    assert real.videos.is_relative_to(Path.home())
+    assert real.videos.name == "sora2"
+    assert simulated.videos == real.videos.parent / "sora2-simulated"
+
+
+@pytest.mark.parametrize("simulate", [True, False])
+def test_a_store_and_a_folder_that_are_named_are_used_as_they_are(simulate: bool) -> None:  # noqa: FBT001
+    settings = Settings.load(
+        simulate=simulate, database_url=SecretStr("sqlite:////srv/t.db"), video_dir=Path("/srv/videos")
+    )
+
+    assert settings.store_url == "sqlite:////srv/t.db"
+    assert settings.videos == Path("/srv/videos")
+
+
+def test_a_folder_may_be_relative_or_start_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SORA2_VIDEO_DIR", "clips")
+    assert Settings.load().videos == tmp_path / "clips"
+
+    monkeypatch.setenv("SORA2_VIDEO_DIR", "~/clips")
+    assert Settings.load().videos == Path.home() / "clips"
+
+
+def test_nothing_that_shows_settings_shows_a_key_or_a_database_password() -> None:
+    password = "hunter2"
+    settings = Settings.load(api_key=KEY, database_url=SecretStr(f"sqlite:////srv/{password}.db"))
+
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), json.dumps(settings.service)):
+        assert KEY not in shown
+        assert password not in shown
+
+
+def test_the_whole_environment_can_be_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORA2_DAILY_LIMIT", "7")
+
+    handed = environment()
+
+    assert handed["SORA2_DAILY_LIMIT"] == "7"
+    handed["SORA2_DAILY_LIMIT"] = "8"
+    assert Settings.load().daily_limit == 7

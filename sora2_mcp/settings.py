@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     @field_validator("api_base_url")
     @classmethod
     def _base_url_is_one(cls, url: str) -> str:
-        if not is_http_url(url) or "?" in url or "#" in url:
+        if not is_http_url(url) or not url.isascii() or "?" in url or "#" in url:
             raise ValueError("not a base URL")
         return url
 

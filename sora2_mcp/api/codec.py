@@ -46,7 +46,7 @@ def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float |
     """
     envelope = _envelope(http_status, body)
     if envelope.code != OK:
-        raise service_error(envelope.code or 0, envelope.msg, retry_after_seconds=retry_after_seconds)
+        raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
     task_id = _read(SubmitData, envelope.data).task_id
     if not task_id or len(task_id) > _TASK_ID_LIMIT or not task_id.isprintable():
         raise LostAnswerError("it says the order is accepted but names no task")
@@ -64,10 +64,10 @@ def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_se
     if envelope.code == NOT_FOUND:
         return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
     if envelope.code == GENERATION_FAILED:
-        failure = Failure(stage=Stage.GENERATION, code=GENERATION_FAILED, message=envelope.msg)
+        failure = Failure(stage=Stage.GENERATION, code=GENERATION_FAILED, message=envelope.words)
         return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
     if envelope.code != OK:
-        raise service_error(envelope.code or 0, envelope.msg, retry_after_seconds=retry_after_seconds)
+        raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
     if not isinstance(envelope.data, dict):
         raise LostAnswerError("its answer holds no task record")
     return _snapshot(_read(Record, envelope.data), seen_at)

@@ -76,8 +76,14 @@ class Envelope(Lenient):
     """``{"code": 200, "msg": "success", "data": {…}}``; some answers say ``message``, ``data`` may be null."""
 
     code: LenientInteger = None
-    msg: LenientText = Field(default="", validation_alias=AliasChoices("msg", "message"))
+    msg: LenientText = ""
+    message: LenientText = ""
     data: Any = None
+
+    @property
+    def words(self) -> str:
+        """What the service says, under whichever name."""
+        return self.msg.strip() or self.message.strip()
 
 
 class SubmitData(Lenient):

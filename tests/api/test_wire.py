@@ -170,7 +170,7 @@ def test_an_error_message_is_a_text_whatever_it_was(written: Any, text: str) -> 
     ("sent", "envelope"),
     [
         ({"code": 200, "msg": "success", "data": {"a": 1}}, Envelope(code=200, msg="success", data={"a": 1})),
-        ({"code": "200", "message": "ok", "data": None}, Envelope(code=200, msg="ok")),
+        ({"code": "200", "message": "ok", "data": None}, Envelope(code=200, message="ok")),
         ({"code": 402.0, "msg": None}, Envelope(code=402)),
         ({"code": "error", "msg": 5}, Envelope(msg="5")),
         ({"traceId": "x"}, Envelope()),
@@ -214,3 +214,10 @@ def test_half_a_character_does_not_make_a_text_unsaveable(text: str | bytes, con
 def test_what_is_no_json_is_one_kind_of_error(text: str | bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the decoder words it
         parsed(text)
+
+
+@pytest.mark.parametrize(
+    "sent", [{"msg": "why"}, {"message": "why"}, {"msg": None, "message": "why"}, {"msg": " ", "message": " why "}]
+)
+def test_the_services_words_are_found_under_either_name(sent: dict[str, Any]) -> None:
+    assert Envelope.model_validate(sent).words == "why"

@@ -33,5 +33,5 @@ class Demand:
         until = self._clock.now() + timedelta(seconds=self.refresh_seconds * 3)
         intervals = _FAILING_PACE if task.look_failed_at else 1
         looked_at = max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at)))
-        await self._store.want(task.id, until, looked_at + timedelta(seconds=self._poll_seconds * intervals))
+        await self._store.want(task, until, looked_at + timedelta(seconds=self._poll_seconds * intervals))
         self._alarm.ring()

@@ -20,7 +20,7 @@ from sora2_mcp.tasks.store.port import Store
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
-_OTHERS_LOOK_SECONDS = 0.5
+_OTHERS_TURN_SECONDS = 0.5
 _OWNER_OF_THE_FOLDER = "local"
 
 
@@ -83,9 +83,7 @@ class Downloads:
             download.done.set()
 
     async def _save(self, task: Task, filename: str, download: Download) -> None:
-        if not await self._claim(task):
-            await self._await_other(task)
-            return
+        await self._claim_in_turn(task)
         claimed_at = self._clock.monotonic()
 
         async def progress(received: int, total: int | None) -> None:
@@ -96,6 +94,9 @@ class Downloads:
                 await self._claim(task)
 
         try:
+            if await self._is_there(task):
+                await self._store.release_download(task.id, self._owner)
+                return
             file = await self._fetched(task, filename, progress)
             await self._ledger.file_saved(task, self._owner, file)
         except BaseException:
@@ -136,16 +137,19 @@ class Downloads:
             part.unlink(missing_ok=True)
         return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
 
-    async def _await_other(self, task: Task) -> None:
-        """Another process saves it just now: its file is ours."""
+    async def _claim_in_turn(self, task: Task) -> None:
+        """Another process may be saving it just now: then its file is found afterwards."""
         with self._clock.timeout(_LEASE.total_seconds()):
-            while True:
-                now = await self._store.load(task.id)
-                if now is None or now.file is not None:
-                    return
-                await self._clock.sleep(_OTHERS_LOOK_SECONDS)
+            while not await self._claim(task):
+                await self._clock.sleep(_OTHERS_TURN_SECONDS)
+            return
         hint = "Call download_video again in a minute."
         raise DownloadError(task.reference, "another process is saving it and has not finished.", hint)
+
+    async def _is_there(self, task: Task) -> bool:
+        """Whether it was saved since ``task`` was read."""
+        now = await self._store.load(task.id)
+        return now is not None and now.file is not None and await anyio.Path(now.file.path).is_file()
 
 
 def saveable(task: Task) -> None:

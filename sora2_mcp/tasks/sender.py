@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import anyio
 
@@ -79,14 +80,19 @@ class Sender:
     async def _pause(self, task: Task, seconds: float, error: Sora2Error) -> None:
         logger.debug("order %s is tried again in %.2f s: %s", task.id, seconds, error)
         try:
-            if seconds > 1:
-                # The lease must outlast the pause, or other processes would call the order unconfirmed.
-                await self._store.hold(task.id, self._clock.now() + SENDING_LEASE * 2)
+            await self._hold(task, seconds)
             await self._clock.sleep(seconds)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
                 await self._record(self._refuse, task, error)
             raise
+
+    async def _hold(self, task: Task, seconds: float) -> None:
+        """The lease must outlast the pause and the next try, or other processes would call the order unconfirmed."""
+        try:
+            await self._store.hold(task.id, self._clock.now() + timedelta(seconds=seconds) + SENDING_LEASE)
+        except StoreError as failure:
+            logger.warning("order %s may seem unconfirmed until its next try: %s", task.id, failure)
 
     async def _bind(self, task: Task, task_id: str) -> None:
         """Saves the id of an accepted, paid order; a store that fails is asked again until it works."""

@@ -151,15 +151,17 @@ class TaskService:
         task = await self._known(reference, principal)
         began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
         with self._bus.watching(task.id) as watch:
-            while True:
+            while not self._stopping.is_set():
                 task = await self._reloaded(task)
                 left = deadline - self._clock.monotonic()
-                if self._settled(task) or left <= 0 or self._stopping.is_set():
+                if self._settled(task) or left <= 0:
                     return task
                 _raise_if_unauthorized(task, began_at)
                 await self._demand.note(task)
                 with self._clock.timeout(min(left, self._demand.refresh_seconds)):
                     await watch.changed()
+        # The store is closing, so it is not read once more.
+        return task
 
     async def page(self, principal: str, *, status: Status | None = None, limit: int = 10, cursor: str = "") -> Page:
         """The principal's tasks, newest first.
@@ -218,10 +220,15 @@ class TaskService:
         reservation = await self._reserved(intent, request, principal, key)
         if reservation is None or reservation.outcome is not Outcome.NEW:
             return
-        if intent.abandoned:
-            await self._store.abandon(reservation.task.id)
-            return
-        await self._sender.send(reservation.task)
+        try:
+            if intent.abandoned:
+                await self._store.abandon(reservation.task.id)
+            else:
+                await self._sender.send(reservation.task)
+        except Exception:
+            # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
+            # lapses, reads as unconfirmed, which is never wrong.
+            logger.exception("order %s was given up", reservation.task.id)
 
     async def _reserved(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> Reservation | None:
         try:
@@ -252,16 +259,19 @@ class TaskService:
 
     async def _known(self, reference: str, principal: str) -> Task:
         """The principal's task, taken in from the service where it was ordered elsewhere."""
+        task_id = reference.strip()
         try:
             return await self.find(reference, principal)
         except UnknownTaskError:
-            if principal != LOCAL or reference.startswith(LOCAL_PREFIX) or not _may_be_known(reference):
+            if principal != LOCAL or task_id.startswith(LOCAL_PREFIX) or not _may_be_known(task_id):
+                raise
+            if await self._store.is_anybodys(task_id):
                 raise
         await self._client.pace.look()
-        snapshot = await self._client.record_info(reference.strip())
+        snapshot = await self._client.record_info(task_id)
         if snapshot.sighting is Sighting.MISSING:
             raise UnknownTaskError(reference)
-        return await self._ledger.adopt(reference.strip(), principal, snapshot)
+        return await self._ledger.adopt(task_id, principal, snapshot)
 
     async def _reloaded(self, task: Task) -> Task:
         stored = await self._store.load(task.id)

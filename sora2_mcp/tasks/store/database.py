@@ -12,7 +12,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import LOCAL_PREFIX, SavedFile, Status, Task
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.conditions import active, has_status, ordered_since
-from sora2_mcp.tasks.store.engine import create_engine, reading, store_error, writing
+from sora2_mcp.tasks.store.engine import create_engine, reading, store_error, uninterrupted, unused, writing
 from sora2_mcp.tasks.store.looks import Looks
 from sora2_mcp.tasks.store.migration import migrate
 from sora2_mcp.tasks.store.orders import Orders
@@ -41,6 +41,10 @@ class Database(Orders, Looks):
             else:
                 row = await self._row(connection, mine, tasks.c.task_id == reference)
             return task_from(row) if row is not None else None
+
+    async def is_anybodys(self, task_id: str) -> bool:
+        async with reading(self._engine) as connection:
+            return await self._row(connection, tasks.c.task_id == task_id) is not None
 
     async def save(self, task: Task) -> bool:
         async with writing(self._engine) as connection:
@@ -99,7 +103,7 @@ class Database(Orders, Looks):
 
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         try:
-            async with self._engine.connect() as connection:
+            async with self._connected() as connection:
                 seen_version, since = await _data_version(connection), self._clock.now()
                 yield []
                 while True:
@@ -112,6 +116,16 @@ class Database(Orders, Looks):
         except Exception as error:
             # The feed's border: whatever the driver raises is one kind of failure to whoever listens.
             raise store_error(error) if not isinstance(error, StoreError) else error from error
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        with uninterrupted():
+            connection = await self._engine.connect()
+        try:
+            yield connection
+        finally:
+            with uninterrupted():
+                await connection.close()
 
     async def _changed_since(self, instant: datetime) -> Sequence[str]:
         async with reading(self._engine) as connection:
@@ -128,8 +142,10 @@ class Database(Orders, Looks):
 
 async def _data_version(connection: AsyncConnection) -> int:
     """SQLite's count of commits made by other connections."""
-    version = int((await connection.execute(text("PRAGMA data_version"))).scalar_one())
-    await connection.rollback()
+    with uninterrupted():
+        counted = await connection.execute(text("PRAGMA data_version"))
+        version = int(counted.scalar_one())
+        await connection.rollback()
     return version
 
 
@@ -147,4 +163,5 @@ async def open_store(url: str, service: str, clock: Clock) -> AsyncIterator[Data
     finally:
         # Cancelled halfway, a connection's thread would outlive the process's end.
         with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            await unused(engine)
             await engine.dispose()

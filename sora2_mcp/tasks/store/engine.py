@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from sora2_mcp.errors import StoreError
 
 _BUSY_SECONDS = 30
+_LAST_USE_SECONDS = 0.01
 _WRITES = "sora2_writes"
 
 
@@ -40,7 +43,7 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     Raises:
         StoreError: the database cannot be used.
     """
-    with _translated():
+    with _translated(), uninterrupted():
         async with engine.begin() as connection:
             yield connection
 
@@ -52,9 +55,24 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     Raises:
         StoreError: the database cannot be used; nothing was written.
     """
-    with _translated():
+    with _translated(), uninterrupted():
         async with engine.execution_options(**{_WRITES: True}).begin() as connection:
             yield connection
+
+
+async def unused(engine: AsyncEngine) -> None:
+    """Returns when no connection is in use any more: one that comes back to a closed pool is never closed."""
+    while isinstance(engine.pool, QueuePool) and engine.pool.checkedout():  # noqa: ASYNC110 - a pool has no event for it
+        await anyio.sleep(_LAST_USE_SECONDS)
+
+
+def uninterrupted() -> anyio.CancelScope:
+    """Puts cancelling off until the body, which must be short, has ended.
+
+    A connection cancelled in use is closed twice, and the second time waits for ever for the thread that the first one
+    ended. To be removed when aiosqlite's ``close`` returns after ``stop``.
+    """
+    return anyio.CancelScope(shield=True)
 
 
 class _translated:  # noqa: N801 - reads as a verb where it is used

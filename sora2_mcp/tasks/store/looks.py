@@ -18,12 +18,17 @@ _UNAUTHORIZED = 401
 class Looks(StorePart):
     """Demand and leases. While a look is under way its task is due again only when the lease lapses."""
 
-    async def want(self, id: str, until: datetime, look_at: datetime) -> None:
+    async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
         async with writing(self._engine) as connection:
             now = self._clock.now()
-            await self._note(connection, id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
+            await self._note(connection, task.id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
             later = (tasks.c.next_look_at > look_at, look_is_free(now, LOOK_LEASE))
-            await self._note(connection, id, {"next_look_at": look_at}, *later)
+            # A look made since the task was read has set the pace anew.
+            unseen = (
+                tasks.c.last_look_at.is_not_distinct_from(task.last_look_at),
+                tasks.c.look_failed_at.is_not_distinct_from(task.look_failed_at),
+            )
+            await self._note(connection, task.id, {"next_look_at": look_at}, *later, *unseen)
 
     async def most_urgent(self) -> Task | None:
         async with reading(self._engine) as connection:

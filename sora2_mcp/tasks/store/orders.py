@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import KeyReusedError, LimitError
+from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import active, next_look, ordered_since, unconfirmed
 from sora2_mcp.tasks.store.engine import writing
@@ -80,6 +80,8 @@ class Orders(StorePart):
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
         async with writing(self._engine) as connection:
             known = await self._row(connection, tasks.c.task_id == task.task_id)
+            if known is not None and known["principal"] != task.principal:
+                raise UnknownTaskError(task.task_id)
             if known is not None:
                 return task_from(known)
             await self._insert(connection, task, fingerprint="")

@@ -108,7 +108,11 @@ class Store(Protocol):
         ...
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
-        """Saves a task ordered elsewhere, unless it is known by now; gives the saved one."""
+        """Saves a task ordered elsewhere, unless it is known by now; gives the saved one.
+
+        Raises:
+            UnknownTaskError: another principal has it.
+        """
         ...
 
     async def load(self, id: str) -> Task | None:
@@ -117,6 +121,10 @@ class Store(Protocol):
 
     async def find(self, principal: str, reference: str) -> Task | None:
         """The principal's task called ``local-…`` or by the service's id."""
+        ...
+
+    async def is_anybodys(self, task_id: str) -> bool:
+        """Whether any principal has a task the service calls so."""
         ...
 
     async def save(self, task: Task) -> bool:
@@ -131,8 +139,11 @@ class Store(Protocol):
         """Counts of today (UTC) and this month."""
         ...
 
-    async def want(self, id: str, until: datetime, look_at: datetime) -> None:
-        """Notes that somebody waits, and pulls the next look forward to ``look_at`` unless one is under way."""
+    async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
+        """Notes that somebody waits, and pulls the next look forward to ``look_at``.
+
+        It stays where it is if a look is under way, or was made since ``task`` was read.
+        """
         ...
 
     async def most_urgent(self) -> Task | None:

@@ -1,0 +1,40 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.settings import Settings
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.serve import running
+from sora2_mcp.tasks.service import TaskService
+from tests.clocks import FakeClock
+from tests.tasks.core import settings_for
+
+
+@pytest.fixture
+def simulator(clock: FakeClock) -> Simulator:
+    """Lives in the same time as the core; a task takes 4 s, a slow answer 10 s."""
+    return Simulator(now=clock.now, sleep=clock.sleep)
+
+
+@pytest.fixture
+async def base_url(simulator: Simulator) -> AsyncIterator[str]:
+    async with running(simulator) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(tmp_path: Path, base_url: str) -> Settings:
+    return settings_for(tmp_path, base_url)
+
+
+@pytest.fixture
+async def runtime(settings: Settings, clock: FakeClock) -> AsyncIterator[Runtime]:
+    async with Runtime(settings, clock=clock) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+async def service(runtime: Runtime) -> TaskService:
+    return await runtime.service()

@@ -1,0 +1,102 @@
+"""The core as it runs, on a store of its own and a simulator behind a real socket."""
+
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Task
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.settings import Settings
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.received import ReceivedRequest
+from sora2_mcp.tasks.service import TaskService
+from tests.clocks import FakeClock
+
+CAT = VideoRequest(prompt="A cat")
+DOG = VideoRequest(prompt="A dog")
+LONG_SECONDS = 86_400.0
+
+
+def settings_for(folder: Path, base_url: str, **changes: Any) -> Settings:
+    """Settings of one process; more of them on the same folder share its store."""
+    fast = {"max_requests_per_second": 1000}
+    places = {"database_url": f"sqlite:///{folder / 't.db'}", "video_dir": folder / "videos"}
+    return Settings.load(**{"api_key": "test-key", "api_base_url": base_url, **places, **fast, **changes})
+
+
+@asynccontextmanager
+async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterator[TaskService]:
+    """One process's core, until the block ends."""
+    async with Runtime(settings, clock=clock) as runtime:
+        yield await runtime.service()
+
+
+def orders(simulator: Simulator) -> list[ReceivedRequest]:
+    return [request for request in simulator.received if request.method == "POST"]
+
+
+def looks(simulator: Simulator) -> list[str | None]:
+    """The ids that were looked at, in order."""
+    return [request.task_id for request in simulator.received if request.method == "GET"]
+
+
+def look_gaps_seconds(simulator: Simulator) -> list[float]:
+    """The times between one look and the next."""
+    moments = [request.at for request in simulator.received if request.method == "GET"]
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+
+
+async def change(settings: Settings, statement: str) -> None:
+    """Changes the database behind the store's back, as an accident would."""
+
+    def execute() -> None:
+        with closing(sqlite3.connect(settings.store_url.removeprefix("sqlite:///"), timeout=30)) as database:
+            database.execute(statement)
+            database.commit()
+
+    # In a thread: whoever holds the lock may need the event loop to give it back.
+    await anyio.to_thread.run_sync(execute)
+
+
+async def listed(service: TaskService, principal: str = "local") -> list[Task]:
+    return list((await service.page(principal, limit=50)).tasks)
+
+
+async def until(clock: FakeClock, holds: Callable[[], bool], *, step_seconds: float = 0.5) -> None:
+    """Lets the clock run on, much faster than real time, until ``holds()`` is true."""
+    with anyio.fail_after(20):
+        while not holds():
+            await clock.advance(step_seconds)
+            await anyio.sleep(min(0.005, step_seconds / 100))
+
+
+class Fetched:
+    """Put before the simulator's app: the paths of the videos fetched, and a gate before them."""
+
+    def __init__(self, app: ASGIApp, paths: list[str], gate: anyio.Event) -> None:
+        self._app = app
+        self._paths = paths
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/videos/"):
+            self._paths.append(scope["path"])
+            await self._gate.wait()
+        await self._app(scope, receive, send)
+
+
+def closed_address() -> str:
+    """An address nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}/api/v1/sora2"

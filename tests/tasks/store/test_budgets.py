@@ -1,0 +1,182 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sora2_mcp.errors import LimitError
+from sora2_mcp.tasks.store.database import Database
+from sora2_mcp.tasks.store.port import Budget, Outcome, Usage
+from tests.clocks import FakeClock
+from tests.tasks.store.drafts import (
+    NO_LIMITS,
+    OTHER_SERVICE,
+    SOON,
+    count_rows,
+    draft,
+    failed,
+    ordered,
+    refusal,
+    reserve,
+    saved,
+    succeeded,
+)
+
+pytestmark = pytest.mark.anyio
+
+ONE_ACTIVE = replace(NO_LIMITS, max_active_tasks=1)
+ONE_A_DAY = replace(NO_LIMITS, daily_limit=1)
+
+
+async def is_room(store: Database, clock: FakeClock, budget: Budget) -> bool:
+    """Whether one more order would be let in; leaves nothing behind."""
+    order = draft(clock, prompt="One more")
+    try:
+        await reserve(store, order, budget)
+    except LimitError:
+        return False
+    await store.abandon(order.id)
+    return True
+
+
+async def test_a_refusal_says_which_limit_and_how_much_is_used(store: Database, clock: FakeClock) -> None:
+    await ordered(store, draft(clock), "task-1")
+
+    with pytest.raises(LimitError) as active:
+        await reserve(store, draft(clock, prompt="A dog"), ONE_ACTIVE)
+    with pytest.raises(LimitError) as daily:
+        await reserve(store, draft(clock, prompt="A dog"), ONE_A_DAY)
+
+    assert (active.value.variable, active.value.limit, active.value.used) == ("SORA2_MAX_ACTIVE_TASKS", 1, 1)
+    assert (daily.value.variable, daily.value.limit, daily.value.used) == ("SORA2_DAILY_LIMIT", 1, 1)
+    assert "2026-11-23 00:00 UTC" in daily.value.hint
+    assert await count_rows(store) == 1
+
+
+async def test_an_order_being_sent_counts_as_active(store: Database, clock: FakeClock) -> None:
+    await reserve(store, draft(clock), ONE_ACTIVE)
+
+    assert not await is_room(store, clock, ONE_ACTIVE)
+
+
+async def test_the_end_of_a_task_frees_the_active_limit_only(store: Database, clock: FakeClock) -> None:
+    task = await ordered(store, draft(clock), "task-1")
+    assert not await is_room(store, clock, ONE_ACTIVE)
+
+    await saved(store, succeeded(task, clock.now()))
+
+    assert await is_room(store, clock, ONE_ACTIVE)
+    assert not await is_room(store, clock, ONE_A_DAY)
+
+
+async def test_a_task_that_failed_while_generating_still_counts_for_the_day(store: Database, clock: FakeClock) -> None:
+    task = await ordered(store, draft(clock), "task-1")
+    await saved(store, failed(task, clock.now()))
+
+    assert not await is_room(store, clock, ONE_A_DAY)
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["marked", "lease lapsed"])
+async def test_an_unconfirmed_order_counts_as_active_for_an_hour(
+    store: Database, clock: FakeClock, *, marked: bool
+) -> None:
+    order = draft(clock)
+    await reserve(store, order)
+    if marked:
+        await store.unclear(order.id)
+
+    await clock.advance(3599)
+    assert not await is_room(store, clock, ONE_ACTIVE)
+    await clock.advance(2)
+    assert await is_room(store, clock, ONE_ACTIVE)
+    assert not await is_room(store, clock, ONE_A_DAY)
+
+
+async def test_the_daily_limit_follows_the_utc_day(store: Database, clock: FakeClock) -> None:
+    await clock.advance(11 * 3600 + 3599)  # 23:59:59
+    await ordered(store, draft(clock), "task-1")
+    assert not await is_room(store, clock, ONE_A_DAY)
+
+    await clock.advance(1)
+
+    assert await is_room(store, clock, ONE_A_DAY)
+
+
+async def test_a_refused_order_counts_nowhere(store: Database, clock: FakeClock) -> None:
+    order = draft(clock)
+    await reserve(store, order)
+    await store.refuse(refusal(order, clock.now()))
+
+    assert await is_room(store, clock, ONE_ACTIVE)
+    assert await is_room(store, clock, ONE_A_DAY)
+
+
+async def test_an_order_refused_after_its_id_was_handed_out_counts_nowhere(store: Database, clock: FakeClock) -> None:
+    order = draft(clock)
+    await reserve(store, order)
+    await store.hand_out(order.id)
+    await store.refuse(refusal(order, clock.now()))
+
+    assert await is_room(store, clock, ONE_ACTIVE)
+    assert await is_room(store, clock, ONE_A_DAY)
+
+
+async def test_an_adopted_task_is_no_order_of_today(store: Database, clock: FakeClock) -> None:
+    adopted = replace(draft(clock), adopted=True, task_id="task-1", sending_until=None)
+    await store.adopt(adopted, SOON)
+
+    assert await is_room(store, clock, ONE_A_DAY)
+
+
+async def test_limits_are_shared_by_all_principals(store: Database, clock: FakeClock) -> None:
+    await ordered(store, draft(clock, principal="token:ann"), "task-1")
+
+    for budget in (ONE_ACTIVE, ONE_A_DAY):
+        with pytest.raises(LimitError):
+            await reserve(store, draft(clock, principal="token:bob"), budget)
+
+
+async def test_limits_are_not_shared_by_services(store: Database, stranger: Database, clock: FakeClock) -> None:
+    await ordered(store, draft(clock), "task-1")
+    both = replace(ONE_ACTIVE, daily_limit=1)
+
+    assert (await reserve(stranger, draft(clock, service=OTHER_SERVICE), both)).outcome is Outcome.NEW
+
+
+async def test_a_known_key_is_answered_beyond_every_limit(store: Database, clock: FakeClock) -> None:
+    await ordered(store, draft(clock, key="k"), "task-1")
+
+    assert (await reserve(store, draft(clock, key="k"), ONE_A_DAY)).outcome is Outcome.SAME_KEY
+    assert (await reserve(store, draft(clock), ONE_ACTIVE)).outcome is Outcome.REPEAT
+
+
+async def test_usage_counts_ones_own_orders_and_everybodys(
+    store: Database, stranger: Database, clock: FakeClock
+) -> None:
+    await ordered(store, draft(clock, prompt="yesterday"), "task-1")
+    await clock.advance(86_400)
+    broken = await ordered(store, draft(clock, prompt="fails"), "task-2")
+    await saved(store, failed(broken, clock.now()))
+    await ordered(store, draft(clock, prompt="runs"), "task-3")
+    refused = draft(clock, prompt="refused")
+    await reserve(store, refused)
+    await store.refuse(refusal(refused, clock.now()))
+    await ordered(store, draft(clock, principal="token:ann"), "task-4")
+    await ordered(stranger, draft(clock, service=OTHER_SERVICE), "task-5")
+
+    assert await store.usage("local") == Usage(
+        mine_today=2,
+        mine_failed_today=1,
+        mine_this_month=3,
+        mine_failed_this_month=1,
+        all_today=3,
+        all_active=3,
+    )
+
+
+async def test_last_months_orders_are_not_counted(store: Database, clock: FakeClock) -> None:
+    await ordered(store, draft(clock), "task-1")
+    await clock.advance(timedelta(days=9).total_seconds())
+
+    usage = await store.usage("local")
+
+    assert (usage.mine_this_month, usage.mine_today, usage.all_active) == (0, 0, 1)

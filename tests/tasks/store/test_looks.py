@@ -1,0 +1,187 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from sora2_mcp.domain.task import Task
+from sora2_mcp.tasks.store.database import Database
+from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
+from tests.clocks import START, FakeClock
+from tests.tasks.store.drafts import draft, ordered, plan
+
+pytestmark = pytest.mark.anyio
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+async def generating(store: Database, clock: FakeClock, task_id: str) -> Task:
+    """A task whose next look is due 60 s from now."""
+    return await ordered(store, draft(clock, prompt=task_id), task_id)
+
+
+async def urgent(store: Database) -> str:
+    task = await store.most_urgent()
+    return task.task_id if task else ""
+
+
+async def test_nothing_is_due_in_an_empty_store(store: Database) -> None:
+    assert await store.most_urgent() is None
+    assert await store.next_due_at() is None
+
+
+async def test_a_task_is_due_at_its_time_and_not_before(store: Database, clock: FakeClock) -> None:
+    await generating(store, clock, "task-1")
+
+    await clock.advance(59)
+    assert await urgent(store) == ""
+    await clock.advance(1)
+    assert await urgent(store) == "task-1"
+
+
+async def test_the_longest_due_comes_first(store: Database, clock: FakeClock) -> None:
+    await generating(store, clock, "task-1")
+    await clock.advance(5)
+    await generating(store, clock, "task-2")
+    await clock.advance(100)
+
+    assert await urgent(store) == "task-1"
+
+
+async def test_a_waited_for_task_comes_before_longer_due_ones(store: Database, clock: FakeClock) -> None:
+    await generating(store, clock, "task-1")
+    await clock.advance(5)
+    second = await generating(store, clock, "task-2")
+    await clock.advance(100)
+    await store.want(second, clock.now() + seconds(15), clock.now())
+
+    assert await urgent(store) == "task-2"
+    await clock.advance(15)
+    assert await urgent(store) == "task-1"
+
+
+async def test_waiting_pulls_the_next_look_forward_and_never_back(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    until = clock.now() + seconds(15)
+
+    await store.want(task, until, START + seconds(5))
+    assert await store.next_due_at() == START + seconds(5)
+    await store.want(task, until, START + seconds(50))
+    assert await store.next_due_at() == START + seconds(5)
+
+
+async def test_waiting_does_not_start_a_second_look_beside_one_under_way(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+
+    await store.want(task, clock.now() + seconds(15), clock.now())
+
+    assert await store.next_due_at() == clock.now() + LOOK_LEASE
+
+
+async def test_waiting_with_an_old_view_of_the_task_does_not_repeat_the_look_just_made(
+    store: Database, clock: FakeClock
+) -> None:
+    read = await generating(store, clock, "task-1")
+    await clock.advance(5)
+    await store.claim_look(read.id, "me", clock.now() + LOOK_LEASE)
+    await store.settle_look(read.id, "me", plan(clock.now()), None)
+
+    await store.want(read, clock.now() + seconds(15), START + seconds(5))
+
+    assert await store.next_due_at() == clock.now() + seconds(60)
+
+
+async def test_a_look_is_one_owners_until_it_is_settled(store: Database, second: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+
+    assert await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE) == 0
+    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) is None
+    assert await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE) is None
+    await store.settle_look(task.id, "me", plan(clock.now()), None)
+    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
+
+
+async def test_the_lease_of_a_dead_look_lapses(store: Database, second: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    await store.claim_look(task.id, "dead", clock.now() + LOOK_LEASE)
+
+    await clock.advance(LOOK_LEASE.total_seconds() - 1)
+    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) is None
+    await clock.advance(1)
+    assert await urgent(second) == "task-1"
+    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
+
+
+async def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    await store.claim_look(task.id, "dead", clock.now() + LOOK_LEASE)
+
+    clock.set_back(timedelta(hours=3))
+
+    assert await store.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
+
+
+async def test_only_the_owner_settles_its_look(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+
+    await store.settle_look(task.id, "too late", plan(clock.now()), 500)
+
+    assert await store.load(task.id) == task
+    assert await store.claim_look(task.id, "other", clock.now() + LOOK_LEASE) is None
+
+
+@pytest.mark.parametrize(("wanted_seconds", "next_seconds"), [(15, 5), (0, 60)], ids=["wanted", "idle"])
+async def test_the_next_look_follows_the_plan_for_whether_somebody_waits(
+    store: Database, clock: FakeClock, wanted_seconds: float, next_seconds: float
+) -> None:
+    task = await generating(store, clock, "task-1")
+    if wanted_seconds:
+        await store.want(task, clock.now() + seconds(wanted_seconds), clock.now())
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+
+    await store.settle_look(task.id, "me", plan(clock.now()), None)
+
+    assert await store.next_due_at() == clock.now() + seconds(next_seconds)
+    looked_at = await store.load(task.id)
+    assert looked_at is not None
+    assert (looked_at.last_look_at, looked_at.look_failed_at) == (clock.now(), None)
+
+
+async def test_failed_looks_are_counted_and_move_the_next_one(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+
+    async def fail(code: int, planned: datetime) -> int | None:
+        failures = await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+        await store.settle_look(task.id, "me", LookPlan(wanted_at=planned, idle_at=planned), code)
+        assert await store.next_due_at() == planned
+        return failures
+
+    assert [await fail(500, START + seconds(10)), await fail(401, START + seconds(20))] == [0, 1]
+    failing = await store.load(task.id)
+    assert failing is not None
+    assert (failing.look_failed_at, failing.look_error_code, failing.last_look_at) == (clock.now(), 401, None)
+
+
+async def test_a_look_that_works_ends_the_row_of_failures(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    for code in (500, None):
+        await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+        await store.settle_look(task.id, "me", plan(clock.now()), code)
+
+    seen = await store.load(task.id)
+    assert seen is not None
+    assert (seen.look_failed_at, seen.look_error_code) == (None, 0)
+    assert await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE) == 0
+
+
+async def test_looks_change_no_facts(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    await store.want(task, clock.now() + seconds(15), clock.now())
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.settle_look(task.id, "me", plan(clock.now()), None)
+
+    seen = await store.load(task.id)
+    assert seen is not None
+    assert seen.version == task.version

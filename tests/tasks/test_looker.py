@@ -1,0 +1,128 @@
+"""Looks: one at a time for each task, over all processes."""
+
+import anyio
+import pytest
+
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import LostAnswerError, RateLimitedError, UnknownTaskError
+from sora2_mcp.settings import Settings
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.tasks.service import TaskService
+from tests.clocks import FakeClock, eventually
+from tests.tasks.core import CAT, change, looks, opened, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_look_goes_on_when_who_asked_for_it_is_gone(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = (await service.submit(CAT, "local")).task
+    simulator.add_fault("look-slow=5*1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(service.get, task.task_id, "local")
+        await eventually(lambda: len(looks(simulator)) == 1)
+        group.cancel_scope.cancel()
+
+    await clock.advance(5)
+
+    async def seen() -> bool:
+        return (await service.find(task.task_id, "local")).status is Status.SUCCEEDED
+
+    await eventually(seen)
+    assert len(looks(simulator)) == 1
+
+
+async def test_a_look_of_another_process_serves_as_well(
+    settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    seen: list[Task] = []
+
+    async def ask(service: TaskService, task: Task) -> None:
+        seen.append(await service.get(task.task_id, "local"))
+
+    async with opened(settings, clock) as one, opened(settings, clock) as two:
+        task = (await one.submit(CAT, "local")).task
+        simulator.add_fault("look-slow=4*1")
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, one, task)
+            await eventually(lambda: len(looks(simulator)) == 1)
+            group.start_soon(ask, two, task)
+            await until(clock, lambda: len(seen) == 2, step_seconds=0.25)
+
+    assert [task.status for task in seen] == [Status.SUCCEEDED] * 2
+    assert looks(simulator) == [task.task_id]
+
+
+async def test_a_look_is_repeated_over_transient_faults(service: TaskService, simulator: Simulator) -> None:
+    task = (await service.submit(CAT, "local")).task
+    simulator.add_fault("look-500*1")
+    simulator.add_fault("look-drop*1")
+
+    assert (await service.get(task.task_id, "local")).last_look_at is not None
+    assert len(looks(simulator)) == 3
+
+
+@pytest.mark.parametrize("fault", ["look-html", "look-empty", "look-drop"])
+async def test_an_unreadable_look_is_noted_and_changes_nothing(
+    service: TaskService, simulator: Simulator, clock: FakeClock, fault: str
+) -> None:
+    task = (await service.submit(CAT, "local")).task
+    simulator.add_fault(fault)
+
+    with pytest.raises(LostAnswerError):
+        await service.get(task.task_id, "local")
+
+    seen = await service.find(task.task_id, "local")
+    assert (seen.status, seen.look_failed_at, seen.look_error_code) == (Status.GENERATING, clock.now(), 0)
+
+
+async def test_an_explicit_look_is_not_held_back_by_backoff(service: TaskService, simulator: Simulator) -> None:
+    task = (await service.submit(CAT, "local")).task
+    simulator.add_fault("look-429=3600*2")
+    for _ in range(2):
+        with pytest.raises(RateLimitedError):
+            await service.get(task.task_id, "local")
+
+    assert (await service.get(task.task_id, "local")).last_look_at is not None
+    assert len(looks(simulator)) == 3
+
+
+async def test_a_task_the_service_forgot_fails_only_after_ten_minutes(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = (await service.submit(CAT, "local")).task
+    simulator.add_fault("look-404")
+    statuses: list[Status] = []
+    for _ in range(5):
+        await clock.advance(100)
+        statuses.append((await service.get(task.task_id, "local")).status)
+    await clock.advance(400)
+    failed = await service.get(task.task_id, "local")
+    simulator.clear_faults()
+    await clock.advance(3)
+    corrected = await service.get(task.task_id, "local")
+
+    assert statuses == [Status.GENERATING] * 5
+    assert (failed.status, failed.failure and failed.failure.code) == (Status.FAILED, 404)
+    assert corrected.status is Status.SUCCEEDED
+
+
+async def test_a_look_that_cannot_be_saved_is_told_and_stops_nothing(
+    service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = (await service.submit(CAT, "local")).task
+    other = (await service.submit(CAT, "local", key="other")).task
+    simulator.add_fault("look-slow=5*1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(gone, service, task)
+        await eventually(lambda: len(looks(simulator)) == 1)
+        await change(settings, f"DELETE FROM tasks WHERE id = '{task.id}'")  # noqa: S608 - an id of ours
+        await clock.advance(5)
+
+    assert (await service.get(other.task_id, "local")).status is Status.SUCCEEDED
+
+
+async def gone(service: TaskService, task: Task) -> None:
+    with pytest.raises(UnknownTaskError):
+        await service.get(task.task_id, "local")

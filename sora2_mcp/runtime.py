@@ -24,6 +24,7 @@ from sora2_mcp.tasks.demand import Demand
 from sora2_mcp.tasks.downloads import Downloads
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
+from sora2_mcp.tasks.ordering import Ordering
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.poller import Poller
 from sora2_mcp.tasks.relay import relay_changes
@@ -171,18 +172,18 @@ class Runtime:
             background=background,
         )
         sender = Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm)
-        demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing)
+        demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
+        ordering = Ordering(store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders)
         return TaskService(
             store=store,
             ledger=ledger,
-            sender=sender,
+            ordering=ordering,
             looker=looker,
             demand=demand,
             downloads=downloads,
             client=client,
             bus=bus,
             clock=clock,
-            senders=senders,
             stopping=self.stopping,
         )
 

@@ -49,14 +49,13 @@ class Sora2Client:
         self.pace = pace
 
     async def generate(self, request: VideoRequest) -> str:
-        """Orders a video, once, and gives the service's task id. Costs credits.
+        """Orders a video, once, after the caller has taken its turn, and gives the task's id. Costs credits.
 
         Raises:
             NotReachedError: nothing was sent.
             ServiceError: refused; nothing was spent.
             LostAnswerError: sent, and nobody knows whether it was accepted.
         """
-        await self.pace.order()
         post = self._orders.build_request(
             "POST", f"{self._base_url}/generate", json=order_body(request), timeout=_ORDER_TIMEOUT
         )

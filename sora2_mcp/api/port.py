@@ -30,7 +30,7 @@ class Sora2API(Protocol):
         ...
 
     async def generate(self, request: VideoRequest) -> str:
-        """Orders a video, once, in its turn, and gives the service's task id. Costs credits.
+        """Orders a video, once, after the caller has taken its turn, and gives the task's id. Costs credits.
 
         Raises:
             NotReachedError: nothing was sent.

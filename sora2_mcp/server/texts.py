@@ -5,7 +5,8 @@ from datetime import datetime
 from sora2_mcp.domain.task import Sighting, Task
 from sora2_mcp.errors import quoted
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
-from sora2_mcp.tasks.service import Page, Submission
+from sora2_mcp.tasks.ordering import Submission
+from sora2_mcp.tasks.service import Page
 from sora2_mcp.tasks.store.port import Outcome
 
 _PROMPT_SHOWN = 60

@@ -16,7 +16,8 @@ from sora2_mcp.server import texts
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, without_prose
 from sora2_mcp.server.views import SavedVideoView, TaskListView, TaskView, View, saved_video_view, task_view
-from sora2_mcp.tasks.service import LOCAL, Submission
+from sora2_mcp.tasks.ordering import Submission
+from sora2_mcp.tasks.service import LOCAL
 
 DEFAULT_WAIT_SECONDS = 45
 OPENING_PATIENCE_SECONDS = 2.5

@@ -31,6 +31,7 @@ _BUSY_SECONDS = 120.0
 """How long an order is tried again when the service is too busy for it."""
 
 _SAVE_PAUSE_SECONDS = 1.0
+_TURN_SECONDS = 10.0
 _FAREWELL_SECONDS = 0.5
 
 
@@ -52,6 +53,7 @@ class Sender:
         started = self._clock.monotonic()
         pause = 0.25
         while True:
+            await self._turn(task)
             try:
                 task_id = await self._post(task)
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:
@@ -68,6 +70,19 @@ class Sender:
                 return await self._record(self._unclear, task, error)
             else:
                 return await self._bind(task, task_id)
+
+    async def _turn(self, task: Task) -> None:
+        """Waits for the service's rate limit, however long, while the order goes on counting as being sent."""
+        try:
+            while True:
+                with self._clock.timeout(_TURN_SECONDS):
+                    await self._client.pace.order()
+                    return
+                await self._hold(task, _TURN_SECONDS)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await self._record(self._refuse, task, NotReachedError("this program ended before it was sent"))
+            raise
 
     async def _post(self, task: Task) -> str:
         try:

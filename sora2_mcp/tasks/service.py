@@ -7,49 +7,32 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import anyio
-from anyio.abc import TaskGroup
 
 from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
-from sora2_mcp.domain.request import VideoRequest, checked_key
+from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
 from sora2_mcp.errors import (
     ArgumentError,
-    NotReachedError,
-    Sora2Error,
-    StoreError,
     UnauthorizedError,
     UnknownTaskError,
-    service_error,
 )
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.demand import Demand
 from sora2_mcp.tasks.downloads import Download, Downloads, saveable
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
-from sora2_mcp.tasks.sender import Sender
-from sora2_mcp.tasks.store.port import Outcome, PageMark, Reservation, Store, Usage
+from sora2_mcp.tasks.ordering import Ordering, Submission
+from sora2_mcp.tasks.store.port import PageMark, Store, Usage
 
 logger = logging.getLogger(__name__)
 
-SUBMIT_SECONDS = 3.0
-"""What ``submit`` lasts at most; some frameworks stop a call at five seconds."""
-
-_MARGIN_SECONDS = 0.2
 _STATUS_SECONDS = 8.0
 _FRESH = timedelta(seconds=2)
 _REFERENCE_LIMIT = 200
 
 LOCAL = "local"
 """The principal of stdio, the command line, and HTTP without tokens."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """The task an order belongs to, and whether it is a new one."""
-
-    task: Task
-    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +43,6 @@ class Page:
     next_cursor: str
 
 
-class _Intent:
-    """An order on its way to being reserved; the caller may give up before it is."""
-
-    def __init__(self) -> None:
-        self.settled = anyio.Event()
-        self.reservation: Reservation | None = None
-        self.error: Sora2Error | None = None
-        self.abandoned = False
-
-
 class TaskService:
     """What callers can do with tasks. ``stopping`` lets waits end early, with the task as it is."""
 
@@ -78,26 +51,24 @@ class TaskService:
         *,
         store: Store,
         ledger: Ledger,
-        sender: Sender,
+        ordering: Ordering,
         looker: Looker,
         demand: Demand,
         downloads: Downloads,
         client: Sora2API,
         bus: EventBus,
         clock: Clock,
-        senders: TaskGroup,
         stopping: anyio.Event,
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._sender = sender
+        self._ordering = ordering
         self._looker = looker
         self._demand = demand
         self._downloads = downloads
         self._client = client
         self._bus = bus
         self._clock = clock
-        self._senders = senders
         self._stopping = stopping
 
     async def submit(
@@ -112,21 +83,7 @@ class TaskService:
             ArgumentError, KeyReusedError, LimitError, StoreError: nothing was sent.
             ServiceError, NotReachedError: the order was not accepted; nothing was spent.
         """
-        called_at = self._clock.monotonic() if called_at is None else called_at
-        deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
-        intent = _Intent()
-        self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key))
-        with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
-            await intent.settled.wait()
-        if intent.error is not None:
-            raise intent.error
-        if intent.reservation is None:
-            intent.abandoned = True
-            raise StoreError("is busy, so nothing was ordered")
-        task = await self._answered(intent.reservation.task, deadline)
-        if task.status is Status.REFUSED:
-            raise refusal_of(task)
-        return Submission(task=task, outcome=intent.reservation.outcome)
+        return await self._ordering.submit(request, principal, key, called_at)
 
     async def get(self, reference: str, principal: str) -> Task:
         """The task, freshly looked at if it is unfinished; answers within 10 s whatever the service does.
@@ -154,10 +111,10 @@ class TaskService:
             while not self._stopping.is_set():
                 task = await self._reloaded(task)
                 left = deadline - self._clock.monotonic()
-                if self._settled(task) or left <= 0:
+                if self._settled(task) or left <= 0 or self._stopping.is_set():
                     return task
                 _raise_if_unauthorized(task, began_at)
-                await self._demand.note(task)
+                self._demand.note(task)
                 with self._clock.timeout(min(left, self._demand.refresh_seconds)):
                     await watch.changed()
         # The store is closing, so it is not read once more.
@@ -215,48 +172,6 @@ class TaskService:
         """The status to show now."""
         return task.status_at(self._clock.now())
 
-    async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> None:
-        """Reserves and sends, in the background, so that no caller's end can tear the two apart."""
-        reservation = await self._reserved(intent, request, principal, key)
-        if reservation is None or reservation.outcome is not Outcome.NEW:
-            return
-        try:
-            if intent.abandoned:
-                await self._store.abandon(reservation.task.id)
-            else:
-                await self._sender.send(reservation.task)
-        except Exception:
-            # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
-            # lapses, reads as unconfirmed, which is never wrong.
-            logger.exception("order %s was given up", reservation.task.id)
-
-    async def _reserved(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> Reservation | None:
-        try:
-            intent.reservation = await self._ledger.reserve(request, principal, key)
-        except Sora2Error as error:
-            intent.error = error
-        except Exception as error:
-            # One order's border: whatever goes wrong in it must not end the others.
-            logger.exception("an order could not be reserved")
-            intent.error = StoreError(f"failed ({type(error).__name__}), so nothing was ordered")
-        intent.settled.set()
-        return intent.reservation
-
-    async def _answered(self, task: Task, deadline: float) -> Task:
-        """The task once its order was answered, or as it is at the deadline; then its local id is handed out."""
-        with self._bus.watching(task.id) as watch:
-            while True:
-                task = await self._reloaded(task)
-                left = deadline - self._clock.monotonic()
-                if task.task_id or self.status_of(task) is not Status.GENERATING:
-                    break
-                if left <= 0:
-                    break
-                with self._clock.timeout(left):
-                    await watch.changed()
-        handed_out = bool(task.task_id) or task.status is Status.REFUSED
-        return task if handed_out else await self._store.hand_out(task.id)
-
     async def _known(self, reference: str, principal: str) -> Task:
         """The principal's task, taken in from the service where it was ordered elsewhere."""
         task_id = reference.strip()
@@ -287,14 +202,6 @@ class TaskService:
 
     def _is_fresh(self, task: Task) -> bool:
         return task.last_look_at is not None and self._clock.now() - task.last_look_at < _FRESH
-
-
-def refusal_of(task: Task) -> Sora2Error:
-    """Why the service did not accept an order, as the error it answered with."""
-    failure = task.failure
-    if failure is None or not failure.code:
-        return NotReachedError(failure.message if failure else "no reason is known")
-    return service_error(failure.code, failure.message)
 
 
 def _raise_if_unauthorized(task: Task, since: datetime) -> None:

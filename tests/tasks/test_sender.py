@@ -1,5 +1,6 @@
 """Orders on their way: what is repeated, what never is, and what a process's end does to them."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -10,9 +11,10 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
+from sora2_mcp.tasks.ledger import SENDING_LEASE
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Outcome
-from tests.clocks import FakeClock, eventually
+from tests.clocks import START, FakeClock, eventually
 from tests.tasks.core import CAT, change, listed, opened, orders, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -75,8 +77,8 @@ async def test_too_many_orders_are_repeated_when_the_service_said(
     await until(clock, lambda: len(orders(simulator)) == 3)
 
     first, second, third = (order.at for order in orders(simulator))
-    assert 20 <= (second - first).total_seconds() < 25
-    assert 20 <= (third - second).total_seconds() < 25
+    assert (second - first).total_seconds() >= 20
+    assert (third - second).total_seconds() >= 20
 
     async def accepted() -> bool:
         return (await only_task(service)).task_id == orders(simulator)[2].task_id
@@ -90,6 +92,10 @@ async def test_an_order_that_waits_its_turn_stays_generating_and_is_listed(
     simulator.add_fault("order-429=100*1")
     await sent_in_background(service, simulator)
 
+    async def held() -> bool:
+        return (await only_task(service)).sending_until != START + SENDING_LEASE
+
+    await eventually(held)
     await clock.advance(90)
 
     # Longer than a POST's own lease: while its sender lives, nobody calls it unconfirmed.
@@ -104,11 +110,8 @@ async def test_an_order_is_repeated_during_maintenance_until_it_is_accepted(
 
     await until(clock, lambda: len(orders(simulator)) == 5, step_seconds=0.25)
 
-    pauses = [
-        (later.at - earlier.at).total_seconds()
-        for earlier, later in zip(orders(simulator), orders(simulator)[1:], strict=False)
-    ]
-    assert pauses == sorted(pauses)
+    pauses = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(orders(simulator))]
+    assert all(pause >= least for pause, least in zip(pauses, (0.25, 0.5, 1, 2), strict=True))
     assert orders(simulator)[4].code == 200
 
 
@@ -134,7 +137,7 @@ async def test_two_minutes_of_too_many_orders_end_it_with_nothing_spent(
     assert task.failure == Failure(stage=Stage.CREATION, code=429, message="Too many requests, please try again later")
     assert task.reference == submitted[0].reference
     first, last = orders(simulator)[0], orders(simulator)[-1]
-    assert 90 <= (last.at - first.at).total_seconds() <= 120
+    assert 70 <= (last.at - first.at).total_seconds() <= 125
     assert (await service.usage("local")).all_today == 0
 
 

@@ -12,7 +12,8 @@ from sora2_mcp.errors import ArgumentError, KeyReusedError, LimitError, NotReach
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import Submission, TaskService
+from sora2_mcp.tasks.ordering import Submission
+from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Outcome
 from tests.clocks import START, FakeClock, eventually
 from tests.tasks.core import CAT, DOG, closed_address, listed, looks, opened, orders, settings_for, until

@@ -1,0 +1,145 @@
+"""From a request to a task: reserve, send, and what the caller gets of it within three seconds."""
+
+import logging
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.request import VideoRequest, checked_key
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import NotReachedError, Sora2Error, StoreError, UnknownTaskError, service_error
+from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.ledger import Ledger
+from sora2_mcp.tasks.sender import Sender
+from sora2_mcp.tasks.store.port import Outcome, Reservation, Store
+
+logger = logging.getLogger(__name__)
+
+SUBMIT_SECONDS = 3.0
+"""What ``submit`` lasts at most; some frameworks stop a call at five seconds."""
+
+_MARGIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """The task an order belongs to, and whether it is a new one."""
+
+    task: Task
+    outcome: Outcome
+
+
+class _Intent:
+    """An order on its way to being reserved; the caller may give up before it is."""
+
+    def __init__(self) -> None:
+        self.settled = anyio.Event()
+        self.reservation: Reservation | None = None
+        self.error: Sora2Error | None = None
+        self.abandoned = False
+
+
+class Ordering:
+    """Orders outlive the calls that ask for them: everything that matters runs in ``senders``."""
+
+    def __init__(
+        self, *, store: Store, ledger: Ledger, sender: Sender, bus: EventBus, clock: Clock, senders: TaskGroup
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._sender = sender
+        self._bus = bus
+        self._clock = clock
+        self._senders = senders
+
+    async def submit(self, request: VideoRequest, principal: str, key: str, called_at: float | None) -> Submission:
+        """See ``TaskService.submit``."""
+        called_at = self._clock.monotonic() if called_at is None else called_at
+        deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
+        intent = _Intent()
+        self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key))
+        with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
+            await intent.settled.wait()
+        if intent.error is not None:
+            raise intent.error
+        if intent.reservation is None:
+            intent.abandoned = True
+            raise StoreError("is busy, so nothing was ordered")
+        task = await self._answered(intent.reservation.task, deadline)
+        if task.status is Status.REFUSED:
+            raise refusal_of(task)
+        return Submission(task=task, outcome=intent.reservation.outcome)
+
+    async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> None:
+        """Reserves and sends, so that no caller's end can tear the two apart."""
+        reservation = await self._reserved(intent, request, principal, key)
+        if reservation is None or reservation.outcome is not Outcome.NEW:
+            return
+        try:
+            if intent.abandoned:
+                await self._store.abandon(reservation.task.id)
+            else:
+                await self._sender.send(reservation.task)
+        except Exception:
+            # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
+            # lapses, reads as unconfirmed, which is never wrong.
+            logger.exception("order %s was given up", reservation.task.id)
+
+    async def _reserved(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> Reservation | None:
+        try:
+            intent.reservation = await self._ledger.reserve(request, principal, key)
+        except Sora2Error as error:
+            intent.error = error
+        except Exception as error:
+            # One order's border: whatever goes wrong in it must not end the others.
+            logger.exception("an order could not be reserved")
+            intent.error = StoreError(f"failed ({type(error).__name__}), so nothing was ordered")
+        intent.settled.set()
+        return intent.reservation
+
+    async def _answered(self, task: Task, deadline: float) -> Task:
+        """The task once its order was answered, or as it is at the deadline; then its local id is handed out."""
+        with self._bus.watching(task.id) as watch:
+            while True:
+                task = await self._reloaded(task)
+                left = deadline - self._clock.monotonic()
+                if task.task_id or task.status_at(self._clock.now()) is not Status.GENERATING or left <= 0:
+                    break
+                with self._clock.timeout(left):
+                    await watch.changed()
+        is_answered = bool(task.task_id) or task.status is Status.REFUSED
+        return task if is_answered else await self._handed_out(task)
+
+    async def _handed_out(self, task: Task) -> Task:
+        """Notes that the caller holds the local id; where the store is held up, in the background."""
+        noted: list[Task] = []
+        done = anyio.Event()
+
+        async def hand_out() -> None:
+            try:
+                noted.append(await self._store.hand_out(task.id))
+            except Sora2Error as error:
+                logger.warning("that order %s was shown could not be noted: %s", task.id, error)
+            finally:
+                done.set()
+
+        self._senders.start_soon(hand_out)
+        with self._clock.timeout(_MARGIN_SECONDS):
+            await done.wait()
+        return noted[0] if noted else task
+
+    async def _reloaded(self, task: Task) -> Task:
+        stored = await self._store.load(task.id)
+        if stored is None:
+            raise UnknownTaskError(task.reference)
+        return stored
+
+
+def refusal_of(task: Task) -> Sora2Error:
+    """Why the service did not accept an order, as the error it answered with."""
+    failure = task.failure
+    if failure is None or not failure.code:
+        return NotReachedError(failure.message if failure else "no reason is known")
+    return service_error(failure.code, failure.message)

@@ -239,26 +239,20 @@ async def test_a_missing_task_is_an_answer_and_not_asked_for_again(clock: FakeCl
     assert len(service.requests) == 1
 
 
-async def test_orders_and_repeated_looks_wait_for_their_turn(clock: FakeClock) -> None:
-    orders, looks = Service(accepted()), Service(refusal(500))
+async def test_a_looks_repeats_wait_for_their_turn(clock: FakeClock) -> None:
+    looks = Service(refusal(500))
 
     async def look(client: Sora2Client) -> None:
         with suppress(ServiceError):
             await client.record_info("sora2_task_a")
 
-    async with (
-        client_of(orders, clock, requests_per_second=5) as ordering,
-        client_of(looks, clock, requests_per_second=5) as looking,
-        anyio.create_task_group() as crowd,
-    ):
+    async with client_of(looks, clock, requests_per_second=5) as looking, anyio.create_task_group() as crowd:
         for _ in range(100):
-            crowd.start_soon(ordering.generate, REQUEST)
             crowd.start_soon(look, looking)
         for _ in range(5):
             await settle()
         crowd.cancel_scope.cancel()
 
-    assert 0 < len(orders.requests) < 100
     assert 100 < len(looks.requests) < 200, "the first attempt's turn is its caller's business"
 
 
@@ -324,7 +318,7 @@ async def test_a_service_that_never_answers_is_given_up_after_a_fixed_time(
             await (client.generate(REQUEST) if call == "order" else client.record_info("a"))
         reasons.append(raised.value.reason)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with client_of(silent, clock) as client, anyio.create_task_group() as asking:
             asking.start_soon(ask, client)
             await settle()
@@ -377,7 +371,7 @@ async def test_orders_never_reuse_a_connection_while_looks_do_and_all_carry_the_
     server = await asyncio.start_server(loopback.accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with (
             server,
             open_client(

@@ -22,7 +22,7 @@ async def _called_within(me: Agent, clock: FakeClock, seconds: float, tool: str,
     async def call() -> None:
         contents.append(await me.content(tool, **arguments))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(call)
             seen = len(me.simulator.received)

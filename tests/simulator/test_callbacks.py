@@ -89,7 +89,7 @@ def sender(folder: Path, moments: list[datetime], slept: list[float]) -> Callbac
 async def test_the_end_of_a_task_is_posted_as_the_record(simulator: Simulator, slept: list[float]) -> None:
     async with receiving() as receiver, running(simulator) as api:
         task_id = await order(api, receiver)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await receiver.arrived.wait()
 
     assert receiver.posted == [
@@ -114,7 +114,7 @@ async def test_the_end_of_a_task_is_posted_as_the_record(simulator: Simulator, s
 async def test_the_short_shape_holds_the_parameters_and_the_addresses() -> None:
     async with receiving() as receiver, running(Simulator(seconds_per_task=0, callback_shape="short")) as api:
         task_id = await order(api, receiver)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await receiver.arrived.wait()
 
     assert receiver.posted == [
@@ -149,7 +149,7 @@ async def test_a_success_without_an_address_posts_none() -> None:
 async def test_a_failed_callback_is_repeated_after_growing_pauses(simulator: Simulator, slept: list[float]) -> None:
     async with receiving(500, 404) as receiver, running(simulator) as api:
         await order(api, receiver)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await receiver.arrived.wait()
 
     first, second, third = receiver.posted
@@ -204,7 +204,7 @@ async def test_a_restart_takes_up_the_callbacks_still_owed(moments: list[datetim
         posted_before_the_end = list(receiver.posted)
         moments.append(moments[-1] + timedelta(seconds=4))
         async with running(Simulator(state_folder=tmp_path, now=lambda: moments[-1], sleep=sleep)):
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 await receiver.arrived.wait()
 
     assert posted_before_the_end == []

@@ -286,7 +286,7 @@ async def test_a_download_cut_off_by_the_end_of_the_process_is_free_at_once(
     gate.set()
 
     async with opened(settings, clock) as service:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             saved = await service.download(task.task_id, "local")
 
     assert saved.file is not None

@@ -218,7 +218,7 @@ async def test_stopping_ends_waits_with_the_task_as_it_is(runtime: Runtime, cloc
     service = await runtime.service()
     task = (await service.submit(CAT, "local")).task
     waiters = Waiters()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(waiters.wait, service, task, LONG_SECONDS)
             await eventually(lambda: bool(runtime.bus._watches))

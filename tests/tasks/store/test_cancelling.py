@@ -40,7 +40,7 @@ async def test_opening_may_be_cancelled_at_any_time(store_url: str, clock: FakeC
                 group.cancel_scope.cancel()
 
     assert asyncio.all_tasks() == before
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with open_store(store_url, SERVICE, clock) as store:
             assert await store.load("a") is None
 

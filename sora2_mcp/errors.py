@@ -9,14 +9,16 @@
     ├── LimitError                  a budget is used up
     ├── StoreError                  the task store cannot be used
     ├── DownloadError               the file could not be saved
+    │   ├── NoVideoError            there is no file to save
+    │   └── UnwritableError         the disk, the folder or the size limit is in the way
     ├── NotReachedError             no connection: nothing was sent
     ├── LostAnswerError             sent, but no readable answer came back
     └── ServiceError                the service answered with an error code
         └── one class for each code of its table
 
 A message is one sentence: what was being done, to what, what came back. ``hint`` says what the caller can do next,
-``retryable`` whether
-the same call can help later. Neither ever holds a key, a signed URL or a whole prompt.
+``retryable`` whether the same call can help later, ``needs_change`` that somebody must change something first. None of
+them ever holds a key, a signed URL or a whole prompt.
 """
 
 import re
@@ -123,15 +125,27 @@ class StoreError(Sora2Error):
 
 
 class DownloadError(Sora2Error):
-    """A finished video's file could not be saved."""
+    """A finished video's file could not be saved; another try may do it."""
 
     retryable = True
-    needs_change = True
 
-    def __init__(self, task_id: str, problem: str, hint: str) -> None:
+    def __init__(self, task_id: str, problem: str, hint: str = "") -> None:
         super().__init__(f"The video of task {task_id} was not saved: {problem}")
         self.task_id = task_id
-        self.hint = hint
+        self.hint = hint or self.hint or f'Call download_video(task_id="{task_id}") again in a minute.'
+
+
+class NoVideoError(DownloadError):
+    """There is nothing to save: the task has no video, or the service no longer gives it out."""
+
+    retryable = False
+
+
+class UnwritableError(DownloadError):
+    """The disk, the folder or the size limit is in the way."""
+
+    needs_change = True
+    hint = "Ask the user to check SORA2_VIDEO_DIR (its free space and rights), then repeat the same call."
 
 
 class NotReachedError(Sora2Error):
@@ -197,7 +211,8 @@ class NoCreditsError(ServiceError):
 class NotFoundError(ServiceError):
     code = 404
     what = "The service knows no such task or path"
-    hint = "Check the task id with list_tasks; if every call fails so, SORA2_API_BASE_URL is wrong."
+    needs_change = True
+    hint = "SORA2_API_BASE_URL is probably wrong: ask the user to check it, path included, and restart the server."
 
 
 class ValidationRefusedError(ServiceError):
@@ -239,6 +254,8 @@ class FeatureDisabledError(ServiceError):
     hint = "Change what is asked for (quality, images, aspect ratio), or ask the vendor."
 
 
+_GATEWAY_FAULTS = (502, 503, 504)
+
 SERVICE_ERRORS: dict[int, type[ServiceError]] = {
     error.code: error
     for error in (
@@ -259,6 +276,8 @@ SERVICE_ERRORS: dict[int, type[ServiceError]] = {
 def service_error(code: int, message: str = "", *, retry_after_seconds: float | None = None) -> ServiceError:
     """The error class of a code of the service's table, or ``ServiceError`` itself for one not in it."""
     error = SERVICE_ERRORS.get(code)
+    if code in _GATEWAY_FAULTS:
+        return ServerFaultError(message, code=code, retry_after_seconds=retry_after_seconds)
     if error is None:
         return ServiceError(message, code=code, retry_after_seconds=retry_after_seconds)
     return error(message, retry_after_seconds=retry_after_seconds)

@@ -129,8 +129,10 @@ class Runtime:
                 await self._serve(opening, store, client, files)
         except Sora2Error as error:
             opening.error = error
-        except OSError as error:
-            opening.error = StoreError(f"or the simulator could not be opened: {error}")
+        except Exception as error:
+            # The opening's border: whatever is wrong with a driver or an address, tools say so and the server lives.
+            logger.exception("the store, the client or the simulator could not be opened")
+            opening.error = StoreError(f"or the simulator could not be opened ({type(error).__name__}: {error})")
         finally:
             opening.done.set()
 
@@ -173,7 +175,9 @@ class Runtime:
         )
         sender = Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm)
         demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
-        ordering = Ordering(store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders)
+        ordering = Ordering(
+            store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders, stopping=self.stopping
+        )
         return TaskService(
             store=store,
             ledger=ledger,

@@ -22,6 +22,7 @@ API_BASE_URL = "https://api.sora2api.ai/api/v1/sora2"
 
 SIMULATED_SERVICE = "simulator"
 _APP = "sora2-mcp"
+_SQLITE_FILE = re.compile(r"sqlite:///(/|[A-Za-z]:[\\/])[^?#]+")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 
 
@@ -122,14 +123,14 @@ class Settings(BaseSettings):
     @field_validator("api_base_url")
     @classmethod
     def _base_url_is_one(cls, url: str) -> str:
-        if not is_http_url(url) or not url.isascii() or "?" in url or "#" in url:
+        if not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@"):
             raise ValueError("not a base URL")
         return url
 
     @field_validator("database_url")
     @classmethod
     def _store_is_known(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value() and not re.fullmatch(r"sqlite:///.+", url.get_secret_value()):
+        if url.get_secret_value() and not _SQLITE_FILE.fullmatch(url.get_secret_value()):
             raise ValueError("not a database URL")
         return url
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sora2_mcp import errors
-from sora2_mcp.errors import SERVICE_ERRORS, ServiceError, Sora2Error, quoted, service_error
+from sora2_mcp.errors import SERVICE_ERRORS, ServerFaultError, ServiceError, Sora2Error, quoted, service_error
 
 TREE = {
     "Sora2Error": ["Exception", ""],
@@ -14,14 +14,16 @@ TREE = {
     "KeyReusedError": ["Sora2Error", ""],
     "LimitError": ["Sora2Error", "retryable needs_change"],
     "StoreError": ["Sora2Error", "retryable"],
-    "DownloadError": ["Sora2Error", "retryable needs_change"],
+    "DownloadError": ["Sora2Error", "retryable"],
+    "NoVideoError": ["DownloadError", ""],
+    "UnwritableError": ["DownloadError", "retryable needs_change"],
     "NotReachedError": ["Sora2Error", "retryable"],
     "LostAnswerError": ["Sora2Error", "retryable"],
     "ServiceError": ["Sora2Error", ""],
     "BadRequestError": ["ServiceError", ""],
     "UnauthorizedError": ["ServiceError", "needs_change"],
     "NoCreditsError": ["ServiceError", "needs_change"],
-    "NotFoundError": ["ServiceError", ""],
+    "NotFoundError": ["ServiceError", "needs_change"],
     "ValidationRefusedError": ["ServiceError", ""],
     "RateLimitedError": ["ServiceError", "retryable"],
     "MaintenanceError": ["ServiceError", "retryable"],
@@ -43,6 +45,8 @@ RAISED: list[tuple[Sora2Error, str]] = [
     (errors.LimitError("SORA2_DAILY_LIMIT", 3, 4, "Wait."), "The limit SORA2_DAILY_LIMIT=3 is reached (4 counted)"),
     (errors.StoreError("is locked"), "The task store (SORA2_DATABASE_URL) is locked"),
     (errors.DownloadError("t1", "it is empty.", "Again."), "The video of task t1 was not saved: it is empty."),
+    (errors.NoVideoError("t1", "there is none.", "Wait."), "The video of task t1 was not saved: there is none."),
+    (errors.UnwritableError("t1", "the disk is full."), "The video of task t1 was not saved: the disk is full."),
     (errors.NotReachedError("ConnectError"), "The service could not be reached (ConnectError)"),
     (errors.LostAnswerError("ReadError"), "The service gave no readable answer (ReadError)"),
     (ServiceError("why", code=418), 'The service answered with an unknown code (418); the service says "why"'),
@@ -86,6 +90,20 @@ def test_facts_are_attributes() -> None:
     assert errors.ConfigurationError("SORA2_X", "is wrong").variable == "SORA2_X"
 
 
+def test_a_download_that_failed_has_a_hint_of_its_own_unless_it_is_given_one() -> None:
+    check_folder = "Ask the user to check SORA2_VIDEO_DIR (its free space and rights), then repeat the same call."
+
+    assert errors.DownloadError("t1", "no.").hint == 'Call download_video(task_id="t1") again in a minute.'
+    assert errors.UnwritableError("t1", "no.").hint == check_folder
+    for kind in (errors.DownloadError, errors.NoVideoError, errors.UnwritableError):
+        error = kind("t1", "no.", "Wait.")
+        assert (error.task_id, error.hint) == ("t1", "Wait.")
+
+
+def test_a_path_the_service_does_not_know_is_blamed_on_its_address() -> None:
+    assert "SORA2_API_BASE_URL" in errors.NotFoundError().hint
+
+
 def test_each_code_of_the_services_table_has_an_error_of_its_own() -> None:
     assert list(SERVICE_ERRORS) == [400, 401, 402, 404, 422, 429, 455, 500, 501, 505]
     for code, kind in SERVICE_ERRORS.items():
@@ -103,7 +121,18 @@ def test_no_two_service_errors_say_the_same() -> None:
     assert all(kind.hint.endswith(".") for kind in kinds)
 
 
-@pytest.mark.parametrize("code", [0, -1, 201, 403, 418, 503, 999_999])
+@pytest.mark.parametrize("code", [502, 503, 504])
+def test_a_gateways_code_is_a_passing_fault_inside_the_service_under_its_own_number(code: int) -> None:
+    error = service_error(code, "why", retry_after_seconds=7.0)
+
+    assert type(error) is ServerFaultError
+    assert error.retryable
+    assert (error.code, error.message, error.retry_after_seconds) == (code, "why", 7.0)
+    assert str(error) == f'The service failed inside ({code}); the service says "why"'
+    assert service_error(500).code == ServerFaultError.code == 500
+
+
+@pytest.mark.parametrize("code", [0, -1, 201, 403, 418, 503_000, 506, 999_999])
 def test_an_unknown_code_is_told_as_it_came(code: int) -> None:
     error = service_error(code, "why", retry_after_seconds=7.0)
 

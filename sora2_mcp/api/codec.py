@@ -20,6 +20,7 @@ GENERATION_FAILED = 501
 BODY_LIMIT_BYTES = 1_000_000
 _TASK_ID_LIMIT = 200
 _CLIENT_ERRORS = range(400, 500)
+_REDIRECTS = range(300, 400)
 
 Model = TypeVar("Model", Envelope, SubmitData, Record)
 
@@ -68,13 +69,16 @@ def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_se
         return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
     if envelope.code != OK:
         raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
-    if not isinstance(envelope.data, dict):
-        raise LostAnswerError("its answer holds no task record")
-    return _snapshot(_read(Record, envelope.data), seen_at)
+    record = _read(Record, envelope.data)
+    if not record.task_id and record.success_flag is None:
+        # It says all is well and then nothing of any task: as good as not knowing it.
+        return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+    return _snapshot(record, seen_at)
 
 
 def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
-    seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=_ordered(record.parameters))
+    ordered = _ordered(record.parameters)
+    seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=ordered, task_id=record.task_id)
     if record.success_flag == 1:
         url = record.video_url
         return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=url)
@@ -120,7 +124,8 @@ def _envelope(http_status: int, body: bytes) -> Envelope:
 
 def _unreadable(http_status: int, body: bytes) -> str:
     kind = "an empty body" if not body.strip() else "a web page" if b"<" in body[:200] else "no readable JSON"
-    return f"HTTP {http_status} with {kind}"
+    hint = "; SORA2_API_BASE_URL may be wrong" if http_status == NOT_FOUND or http_status in _REDIRECTS else ""
+    return f"HTTP {http_status} with {kind}{hint}"
 
 
 def _read(model: type[Model], content: Any) -> Model:

@@ -46,13 +46,24 @@ class Jobs:
             callback_url=arguments.callback_url,
         )
         submission = await self._service.submit(request, LOCAL, key=arguments.idempotency_key)
-        task = submission.task
+        task = await self._answered(submission.task)
+        if not task.task_id:
+            self._say(task)
+            return 1
         first = "Ordered" if submission.outcome is Outcome.NEW else "Nothing new was ordered; this is"
         self._display.line(f"{first}: {task.reference}")
         if arguments.no_wait:
             return self._ended(task)
         code = await self._wait(task.reference, arguments.timeout)
         return code or await self._download(task.reference, arguments.filename)
+
+    async def _answered(self, task: Task) -> Task:
+        """The task once the service has answered its order: leaving earlier would cut the order off."""
+        with self._display.waiting("Ordering"):
+            while not task.task_id and shown_status(task, self._runtime.clock.now()) == "generating":
+                await self._runtime.clock.sleep(_WATCH_SECONDS)
+                task = await self._service.find(task.reference, LOCAL)
+        return task
 
     async def list(self, arguments: argparse.Namespace) -> int:
         """One line a task."""

@@ -28,5 +28,7 @@ def configure(level: str, style: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if style == "json" else text)
     # Libraries log whole addresses, which may be signed: only their warnings are let through.
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler], force=True)
     logging.getLogger("sora2_mcp").setLevel(level)
+    # Every repeat of a look would be a warning of its own; a look that fails for good is told once by us.
+    logging.getLogger("stamina").setLevel(logging.ERROR)

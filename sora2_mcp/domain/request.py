@@ -44,7 +44,7 @@ class VideoRequest:
         Raises:
             ArgumentError: the first argument that is not allowed.
         """
-        prompt = self.prompt.strip()
+        prompt = _storable(self.prompt).strip()
         if not prompt:
             raise ArgumentError("prompt", f"is empty; describe the video in 1 to {PROMPT_LIMIT:,} characters.")
         if len(prompt) > PROMPT_LIMIT:
@@ -54,7 +54,8 @@ class VideoRequest:
                 "image_urls", f"has {len(self.image_urls)} addresses; allowed are at most {IMAGE_LIMIT}."
             )
         if len(self.watermark) > WATERMARK_LIMIT:
-            raise ArgumentError("watermark", f"is longer than {WATERMARK_LIMIT} characters.")
+            problem = f"has {len(self.watermark):,} characters; allowed are at most {WATERMARK_LIMIT}."
+            raise ArgumentError("watermark", problem)
         images = tuple(checked_url("image_urls", url) for url in self.image_urls)
         callback = checked_url("callback_url", self.callback_url) if self.callback_url.strip() else ""
         return VideoRequest(
@@ -62,9 +63,14 @@ class VideoRequest:
             image_urls=images,
             aspect_ratio=self.aspect_ratio,
             quality=self.quality,
-            watermark=self.watermark.strip(),
+            watermark=_storable(self.watermark).strip(),
             callback_url=callback,
         )
+
+
+def _storable(text: str) -> str:
+    """The text without what no database and no JSON can hold: NUL and half characters."""
+    return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def is_http_url(url: str) -> bool:
@@ -100,5 +106,5 @@ def checked_key(key: str) -> str:
     """
     key = key.strip()
     if len(key) > KEY_LIMIT:
-        raise ArgumentError("idempotency_key", f"has {len(key)} characters; at most {KEY_LIMIT} are allowed.")
+        raise ArgumentError("idempotency_key", f"has {len(key):,} characters; allowed are at most {KEY_LIMIT}.")
     return key

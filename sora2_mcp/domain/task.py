@@ -4,6 +4,7 @@
 ``generating < failed < succeeded`` and never back, whatever order its witnesses speak in.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +13,11 @@ from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import VideoRequest
 
 LOCAL_PREFIX = "local-"
+_SHOWABLE_ID = re.compile(r"(?!local-)[A-Za-z0-9_.:~-]{1,200}")
+
+NOT_REACHED = -1
+"""The failure code of an order that never left: no connection to the service could be made."""
+
 RETENTION = timedelta(days=15)
 """How long the service keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
 
@@ -67,7 +73,7 @@ class Failure:
 class Snapshot:
     """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED.
 
-    ``request`` is what the service says was ordered, for tasks that were not ordered here.
+    ``request`` is what the service says was ordered, and ``task_id`` which task it speaks of, where it says so.
     """
 
     sighting: Sighting
@@ -75,6 +81,7 @@ class Snapshot:
     video_url: str = ""
     failure: Failure | None = None
     request: VideoRequest | None = None
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,8 @@ class Task:
     """One order of one video, durable.
 
     ``id`` is ours, from the moment before the order is sent; ``task_id`` is the service's, empty until it answered.
-    ``sending_until`` is the end of the lease under which some process sends the order. ``look_failed_at`` is set while
+    ``sending_until`` is the end of the lease under which some process sends the order, ``unclear_because`` why it is
+    unconfirmed. ``look_failed_at`` is set while
     looks fail, with the service's code where it gave one. ``version`` counts saved changes.
     """
 
@@ -117,6 +125,7 @@ class Task:
     doubts: tuple[Doubt, ...] = ()
     finished_at: datetime | None = None
     failure: Failure | None = None
+    unclear_because: str = ""
     video_url: str = ""
     url_seen_at: datetime | None = None
     file: SavedFile | None = None
@@ -127,8 +136,8 @@ class Task:
 
     @property
     def reference(self) -> str:
-        """The id to show and to ask by: the service's once known, ``local-…`` before."""
-        return self.task_id or LOCAL_PREFIX + self.id
+        """The id to show and to ask by: the service's once known, ``local-…`` before, or if it is no harmless word."""
+        return self.task_id if _SHOWABLE_ID.fullmatch(self.task_id) else LOCAL_PREFIX + self.id
 
     @property
     def finished(self) -> bool:

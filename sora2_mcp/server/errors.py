@@ -28,11 +28,12 @@ _SPENT = {
     "get_task_status": _UNTOUCHED,
     "wait_for_video": _UNTOUCHED,
     "list_tasks": "Nothing was spent.",
-    "download_video": "Nothing was spent; the video stays at the service for its 15 days.",
+    "download_video": "Nothing was spent.",
 }
 _CRASHED = {
     "generate_video": "It is not certain whether an order was sent: look with list_tasks before ordering again."
 }
+_LOOK_LATER = "Call get_task_status again in some minutes; if it stays so, tell the user the code."
 _NO_RETRY = "Repeating the same call cannot help."
 
 
@@ -40,7 +41,7 @@ def described(error: Sora2Error, tool: str) -> str:
     """The text of a tool's failure."""
     first = _FIRST.get(tool, "Failed")
     spent = "Nothing was spent." if isinstance(error, ArgumentError | UnknownTaskError) else _SPENT.get(tool, "")
-    return f"{first}: {_sentence(str(error))} {spent}\n{_retry(error)}\nNext: {error.hint}"
+    return f"{first}: {_sentence(str(error))} {spent}\n{_retry(error)}\nNext: {_next(error, tool)}"
 
 
 def crashed(tool: str) -> str:
@@ -78,12 +79,18 @@ def allowed_values(schema: dict[str, Any]) -> str:
     return "a text" if high is None else f"a text of {low} to {high:,} characters"
 
 
+def _next(error: Sora2Error, tool: str) -> str:
+    """The next step; a look that failed must never send an agent off to order again."""
+    of_an_order = isinstance(error, ServiceError) and not (error.retryable or error.needs_change)
+    return error.hint if tool == "generate_video" or not of_an_order else _LOOK_LATER
+
+
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _retry(error: Sora2Error) -> str:
-    if isinstance(error, ServiceError) and error.retry_after_seconds:
+    if isinstance(error, ServiceError) and error.retryable and error.retry_after_seconds:
         return f"Repeating the same call can help, after {error.retry_after_seconds:.0f} s."
     if error.needs_change:
         return "Repeating the same call helps only once that has changed."

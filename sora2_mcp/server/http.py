@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import anyio
@@ -12,7 +12,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
-from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.server.signals import stop_signals
@@ -36,10 +36,11 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     with stop_signals() as stop, _listening(host, port) as listener:
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
-            if runtime.settings.key:
-                runtime.begin()
-            web = _WebServer(http_app(server))
+            web = _WebServer(http_app(server, host))
             group.start_soon(web.serve, [listener])
+            with suppress(Sora2Error):
+                # Whatever is wrong, the first call says so; a server that says it serves can be used at once.
+                await runtime.service()
             address = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
             logger.info("serving MCP at %s/mcp (streamable HTTP) and %s/sse (SSE)", address, address)
             await stop.wait()
@@ -49,12 +50,13 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
             web.should_exit = True
 
 
-def http_app(server: Sora2Server) -> Starlette:
-    """Both HTTP transports over one server; its lifespan must run."""
+def http_app(server: Sora2Server, host: str = "127.0.0.1") -> Starlette:
+    """Both HTTP transports over one server, for the names of this machine and ``host``; its lifespan must run."""
+    names = {*_LOOPBACK_NAMES, _in_url(host)}
     security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
-        allowed_hosts=[f"{name}:*" for name in _LOOPBACK_NAMES],
-        allowed_origins=[f"http://{name}:*" for name in _LOOPBACK_NAMES],
+        allowed_hosts=[pattern for name in names for pattern in (name, f"{name}:*")],
+        allowed_origins=[pattern for name in names for pattern in (f"http://{name}", f"http://{name}:*")],
     )
     app = server.streamable_http_app(transport_security=security)
     app.router.routes.extend(server.sse_app(transport_security=security).routes)

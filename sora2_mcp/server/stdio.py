@@ -4,6 +4,7 @@ The SDK's own runner dies on SIGTERM without cleaning up and hangs on SIGINT, be
 interrupted; here both pipes are served by daemon threads that nothing waits for.
 """
 
+import json
 import logging
 import os
 import queue
@@ -15,6 +16,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 from mcp.server.stdio import stdio_server
+from mcp_types import PARSE_ERROR
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
@@ -38,7 +40,7 @@ async def serve_stdio(
     with stop_signals() as stop:
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime, equipped=False)
-            reader = _Reader(read_fd)
+            reader = _Reader(read_fd, writer)
 
             async def end() -> None:
                 ending()
@@ -74,7 +76,8 @@ async def last_answers(runtime: Runtime, server: Sora2Server) -> None:
 class _Reader:
     """Lines of a pipe, read by a daemon thread."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, writer: "_Writer") -> None:
+        self._writer = writer
         self._send, self._lines = anyio.create_memory_object_stream[str](float("inf"))
         self._token = anyio.lowlevel.current_token()
         threading.Thread(target=self._read, args=(fd,), name="stdin", daemon=True).start()
@@ -83,15 +86,26 @@ class _Reader:
         """The lines; after the last one ``end`` is awaited before the end is told."""
         with self._lines:
             async for line in self._lines:
-                yield line
+                try:
+                    yield _storable(line)
+                except ValueError:
+                    if line.strip():
+                        await self._refuse()
         await end()
 
+    async def _refuse(self) -> None:
+        """Answers a line that is no JSON as JSON-RPC asks for; the SDK would say nothing."""
+        error = {"code": PARSE_ERROR, "message": "Parse error: this line is no JSON"}
+        await self._writer.write(json.dumps({"jsonrpc": "2.0", "id": None, "error": error}) + "\n")
+
     def _read(self, fd: int) -> None:
-        rest = b""
+        rest = bytearray()
         while chunk := _read_some(fd):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if lines and not self._deliver([line.decode(errors="replace") for line in lines]):
-                return
+            rest += chunk
+            if b"\n" in chunk:
+                *lines, rest = rest.split(b"\n")
+                if not self._deliver([line.decode(errors="replace") for line in lines]):
+                    return
         self._deliver([rest.decode(errors="replace")] if rest.strip() else [], last=True)
 
     def _deliver(self, lines: list[str], *, last: bool = False) -> bool:
@@ -107,6 +121,18 @@ class _Reader:
             # The event loop or the server has ended: nobody is left to read.
             return False
         return True
+
+
+def _storable(line: str) -> str:
+    """The line, with half characters replaced; the SDK would drop the whole request without an answer.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    content = json.loads(line)
+    if "\\ud" not in line.lower():
+        return line
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def _read_some(fd: int) -> bytes:

@@ -2,14 +2,16 @@
 
 from datetime import datetime
 
-from sora2_mcp.domain.task import Sighting, Task
+from sora2_mcp.domain.task import SavedFile, Sighting, Task
 from sora2_mcp.errors import quoted
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
-from sora2_mcp.tasks.ordering import Submission
+from sora2_mcp.tasks.downloads import Download
+from sora2_mcp.tasks.ordering import Submission, refusal_of
 from sora2_mcp.tasks.service import Page
 from sora2_mcp.tasks.store.port import Outcome
 
 _PROMPT_SHOWN = 60
+_NEW_KEY = "If an idempotency_key was used, take a new one."
 
 
 def submitted(submission: Submission, now: datetime) -> str:
@@ -37,21 +39,32 @@ def described(task: Task, now: datetime) -> str:
     return _DESCRIBE[shown_status(task, now)](task, now)
 
 
-def saved(task: Task) -> str:
+def saved(task: Task, file: SavedFile) -> str:
     """After download_video."""
-    if task.file is None:
-        return f"Not saved: {task.reference}."
-    size = f"{task.file.size_bytes / 1e6:.2f} MB"
-    return f"Saved: {task.file.path} ({size}).\nVideo address: {task.video_url}\nNext: tell the user where the file is."
+    size = f"{file.size_bytes / 1e6:.2f} MB"
+    return f"Saved: {file.path} ({size}).\nVideo address: {task.video_url}\nNext: tell the user where the file is."
 
 
-def listed(page: Page, now: datetime) -> str:
+def saving(task: Task, download: Download) -> str:
+    """After download_video, when the file takes longer than a call may."""
+    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
+    return (
+        f"Still saving: {download.received_bytes / 1e6:.1f}{of_all} MB so far. It goes on without you.\n"
+        f"Video address: {task.video_url}\n"
+        f'Next: download_video(task_id="{task.reference}") again.'
+    )
+
+
+def listed(page: Page, now: datetime, *, status: str, limit: int) -> str:
     """After list_tasks: one line for each."""
     if not page.tasks:
-        return "No tasks here yet.\nNext: generate_video orders one."
+        nothing = "No tasks yet." if status == "any" else f"No task is {status}."
+        return f"{nothing}\nNext: list_tasks() shows every task; generate_video orders a new one."
     lines = [line(task, now) for task in page.tasks]
-    more = f'\nNext: list_tasks(cursor="{page.next_cursor}") for older ones.' if page.next_cursor else ""
-    return "\n".join(lines) + (more or "\nNext: get_task_status(task_id=…) for one of them.")
+    following = "get_task_status(task_id=…) for one of them."
+    if page.next_cursor:
+        following = f'list_tasks(status="{status}", limit={limit}, cursor="{page.next_cursor}") for older ones.'
+    return "\n".join([*lines, f"Next: {following}"])
 
 
 def _generating(task: Task, now: datetime) -> str:
@@ -85,22 +98,26 @@ def _succeeded(task: Task, now: datetime) -> str:
 
 def _failed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four with the same shape
     failure = task.failure
-    if failure is None:
-        return "Failed; no reason is known.\nNext: order again with generate_video."
+    if failure is None or not task.task_id:
+        refusal = refusal_of(task)
+        return f"Failed before it was created: {refusal}. Nothing was spent.\nNext: {refusal.hint} {_NEW_KEY}"
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
-    says = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
-    spent = "Nothing was spent." if not task.task_id else "Nothing more will come of this task."
+    says = failure.message if failure.doubtful else f"the service says {quoted(failure.message)}"
+    reason = f": {says}." if failure.message.strip() else "."
     return (
-        f"Failed {where}{code}{says} {spent}\n"
-        "Next: change the prompt and order again with generate_video (with a new idempotency_key, if one was used)."
+        f"Failed {where}{code}{reason} Nothing more will come of this task.\n"
+        f"Next: change the prompt and order again with generate_video. {_NEW_KEY}"
     )
 
 
 def _unconfirmed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four with the same shape
+    because = (
+        f"no readable answer came back ({task.unclear_because})" if task.unclear_because else "no answer came back"
+    )
     return (
-        f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but no answer came "
-        "back. It may have been charged, so it was not sent again.\n"
+        f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
+        "It may have been charged, so it was not sent again.\n"
         "Next: list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call "
         "generate_video with a new idempotency_key."
     )

@@ -7,9 +7,16 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, JsonValue
 
-from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
+from sora2_mcp.domain.request import (
+    KEY_LIMIT,
+    PROMPT_LIMIT,
+    WATERMARK_LIMIT,
+    AspectRatio,
+    Quality,
+    VideoRequest,
+)
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
@@ -17,11 +24,17 @@ from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, without_prose
 from sora2_mcp.server.views import SavedVideoView, TaskListView, TaskView, View, saved_video_view, task_view
 from sora2_mcp.tasks.ordering import Submission
-from sora2_mcp.tasks.service import LOCAL
+from sora2_mcp.tasks.service import LOCAL, STATUS_SECONDS
 
 DEFAULT_WAIT_SECONDS = 45
+SAVING_SECONDS = 45.0
+"""A download that takes longer goes on in the background, and the call ends normally."""
+
 OPENING_PATIENCE_SECONDS = 2.5
 """An order's answer is due after three seconds, opening the store included."""
+
+LOOKING_SECONDS = 9.5
+"""A look's answer is due after ten seconds, opening the store included."""
 
 
 def _listed(value: Any) -> Any:
@@ -33,11 +46,15 @@ def _whole(value: Any) -> Any:
     return int(max(-1e6, min(value, 1e6))) if isinstance(value, int | float) else value
 
 
+def _lengths(low: int, high: int) -> dict[str, JsonValue]:
+    """Lengths for the schema; the domain checks them, in words that say how long the text is."""
+    return {"minLength": low, "maxLength": high} if low else {"maxLength": high}
+
+
 Prompt = Annotated[
     str,
     Field(
-        min_length=1,
-        max_length=5000,
+        json_schema_extra=_lengths(1, PROMPT_LIMIT),
         description="What to show: scene, subject and its action, mood, camera movement (e.g. slow push in).",
     ),
 ]
@@ -50,7 +67,10 @@ Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape
 QualityName = Annotated[
     Literal["standard", "hd"], Field(description="standard for drafts; hd costs more, only for the final version.")
 ]
-Watermark = Annotated[str, Field(max_length=200, description="Text shown in the video. Empty: none.")]
+Watermark = Annotated[
+    str,
+    Field(json_schema_extra=_lengths(0, WATERMARK_LIMIT), description="Text shown in the video. Empty: none."),
+]
 CallbackUrl = Annotated[
     str,
     Field(description="The user's own http(s) address for the service to notify. Only if the user gave one."),
@@ -58,7 +78,7 @@ CallbackUrl = Annotated[
 Key = Annotated[
     str,
     Field(
-        max_length=200,
+        json_schema_extra=_lengths(0, KEY_LIMIT),
         description=(
             "A name you choose for this order. Repeat the same value when repeating the same order, so that it is "
             "never paid twice; use another value to order the same again."
@@ -131,8 +151,10 @@ class Tools:
         Free. Asks the service if the task is unfinished. Use it for a single check, or for a task ordered elsewhere. To
         wait for a video, call wait_for_video instead of repeating this. Finished videos are kept 15 days.
         """
+        called_at = self._clock.monotonic()
         service = await self._runtime.service()
-        task = await service.get(task_id, LOCAL)
+        left = LOOKING_SECONDS - (self._clock.monotonic() - called_at)
+        task = await service.get(task_id, LOCAL, min(left, STATUS_SECONDS))
         return self._result_of(task, texts.described(task, self._clock.now()))
 
     async def wait_for_video(
@@ -170,7 +192,8 @@ class Tools:
         page = await service.page(LOCAL, status=wanted, limit=limit, cursor=cursor)
         now = self._clock.now()
         views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
-        return _result(texts.listed(page, now), TaskListView(tasks=views, next_cursor=page.next_cursor))
+        text = texts.listed(page, now, status=status, limit=limit)
+        return _result(text, TaskListView(tasks=views, next_cursor=page.next_cursor))
 
     async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> SavedVideoResult:
         """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
@@ -179,13 +202,19 @@ class Tools:
         same file. Only for succeeded tasks: call wait_for_video first. Not needed just to show the link.
         """
 
-        async def save() -> Task:
+        async def save() -> tuple[Task, str]:
             service = await self._runtime.service()
-            return await service.download(task_id, LOCAL, filename)
+            task, download = await service.begin_download(task_id, LOCAL, filename)
+            if download is not None:
+                with self._clock.timeout(SAVING_SECONDS):
+                    await download.done.wait()
+                if not download.done.is_set():
+                    return task, texts.saving(task, download)
+                task = await service.downloaded(task, download)
+            return task, texts.saved(task, task.file) if task.file else texts.described(task, self._clock.now())
 
-        task = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
-        view = saved_video_view(task, self._clock.now(), self._settings.poll_seconds)
-        return _result(texts.saved(task), view)
+        task, text = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
+        return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
     def _result_of(self, task: Task, text: str) -> CallToolResult:
         return _result(text, task_view(task, self._clock.now(), self._settings.poll_seconds))

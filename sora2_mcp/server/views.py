@@ -133,4 +133,4 @@ def _failure(task: Task) -> FailureView | None:
     if task.failure is None:
         return None
     message = quoted(task.failure.message)[1:-1]
-    return FailureView(stage=task.failure.stage.value, code=task.failure.code, message=message)
+    return FailureView(stage=task.failure.stage.value, code=max(task.failure.code, 0), message=message)

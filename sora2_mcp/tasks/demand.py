@@ -7,7 +7,7 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Task
-from sora2_mcp.errors import StoreError
+from sora2_mcp.errors import StoreError, UnauthorizedError
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import Store
@@ -44,7 +44,9 @@ class Demand:
 
     async def _tell_store(self, task: Task) -> None:
         until = self._clock.now() + timedelta(seconds=self.refresh_seconds * 3)
-        intervals = _FAILING_PACE if task.look_failed_at else 1
+        # A key that is not accepted is told at once; other faults are given time to pass.
+        failing = task.look_failed_at is not None and task.look_error_code != UnauthorizedError.code
+        intervals = _FAILING_PACE if failing else 1
         looked_at = max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at)))
         try:
             await self._store.want(task, until, looked_at + timedelta(seconds=self._poll_seconds * intervals))

@@ -1,5 +1,7 @@
 """A finished task's file -> disk, atomically, once."""
 
+import errno
+import logging
 import os
 from datetime import timedelta
 from hashlib import sha256
@@ -11,8 +13,8 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import SavedFile, Status, Task
-from sora2_mcp.errors import DownloadError, Sora2Error
-from sora2_mcp.tasks.fetch import Progress, StaleAddressError, fetch
+from sora2_mcp.errors import DownloadError, NoVideoError, Sora2Error, StoreError, UnwritableError
+from sora2_mcp.tasks.fetch import Progress, StaleAddressError, UnreachableHostError, fetch
 from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
@@ -22,6 +24,9 @@ _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
 _OTHERS_TURN_SECONDS = 0.5
 _OWNER_OF_THE_FOLDER = "local"
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
+logger = logging.getLogger(__name__)
 
 
 class Download:
@@ -75,23 +80,26 @@ class Downloads:
         except Sora2Error as error:
             download.error = error
         except OSError as error:
-            hint = "Check SORA2_VIDEO_DIR: its free space and rights; then call download_video again."
             problem = f"the folder {self._folder} cannot be used ({error.strerror})."
-            download.error = DownloadError(task.reference, problem, hint)
+            download.error = UnwritableError(task.reference, problem)
+        except Exception as error:
+            # One download's border: whatever goes wrong in it must not end the others.
+            logger.exception("the download of task %s failed unexpectedly", task.task_id)
+            download.error = DownloadError(task.reference, f"saving it failed ({type(error).__name__}).")
+        except anyio.get_cancelled_exc_class():
+            download.error = DownloadError(task.reference, "the server is ending.")
+            raise
         finally:
             self._under_way.pop(task.id, None)
             download.done.set()
 
     async def _save(self, task: Task, filename: str, download: Download) -> None:
         await self._claim_in_turn(task)
-        claimed_at = self._clock.monotonic()
+        renewal = anyio.CancelScope()
+        self._background.start_soon(self._renew, task, renewal)
 
         async def progress(received: int, total: int | None) -> None:
-            nonlocal claimed_at
             download.received_bytes, download.total_bytes = received, total
-            if self._clock.monotonic() - claimed_at > _RENEW_SECONDS:
-                claimed_at = self._clock.monotonic()
-                await self._claim(task)
 
         try:
             if await self._is_there(task):
@@ -103,6 +111,18 @@ class Downloads:
             with anyio.move_on_after(1, shield=True):
                 await self._store.release_download(task.id, self._owner)
             raise
+        finally:
+            renewal.cancel()
+
+    async def _renew(self, task: Task, renewal: anyio.CancelScope) -> None:
+        """Keeps the lease while the download lasts, however slowly its host sends."""
+        with renewal:
+            while True:
+                await self._clock.sleep(_RENEW_SECONDS)
+                try:
+                    await self._claim(task)
+                except StoreError as error:
+                    logger.debug("the lease on the download of task %s was not renewed: %s", task.task_id, error)
 
     async def _claim(self, task: Task) -> bool:
         return await self._store.claim_download(task.id, self._owner, self._clock.now() + _LEASE)
@@ -110,7 +130,7 @@ class Downloads:
     async def _fetched(self, task: Task, filename: str, progress: Progress) -> SavedFile:
         try:
             return await self._fetch(task, task.video_url, filename, progress)
-        except StaleAddressError:
+        except (StaleAddressError, UnreachableHostError):
             await self._looker.look(task)
             seen = await self._store.load(task.id)
             if seen is None or seen.video_url == task.video_url:
@@ -120,7 +140,7 @@ class Downloads:
     async def _fetch(self, task: Task, url: str, filename: str, progress: Progress) -> SavedFile:
         folder = folder_of(self._folder, task.principal)
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{task.id}.part"
+        part = folder / f".{task.id}.{self._owner[:8]}.part"
         try:
             file = await fetch(
                 self._http,
@@ -143,8 +163,7 @@ class Downloads:
             while not await self._claim(task):
                 await self._clock.sleep(_OTHERS_TURN_SECONDS)
             return
-        hint = "Call download_video again in a minute."
-        raise DownloadError(task.reference, "another process is saving it and has not finished.", hint)
+        raise DownloadError(task.reference, "another process is saving it and has not finished.")
 
     async def _is_there(self, task: Task) -> bool:
         """Whether it was saved since ``task`` was read."""
@@ -162,7 +181,7 @@ def saveable(task: Task) -> None:
         Status.GENERATING: f'Call wait_for_video(task_id="{task.reference}") first.',
         Status.UNCONFIRMED: "Ask the user whether to order it again with generate_video.",
     }.get(task.status, "Change the prompt and order again with generate_video.")
-    raise DownloadError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
+    raise NoVideoError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
 
 
 def folder_of(folder: Path, principal: str) -> Path:
@@ -182,7 +201,9 @@ def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
             os.link(part, path)
         except FileExistsError:
             continue
-        except OSError:
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
             # No hard links on this file system: keep the name with an empty file, then replace that.
             try:
                 path.open("xb").close()

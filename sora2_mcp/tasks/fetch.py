@@ -10,7 +10,8 @@ import anyio.to_thread
 import httpx2
 
 from sora2_mcp.domain.task import SavedFile
-from sora2_mcp.errors import DownloadError
+from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
+from sora2_mcp.tasks.mp4 import is_whole_mp4
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Awaited after every piece, with the bytes so far and the whole size, where it is known."""
@@ -20,12 +21,15 @@ STALE = frozenset({401, 403, 404, 410})
 
 _TIMEOUT = httpx2.Timeout(connect=10, read=30, write=10, pool=10)
 _CHUNK_BYTES = 256 * 1024
-_AGAIN = "Call download_video again in a minute; the video is kept for 15 days."
-_DISK = "Check SORA2_VIDEO_DIR: its free space and rights; then call download_video again."
+_GONE = "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
 
 
-class StaleAddressError(DownloadError):
+class StaleAddressError(NoVideoError):
     """The address is no longer good; a look may bring a newer one."""
+
+
+class UnreachableHostError(DownloadError):
+    """No connection to the video's host; a look may bring another address."""
 
 
 async def fetch(
@@ -44,15 +48,17 @@ async def fetch(
                 raise _too_large(task_id, expected, limit_bytes)
             with part.open("wb") as file:
                 saved = await _copy(response, file, part, task_id, limit_bytes, progress)
-    except httpx2.InvalidURL as error:
-        raise DownloadError(task_id, "its address cannot be used.", _AGAIN) from error
+    except (httpx2.InvalidURL, httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise UnreachableHostError(task_id, f"its host cannot be reached ({type(error).__name__}).") from error
     except httpx2.HTTPError as error:
-        raise DownloadError(task_id, f"the connection to its host failed ({type(error).__name__}).", _AGAIN) from error
+        raise DownloadError(task_id, f"the connection to its host failed ({type(error).__name__}).") from error
     except OSError as error:
-        raise DownloadError(task_id, f"the file could not be written ({error.strerror}).", _DISK) from error
+        raise UnwritableError(task_id, f"the file could not be written ({error.strerror}).") from error
     if expected is not None and saved.size_bytes != expected:
         problem = f"{saved.size_bytes:,} of {expected:,} bytes came before its host broke off."
-        raise DownloadError(task_id, problem, _AGAIN)
+        raise DownloadError(task_id, problem)
+    if not await anyio.to_thread.run_sync(is_whole_mp4, part):
+        raise DownloadError(task_id, f"what its host sent ({saved.size_bytes:,} bytes) is no whole MP4 video.")
     return saved
 
 
@@ -62,7 +68,7 @@ async def _copy(
     digest, size, total = hashlib.sha256(), 0, _expected_bytes(response)
     async for chunk in response.aiter_bytes(_CHUNK_BYTES):
         if not size and chunk[4:8] != b"ftyp":
-            raise DownloadError(task_id, "what its host sent is no MP4 video.", _AGAIN)
+            raise DownloadError(task_id, "what its host sent is no MP4 video.")
         size += len(chunk)
         if size > limit_bytes:
             raise _too_large(task_id, size, limit_bytes)
@@ -70,7 +76,7 @@ async def _copy(
         await anyio.to_thread.run_sync(file.write, chunk)
         await progress(size, total)
     if not size:
-        raise DownloadError(task_id, "its host sent an empty file.", _AGAIN)
+        raise DownloadError(task_id, "its host sent an empty file.")
     file.flush()
     await anyio.to_thread.run_sync(os.fsync, file.fileno())
     return SavedFile(path=str(part), size_bytes=size, sha256=digest.hexdigest())
@@ -79,9 +85,9 @@ async def _copy(
 def _check_answer(response: httpx2.Response, task_id: str) -> None:
     if response.status_code in STALE:
         problem = f"its host no longer gives it out (HTTP {response.status_code})."
-        raise StaleAddressError(task_id, problem, "It may be deleted: the service keeps a video for 15 days.")
+        raise StaleAddressError(task_id, problem, _GONE)
     if response.status_code != httpx2.codes.OK:
-        raise DownloadError(task_id, f"its host answered HTTP {response.status_code}.", _AGAIN)
+        raise DownloadError(task_id, f"its host answered HTTP {response.status_code}.")
 
 
 def _expected_bytes(response: httpx2.Response) -> int | None:
@@ -90,6 +96,6 @@ def _expected_bytes(response: httpx2.Response) -> int | None:
     return int(length) if length.isdecimal() and "content-encoding" not in response.headers else None
 
 
-def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> DownloadError:
+def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> UnwritableError:
     problem = f"it has at least {size_bytes / 1e6:,.1f} MB, over the limit SORA2_MAX_VIDEO_MB={limit_bytes / 1e6:g}."
-    return DownloadError(task_id, problem, "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB.")
+    return UnwritableError(task_id, problem, "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB.")

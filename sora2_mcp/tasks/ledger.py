@@ -10,8 +10,8 @@ from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.events import TaskEvent, TaskRefused, TaskSubmitted, TaskUnconfirmed, VideoSaved
 from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.domain.task import Failure, SavedFile, Snapshot, Stage, Status, Task, advance
-from sora2_mcp.errors import ServiceError, Sora2Error, UnknownTaskError
+from sora2_mcp.domain.task import NOT_REACHED, Failure, SavedFile, Snapshot, Stage, Status, Task, advance
+from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error, UnknownTaskError
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import Budget, Reservation, Store
@@ -58,14 +58,14 @@ class Ledger:
 
     async def refuse(self, task: Task, error: Sora2Error) -> Task:
         """Ends an order that certainly was not accepted."""
-        code, words = (error.code, error.message) if isinstance(error, ServiceError) else (0, str(error))
+        code, words = (error.code, error.message) if isinstance(error, ServiceError) else (NOT_REACHED, _reason(error))
         failure = Failure(stage=Stage.CREATION, code=code, message=words)
         refused = replace(task, status=Status.FAILED, failure=failure, finished_at=self._clock.now())
         return self._published(await self._store.refuse(refused), TaskRefused)
 
-    async def unclear(self, id: str) -> Task:
+    async def unclear(self, id: str, error: LostAnswerError) -> Task:
         """Marks an order whose answer was lost."""
-        return self._published(await self._store.unclear(id), TaskUnconfirmed)
+        return self._published(await self._store.unclear(id, error.reason), TaskUnconfirmed)
 
     async def observe(self, task: Task, snapshot: Snapshot) -> Task:
         """Moves a task on by one observation, whatever others save meanwhile."""
@@ -104,6 +104,10 @@ class Ledger:
     def _published(self, task: Task, event: type[TaskEvent]) -> Task:
         self._bus.publish(event(id=task.id, at=self._clock.now()))
         return task
+
+
+def _reason(error: Sora2Error) -> str:
+    return error.reason if isinstance(error, NotReachedError) else str(error)
 
 
 def fingerprint(request: VideoRequest) -> str:

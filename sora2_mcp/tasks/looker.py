@@ -113,7 +113,8 @@ class Looker:
     async def _settle_failed(self, task: Task, error: Sora2Error, failures: int) -> None:
         if not failures:
             logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
-        plan = self._pacing.plan(self._clock.now(), failures + 1)
+        told = error.retry_after_seconds if isinstance(error, ServiceError) else None
+        plan = self._pacing.plan(self._clock.now(), failures + 1, told)
         code = error.code if isinstance(error, ServiceError) else 0
         await self._store.settle_look(task.id, self._owner, plan, code)
         self._bus.publish(TaskChanged(id=task.id, at=self._clock.now()))

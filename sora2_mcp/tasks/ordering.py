@@ -1,6 +1,7 @@
 """From a request to a task: reserve, send, and what the caller gets of it within three seconds."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -8,8 +9,8 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
-from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import NotReachedError, Sora2Error, StoreError, UnknownTaskError, service_error
+from sora2_mcp.domain.task import NOT_REACHED, Status, Task
+from sora2_mcp.errors import NotReachedError, Sora2Error, StoreError, service_error
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
@@ -38,6 +39,7 @@ class _Intent:
         self.settled = anyio.Event()
         self.reservation: Reservation | None = None
         self.error: Sora2Error | None = None
+        self.refusal: Sora2Error | None = None
         self.abandoned = False
 
 
@@ -45,7 +47,15 @@ class Ordering:
     """Orders outlive the calls that ask for them: everything that matters runs in ``senders``."""
 
     def __init__(
-        self, *, store: Store, ledger: Ledger, sender: Sender, bus: EventBus, clock: Clock, senders: TaskGroup
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        sender: Sender,
+        bus: EventBus,
+        clock: Clock,
+        senders: TaskGroup,
+        stopping: anyio.Event,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -53,9 +63,12 @@ class Ordering:
         self._bus = bus
         self._clock = clock
         self._senders = senders
+        self._stopping = stopping
 
     async def submit(self, request: VideoRequest, principal: str, key: str, called_at: float | None) -> Submission:
         """See ``TaskService.submit``."""
+        if self._stopping.is_set():
+            raise StoreError("is closed because the server is ending, so nothing was ordered")
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
         intent = _Intent()
@@ -69,7 +82,7 @@ class Ordering:
             raise StoreError("is busy, so nothing was ordered")
         task = await self._answered(intent.reservation.task, deadline)
         if task.status is Status.REFUSED:
-            raise refusal_of(task)
+            raise intent.refusal or refusal_of(task)
         return Submission(task=task, outcome=intent.reservation.outcome)
 
     async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> None:
@@ -81,7 +94,7 @@ class Ordering:
             if intent.abandoned:
                 await self._store.abandon(reservation.task.id)
             else:
-                await self._sender.send(reservation.task)
+                await self._sender.send(reservation.task, intent)
         except Exception:
             # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
             # lapses, reads as unconfirmed, which is never wrong.
@@ -103,43 +116,40 @@ class Ordering:
         """The task once its order was answered, or as it is at the deadline; then its local id is handed out."""
         with self._bus.watching(task.id) as watch:
             while True:
-                task = await self._reloaded(task)
+                task = await self._bounded(self._store.load, task, deadline - self._clock.monotonic())
                 left = deadline - self._clock.monotonic()
                 if task.task_id or task.status_at(self._clock.now()) is not Status.GENERATING or left <= 0:
                     break
                 with self._clock.timeout(left):
                     await watch.changed()
         is_answered = bool(task.task_id) or task.status is Status.REFUSED
-        return task if is_answered else await self._handed_out(task)
+        return task if is_answered else await self._bounded(self._store.hand_out, task, 0)
 
-    async def _handed_out(self, task: Task) -> Task:
-        """Notes that the caller holds the local id; where the store is held up, in the background."""
-        noted: list[Task] = []
+    async def _bounded(self, ask: Callable[[str], Awaitable[Task | None]], task: Task, seconds: float) -> Task:
+        """What the store answers about an order that may be paid; the task as it is, where it cannot say in time.
+
+        The question goes on in the background: no fault of the store may look like an order that was not sent.
+        """
+        answers: list[Task] = []
         done = anyio.Event()
 
-        async def hand_out() -> None:
+        async def question() -> None:
             try:
-                noted.append(await self._store.hand_out(task.id))
+                answers.extend(filter(None, [await ask(task.id)]))
             except Sora2Error as error:
-                logger.warning("that order %s was shown could not be noted: %s", task.id, error)
+                logger.warning("order %s goes on, but the task store does not answer: %s", task.id, error)
             finally:
                 done.set()
 
-        self._senders.start_soon(hand_out)
-        with self._clock.timeout(_MARGIN_SECONDS):
+        self._senders.start_soon(question)
+        with self._clock.timeout(max(seconds, 0) + _MARGIN_SECONDS / 2):
             await done.wait()
-        return noted[0] if noted else task
-
-    async def _reloaded(self, task: Task) -> Task:
-        stored = await self._store.load(task.id)
-        if stored is None:
-            raise UnknownTaskError(task.reference)
-        return stored
+        return answers[0] if answers else task
 
 
 def refusal_of(task: Task) -> Sora2Error:
     """Why the service did not accept an order, as the error it answered with."""
     failure = task.failure
-    if failure is None or not failure.code:
+    if failure is None or failure.code == NOT_REACHED:
         return NotReachedError(failure.message if failure else "no reason is known")
     return service_error(failure.code, failure.message)

@@ -7,6 +7,7 @@ from sora2_mcp.tasks.store.port import LookPlan
 
 _JITTER = 0.12
 _BACKOFF_CAP_SECONDS = 60.0
+_RETRY_AFTER_CAP_SECONDS = 3600.0
 
 
 class Pacing:
@@ -16,11 +17,14 @@ class Pacing:
         self.poll_seconds = poll_seconds
         self.idle_poll_seconds = idle_poll_seconds
 
-    def plan(self, now: datetime, failures: int = 0) -> LookPlan:
-        """The next look after one at ``now``, the last ``failures`` of which failed."""
-        return LookPlan(
-            wanted_at=now + _after(self.poll_seconds, failures), idle_at=now + _after(self.idle_poll_seconds, failures)
-        )
+    def plan(self, now: datetime, failures: int = 0, retry_after_seconds: float | None = None) -> LookPlan:
+        """The next look after one at ``now``, the last ``failures`` of which failed; not before the service allows."""
+        wanted_at = now + _after(self.poll_seconds, failures)
+        idle_at = now + _after(self.idle_poll_seconds, failures)
+        if retry_after_seconds is None:
+            return LookPlan(wanted_at=wanted_at, idle_at=idle_at)
+        not_before = now + timedelta(seconds=min(retry_after_seconds, _RETRY_AFTER_CAP_SECONDS))
+        return LookPlan(wanted_at=max(wanted_at, not_before), idle_at=max(idle_at, not_before), not_before=not_before)
 
 
 def _after(seconds: float, failures: int) -> timedelta:

@@ -50,11 +50,16 @@ class Poller:
 
     async def _turn(self, looks: TaskGroup) -> None:
         await self._until_due()
-        await self._pace.look()
-        task = await self._store.most_urgent()
-        if task is None:
-            return
         await self._room.acquire()
+        try:
+            await self._pace.look()
+            task = await self._store.most_urgent()
+        except BaseException:
+            self._room.release()
+            raise
+        if task is None:
+            self._room.release()
+            return
         look = self._looker.begin(task, has_turn=True)
         looks.start_soon(self._finish, look)
         # Until the lease is in the store, the same task would be the most urgent one again.

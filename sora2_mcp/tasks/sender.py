@@ -1,8 +1,9 @@
 """Sends orders: each one POST, repeated only where it certainly was not accepted."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import timedelta
+from typing import Protocol
 
 import anyio
 
@@ -35,6 +36,12 @@ _TURN_SECONDS = 10.0
 _FAREWELL_SECONDS = 0.5
 
 
+class Caller(Protocol):
+    """Who waits for an order's answer in this process."""
+
+    refusal: Sora2Error | None
+
+
 class Sender:
     """Carries reserved orders to the service and their outcome to the ledger."""
 
@@ -45,8 +52,8 @@ class Sender:
         self._clock = clock
         self._alarm = alarm
 
-    async def send(self, task: Task) -> None:
-        """Sends one reserved order and records what became of it; never raises but on cancellation.
+    async def send(self, task: Task, caller: Caller) -> None:
+        """Sends one reserved order and records what became of it; a refusal is told to the caller as it came.
 
         Cancelled while a POST is under way, the order ends as unconfirmed; between two tries, as not sent.
         """
@@ -61,13 +68,15 @@ class Sender:
                 told = error.retry_after_seconds if isinstance(error, ServiceError) else None
                 wait = max(pause, told or 0.0)
                 if self._clock.monotonic() - started + wait > patience:
-                    return await self._record(self._refuse, task, error)
+                    caller.refusal = error
+                    return await self._refused(task, error)
                 await self._pause(task, wait, error)
                 pause = min(pause * 2, 10.0)
             except ServiceError as error:
-                return await self._record(self._refuse, task, error)
+                caller.refusal = error
+                return await self._refused(task, error)
             except LostAnswerError as error:
-                return await self._record(self._unclear, task, error)
+                return await self._unclear(task, error)
             else:
                 return await self._bind(task, task_id)
 
@@ -81,7 +90,7 @@ class Sender:
                 await self._hold(task, _TURN_SECONDS)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
-                await self._record(self._refuse, task, NotReachedError("this program ended before it was sent"))
+                await self._refused(task, NotReachedError("this program ended before it was sent"))
             raise
 
     async def _post(self, task: Task) -> str:
@@ -89,7 +98,7 @@ class Sender:
             return await self._client.generate(task.request)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
-                await self._record(self._unclear, task, LostAnswerError("this program ended"))
+                await self._unclear(task, LostAnswerError("the server ended before an answer came"))
             raise
 
     async def _pause(self, task: Task, seconds: float, error: Sora2Error) -> None:
@@ -99,7 +108,7 @@ class Sender:
             await self._clock.sleep(seconds)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
-                await self._record(self._refuse, task, error)
+                await self._refused(task, error)
             raise
 
     async def _hold(self, task: Task, seconds: float) -> None:
@@ -114,7 +123,7 @@ class Sender:
         logger.info("task %s ordered as %s", task_id, task.id)
         while True:
             try:
-                await self._ledger.bind(task.id, task_id)
+                await self._bound(task, task_id)
             except StoreError as error:
                 logger.warning("task %s is ordered, but its id could not be saved yet: %s", task_id, error)
                 await self._clock.sleep(_SAVE_PAUSE_SECONDS)
@@ -122,19 +131,25 @@ class Sender:
                 self._alarm.ring()
                 return
 
-    async def _refuse(self, task: Task, error: Sora2Error) -> None:
-        logger.info("order %s was not accepted: %s", task.id, error)
-        await self._ledger.refuse(task, error)
-
-    async def _unclear(self, task: Task, error: Sora2Error) -> None:
-        logger.warning("order %s was sent, but it is unclear whether it arrived: %s", task.id, error)
-        await self._ledger.unclear(task.id)
-
-    async def _record(
-        self, record: Callable[[Task, Sora2Error], Awaitable[None]], task: Task, error: Sora2Error
-    ) -> None:
+    async def _bound(self, task: Task, task_id: str) -> None:
         try:
-            await record(task, error)
+            await self._ledger.bind(task.id, task_id)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await self._recorded(task, self._ledger.bind(task.id, task_id))
+            raise
+
+    async def _refused(self, task: Task, error: Sora2Error) -> None:
+        logger.info("order %s was not accepted: %s", task.id, error)
+        await self._recorded(task, self._ledger.refuse(task, error))
+
+    async def _unclear(self, task: Task, error: LostAnswerError) -> None:
+        logger.warning("order %s was sent, but it is unclear whether it arrived: %s", task.id, error)
+        await self._recorded(task, self._ledger.unclear(task.id, error))
+
+    async def _recorded(self, task: Task, record: Awaitable[Task]) -> None:
+        try:
+            await record
         except StoreError as failure:
             # The row stays as it is: once its sending lease lapses it reads as unconfirmed, which is never wrong.
             logger.warning("the outcome of order %s could not be saved: %s", task.id, failure)

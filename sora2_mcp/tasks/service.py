@@ -14,6 +14,7 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
 from sora2_mcp.errors import (
     ArgumentError,
+    LostAnswerError,
     UnauthorizedError,
     UnknownTaskError,
 )
@@ -27,7 +28,9 @@ from sora2_mcp.tasks.store.port import PageMark, Store, Usage
 
 logger = logging.getLogger(__name__)
 
-_STATUS_SECONDS = 8.0
+STATUS_SECONDS = 8.0
+"""The longest an explicit look is waited for."""
+
 _FRESH = timedelta(seconds=2)
 _REFERENCE_LIMIT = 200
 
@@ -85,17 +88,18 @@ class TaskService:
         """
         return await self._ordering.submit(request, principal, key, called_at)
 
-    async def get(self, reference: str, principal: str) -> Task:
-        """The task, freshly looked at if it is unfinished; answers within 10 s whatever the service does.
+    async def get(self, reference: str, principal: str, seconds: float = STATUS_SECONDS) -> Task:
+        """The task, freshly looked at if it is unfinished; answers within ``seconds`` whatever the service does.
 
         Raises:
             UnknownTaskError: no such task. StoreError. Any error of a look: the task itself is untouched.
         """
-        task = await self._known(reference, principal)
+        deadline = self._clock.monotonic() + seconds
+        task = await self._known(reference, principal, seconds)
         unfinished = task.status is Status.GENERATING or task.correctable
         if not task.task_id or not unfinished or self._is_fresh(task):
             return task
-        with self._clock.timeout(_STATUS_SECONDS):
+        with self._clock.timeout(deadline - self._clock.monotonic()):
             await self._looker.look(task)
         return await self._reloaded(task)
 
@@ -105,8 +109,8 @@ class TaskService:
         Raises:
             UnknownTaskError, StoreError. UnauthorizedError: a look during the wait met a key that is not accepted.
         """
-        task = await self._known(reference, principal)
         began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
+        task = await self._known(reference, principal, min(seconds, STATUS_SECONDS))
         with self._bus.watching(task.id) as watch:
             while not self._stopping.is_set():
                 task = await self._reloaded(task)
@@ -141,13 +145,21 @@ class TaskService:
         if download is None:
             return task
         await download.done.wait()
+        return await self.downloaded(task, download)
+
+    async def downloaded(self, task: Task, download: Download) -> Task:
+        """The task after its download has ended.
+
+        Raises:
+            DownloadError: the file was not saved.
+        """
         if download.error is not None:
             raise download.error
         return await self._reloaded(task)
 
     async def begin_download(self, reference: str, principal: str, filename: str = "") -> tuple[Task, Download | None]:
         """Like ``download``, but gives the download under way, or None where the file is there already."""
-        task = await self._known(reference, principal)
+        task = await self._known(reference, principal, STATUS_SECONDS)
         if task.file is not None and await anyio.Path(task.file.path).is_file():
             return task, None
         saveable(task)
@@ -172,21 +184,23 @@ class TaskService:
         """The status to show now."""
         return task.status_at(self._clock.now())
 
-    async def _known(self, reference: str, principal: str) -> Task:
-        """The principal's task, taken in from the service where it was ordered elsewhere."""
+    async def _known(self, reference: str, principal: str, seconds: float) -> Task:
+        """The principal's task, taken in from the service where it was ordered elsewhere and there is time to ask."""
         task_id = reference.strip()
         try:
             return await self.find(reference, principal)
         except UnknownTaskError:
             if principal != LOCAL or task_id.startswith(LOCAL_PREFIX) or not _may_be_known(task_id):
                 raise
-            if await self._store.is_anybodys(task_id):
+            if seconds <= 0 or await self._store.is_anybodys(task_id):
                 raise
-        await self._client.pace.look()
-        snapshot = await self._client.record_info(task_id)
-        if snapshot.sighting is Sighting.MISSING:
-            raise UnknownTaskError(reference)
-        return await self._ledger.adopt(task_id, principal, snapshot)
+        with self._clock.timeout(seconds):
+            await self._client.pace.look()
+            snapshot = await self._client.record_info(task_id)
+            if snapshot.sighting is Sighting.MISSING or snapshot.task_id not in ("", task_id):
+                raise UnknownTaskError(reference)
+            return await self._ledger.adopt(task_id, principal, snapshot)
+        raise LostAnswerError(f"no answer within {seconds:.0f} s")
 
     async def _reloaded(self, task: Task) -> Task:
         stored = await self._store.load(task.id)

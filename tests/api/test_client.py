@@ -1,4 +1,3 @@
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -9,7 +8,7 @@ import anyio
 import httpx2
 import pytest
 
-from sora2_mcp.api.client import LOOK_LIMIT_SECONDS, Sora2Client, open_client
+from sora2_mcp.api.client import LOOK_LIMIT_SECONDS, Sora2Client
 from sora2_mcp.api.codec import BODY_LIMIT_BYTES
 from sora2_mcp.api.pace import Pace
 from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
@@ -29,7 +28,9 @@ pytestmark = pytest.mark.anyio
 
 BASE_URL = "https://api.example.com/v1"
 REQUEST = VideoRequest(prompt="A cat")
-GENERATING = Snapshot(sighting=Sighting.GENERATING, seen_at=START, request=VideoRequest(prompt=""))
+GENERATING = Snapshot(
+    sighting=Sighting.GENERATING, seen_at=START, request=VideoRequest(prompt=""), task_id="sora2_task_a"
+)
 
 Answer = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
 
@@ -177,10 +178,11 @@ ANSWERS: list[Callable[[], httpx2.Response | Exception]] = [
     lambda: refusal(455),
     lambda: refusal(500),
     lambda: refusal(503),
+    lambda: refusal(418),
     lambda: httpx2.Response(502, html="<html>Bad Gateway</html>"),
     lambda: httpx2.Response(200, content=b""),
 ]
-IDS = ["no connection", "time-out", "429", "455", "500", "unknown code", "web page", "empty"]
+IDS = ["no connection", "time-out", "429", "455", "500", "503", "unknown code", "web page", "empty"]
 TRANSIENT = [pair for pair in zip(ANSWERS, IDS, strict=True) if pair[1] != "unknown code"]
 
 
@@ -237,6 +239,17 @@ async def test_a_missing_task_is_an_answer_and_not_asked_for_again(clock: FakeCl
         assert await client.record_info("a") == Snapshot(sighting=Sighting.MISSING, seen_at=START)
 
     assert len(service.requests) == 1
+
+
+async def test_an_order_does_not_wait_for_a_turn_which_is_its_callers_business(clock: FakeClock) -> None:
+    service = Service(accepted())
+
+    async with client_of(service, clock, requests_per_second=0.1) as client:
+        with anyio.fail_after(5):
+            for _ in range(3):
+                await client.generate(REQUEST)
+
+    assert len(service.requests) == 3
 
 
 async def test_a_looks_repeats_wait_for_their_turn(clock: FakeClock) -> None:
@@ -335,56 +348,3 @@ async def test_a_bad_request_says_what_the_service_said(clock: FakeClock) -> Non
             await client.generate(REQUEST)
 
     assert str(raised.value) == 'The service refused the request\'s content (400); the service says "why"'
-
-
-class Loopback:
-    """A service on a real socket that keeps connections open and notes which request came over which."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self.requests: list[tuple[int, str, dict[str, str]]] = []
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        number = self.connections
-        try:
-            while head := await self._head(reader):
-                first, *lines = head.decode().split("\r\n")
-                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                await reader.readexactly(int(headers.get("content-length", "0")))
-                self.requests.append((number, first.split()[0], headers))
-                body = b'{"code": 200, "data": {"taskId": "sora2_task_a", "successFlag": 0}}'
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-                await writer.drain()
-        finally:
-            writer.close()
-
-    async def _head(self, reader: asyncio.StreamReader) -> bytes:
-        try:
-            return await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
-            return b""
-
-
-async def test_orders_never_reuse_a_connection_while_looks_do_and_all_carry_the_key() -> None:
-    loopback = Loopback()
-    server = await asyncio.start_server(loopback.accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-
-    with anyio.fail_after(30):
-        async with (
-            server,
-            open_client(
-                base_url=f"http://127.0.0.1:{port}/v1", key="sk-Test", requests_per_second=1000, clock=FakeClock()
-            ) as client,
-        ):
-            for _ in range(3):
-                assert await client.record_info("sora2_task_a") == GENERATING
-                assert await client.generate(REQUEST) == "sora2_task_a"
-
-    looks = {number for number, method, _ in loopback.requests if method == "GET"}
-    orders = [number for number, method, _ in loopback.requests if method == "POST"]
-    assert len(loopback.requests) == 6
-    assert len(looks) == 1
-    assert len(set(orders) - looks) == 3
-    assert {headers["authorization"] for *_, headers in loopback.requests} == {"Bearer sk-Test"}

@@ -31,6 +31,25 @@ def test_only_a_prompt_is_needed_and_blank_options_count_as_not_given() -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("A\x00 cat", "A cat"),
+        ("\x00 A cat \x00", "A cat"),
+        ("cut \ud83d", "cut ?"),
+        ("\ude00 A \ud83d\x00 cat", "? A ? cat"),
+        ("Kätzchen\t🐱\n猫 \x01", "Kätzchen\t🐱\n猫 \x01"),
+    ],
+)
+def test_a_prompt_and_a_watermark_lose_what_cannot_be_stored(typed: str, kept: str) -> None:
+    assert VideoRequest(prompt=typed).validated() == VideoRequest(prompt=kept)
+    assert VideoRequest(prompt="A", watermark=typed).validated() == VideoRequest(prompt="A", watermark=kept)
+
+
+def test_what_a_prompt_loses_does_not_count_towards_its_limit() -> None:
+    assert VideoRequest(prompt=" \x00" + "x" * 5000 + "\x00").validated() == VideoRequest(prompt="x" * 5000)
+
+
+@pytest.mark.parametrize(
     "request_at_the_limit",
     [
         VideoRequest(prompt="x" * 5000),
@@ -49,6 +68,7 @@ def test_what_is_exactly_at_a_limit_is_allowed(request_at_the_limit: VideoReques
     [
         (VideoRequest(prompt=""), "prompt", "is empty; describe the video in 1 to 5,000 characters."),
         (VideoRequest(prompt=" \n\t\u3000"), "prompt", "is empty; describe the video in 1 to 5,000 characters."),
+        (VideoRequest(prompt=" \x00 \x00"), "prompt", "is empty; describe the video in 1 to 5,000 characters."),
         (VideoRequest(prompt="x" * 5001), "prompt", "has 5,001 characters; allowed are 1 to 5,000."),
         (
             VideoRequest(prompt="A cat", image_urls=(IMAGE,) * 11),
@@ -70,7 +90,16 @@ def test_what_is_exactly_at_a_limit_is_allowed(request_at_the_limit: VideoReques
             "image_urls",
             "holds an address longer than 2,000 characters.",
         ),
-        (VideoRequest(prompt="A cat", watermark="x" * 201), "watermark", "is longer than 200 characters."),
+        (
+            VideoRequest(prompt="A cat", watermark="x" * 1201),
+            "watermark",
+            "has 1,201 characters; allowed are at most 200.",
+        ),
+        (
+            VideoRequest(prompt="A cat", watermark="x" * 201),
+            "watermark",
+            "has 201 characters; allowed are at most 200.",
+        ),
         (
             VideoRequest(prompt="A cat", callback_url="ftp://example.com/hook"),
             "callback_url",
@@ -151,12 +180,13 @@ def test_an_idempotency_key_loses_its_outer_white_space(key: str, checked: str) 
     assert checked_key(key) == checked
 
 
-def test_an_idempotency_key_that_is_too_long_is_an_error_that_names_it() -> None:
+@pytest.mark.parametrize(("length", "shown"), [(201, "201"), (1201, "1,201")])
+def test_an_idempotency_key_that_is_too_long_is_an_error_that_names_it(length: int, shown: str) -> None:
     with pytest.raises(ArgumentError) as raised:
-        checked_key("x" * 201)
+        checked_key("x" * length)
 
     assert raised.value.argument == "idempotency_key"
-    assert str(raised.value) == "idempotency_key has 201 characters; at most 200 are allowed."
+    assert str(raised.value) == f"idempotency_key has {shown} characters; allowed are at most 200."
 
 
 def test_a_prompt_does_not_get_into_logs_by_way_of_a_repr() -> None:

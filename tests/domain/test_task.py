@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.domain.task import Doubt, Failure, Sighting, Snapshot, Stage, Status, Task, advance
+from sora2_mcp.domain.task import NOT_REACHED, Doubt, Failure, Sighting, Snapshot, Stage, Status, Task, advance
+from sora2_mcp.errors import SERVICE_ERRORS
 
 CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ORDERED = Task(
@@ -82,15 +83,17 @@ certain = st.one_of(
 doubting = st.one_of(minutes.map(missing), minutes.map(without_url))
 anything = certain | doubting
 histories = st.lists(anything, max_size=12)
-starts = st.sampled_from([replace(ORDERED, status=status) for status in Status])
+starts = st.sampled_from([replace(ORDERED, status=status, unclear_because="ReadError") for status in Status])
+named = st.sampled_from(["", "sora2_task_a1", "sora2_task_b2"])
 
 
 @quick
-@given(starts, histories)
-def test_any_task_takes_any_snapshot_and_stays_the_same_order(start: Task, seen: list[Snapshot]) -> None:
-    task = after(start, *seen)
+@given(starts, histories, named)
+def test_any_task_takes_any_snapshot_and_stays_the_same_order(start: Task, seen: list[Snapshot], name: str) -> None:
+    task = after(start, *(replace(snapshot, task_id=name) for snapshot in seen))
 
     kept = ("id", "principal", "service", "request", "created_at", "task_id", "adopted", "file", "version")
+    assert task.unclear_because == start.unclear_because
     assert [getattr(task, name) for name in kept] == [getattr(start, name) for name in kept]
 
 
@@ -336,3 +339,44 @@ def test_an_order_is_unconfirmed_once_its_senders_lease_has_lapsed_without_an_id
 def test_a_task_is_asked_for_by_the_services_id_once_it_is_known() -> None:
     assert SENDING.reference == "local-a1"
     assert ORDERED.reference == "sora2_task_a1"
+
+
+@pytest.mark.parametrize("task_id", ["7", "a" * 200, "AZaz09_.:~-", "a-local-a2", "Local-a2", "local", "..", "-"])
+def test_a_services_id_of_harmless_characters_is_shown_as_it_is(task_id: str) -> None:
+    assert replace(ORDERED, task_id=task_id).reference == task_id
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        "a" * 201,
+        "a b",
+        "a/b",
+        "a?b",
+        "a%2Fb",
+        'a"b',
+        "a<b>",
+        "a\n",
+        "a\u202eb",
+        "tâche",
+        "٣",
+        "猫",
+        "local-",
+        "local-a2",
+        "local-a1",
+    ],
+    ids=ascii,
+)
+def test_a_services_id_that_could_be_misread_is_never_shown_but_ours_instead(task_id: str) -> None:
+    task = replace(ORDERED, task_id=task_id)
+
+    assert (task.reference, task.task_id) == ("local-a1", task_id)
+
+
+def test_an_order_that_never_left_has_a_failure_code_that_is_none_of_the_services() -> None:
+    assert NOT_REACHED == -1
+    assert NOT_REACHED not in SERVICE_ERRORS
+
+
+def test_of_a_task_nothing_is_unclear_until_somebody_says_so() -> None:
+    assert ORDERED.unclear_because == ""

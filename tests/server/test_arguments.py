@@ -12,9 +12,9 @@ pytestmark = pytest.mark.anyio
 
 BAD = [
     ("generate_video", {}, "prompt is missing; allowed is a text of 1 to 5,000 characters."),
-    ("generate_video", {"prompt": ""}, "prompt must be a text of 1 to 5,000 characters."),
+    ("generate_video", {"prompt": ""}, "prompt is empty; describe the video in 1 to 5,000 characters."),
     ("generate_video", {"prompt": " \n "}, "prompt is empty; describe the video in 1 to 5,000 characters."),
-    ("generate_video", {"prompt": "x" * 5001}, "prompt must be a text of 1 to 5,000 characters."),
+    ("generate_video", {"prompt": "x" * 5001}, "prompt has 5,001 characters; allowed are 1 to 5,000."),
     ("generate_video", {"prompt": 5}, "prompt must be a text of 1 to 5,000 characters."),
     ("generate_video", {"prompt": "x", "quality": "ultra"}, 'quality must be "standard" or "hd".'),
     ("generate_video", {"prompt": "x", "aspect_ratio": "1:1"}, 'aspect_ratio must be "landscape" or "portrait".'),
@@ -22,8 +22,16 @@ BAD = [
     ("generate_video", {"prompt": "x", "image_urls": ["file:///etc"]}, "image_urls holds something that is not an"),
     ("generate_video", {"prompt": "x", "image_urls": [5]}, "image_urls must be a list of texts."),
     ("generate_video", {"prompt": "x", "callback_url": "ftp://x"}, "callback_url holds something that is not an"),
-    ("generate_video", {"prompt": "x", "watermark": "w" * 201}, "watermark must be a text of 0 to 200 characters."),
-    ("generate_video", {"prompt": "x", "idempotency_key": "k" * 201}, "idempotency_key must be a text of 0 to 200"),
+    (
+        "generate_video",
+        {"prompt": "x", "watermark": "w" * 201},
+        "watermark has 201 characters; allowed are at most 200.",
+    ),
+    (
+        "generate_video",
+        {"prompt": "x", "idempotency_key": "k" * 201},
+        "idempotency_key has 201 characters; allowed are at",
+    ),
     ("get_task_status", {"task_id": ["a"]}, "task_id must be a text."),
     ("get_task_status", {}, "task_id is missing; allowed is a text."),
     ("wait_for_video", {"task_id": "a", "timeout_seconds": "soon"}, "timeout_seconds must be a whole number."),

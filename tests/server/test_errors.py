@@ -30,6 +30,8 @@ def every_error() -> Iterator[Sora2Error]:
     yield errors.LimitError("SORA2_DAILY_LIMIT", 3, 3, "It frees at 00:00 UTC.")
     yield errors.StoreError("cannot be used: disk full")
     yield errors.DownloadError("task", "its host broke off.", "Call download_video again.")
+    yield errors.NoVideoError("task", "there is no video.", "Call wait_for_video first.")
+    yield errors.UnwritableError("task", "the file could not be written.")
     yield errors.NotReachedError("ConnectError")
     yield errors.LostAnswerError("HTTP 502 with a web page")
     yield errors.ServiceError(HOSTILE, code=599)
@@ -141,7 +143,7 @@ async def test_a_store_that_cannot_be_opened_names_the_variable(tmp_path: Path) 
     async with agent(tmp_path, database_url=f"sqlite:///{tmp_path / 'file' / 'tasks.db'}") as me:
         error = await me.error("generate_video", prompt="A kitten")
 
-        assert error.startswith("Not ordered: The task store (SORA2_DATABASE_URL) needs the folder")
+        assert error.startswith("Not ordered: The task store (SORA2_DATABASE_URL) needs the file")
         assert me.simulator.received == ()
 
 

@@ -4,7 +4,6 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from sora2_mcp.tasks.service import TaskService
-from tests.clocks import FakeClock
+from tests.clocks import FakeClock, eventually
 
 CAT = VideoRequest(prompt="A cat")
 DOG = VideoRequest(prompt="A dog")
@@ -50,10 +49,34 @@ def looks(simulator: Simulator) -> list[str | None]:
     return [request.task_id for request in simulator.received if request.method == "GET"]
 
 
-def look_gaps_seconds(simulator: Simulator) -> list[float]:
-    """The times between one look and the next."""
-    moments = [request.at for request in simulator.received if request.method == "GET"]
-    return [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+async def paced_looks(
+    service: TaskService,
+    simulator: Simulator,
+    clock: FakeClock,
+    *,
+    task: Task,
+    count: int,
+    earliest_seconds: float,
+    latest_seconds: float,
+) -> None:
+    """Lets time pass until ``count`` more looks at the task were saved; each must come in its time, and alone."""
+    before, seen = len(looks(simulator)), await service.find(task.reference, "local")
+    looked_at = seen.look_failed_at or seen.last_look_at or clock.now()
+
+    async def saved() -> bool:
+        nonlocal seen, looked_at
+        now = await service.find(task.reference, "local")
+        if (now.last_look_at, now.look_failed_at) == (seen.last_look_at, seen.look_failed_at):
+            return False
+        seen, looked_at = now, now.look_failed_at or now.last_look_at or clock.now()
+        return True
+
+    for number in range(count):
+        await clock.advance(earliest_seconds - (clock.now() - looked_at).total_seconds())
+        assert len(looks(simulator)) == before + number
+        await clock.advance(latest_seconds - earliest_seconds)
+        await eventually(saved)
+        assert len(looks(simulator)) == before + number + 1
 
 
 async def change(settings: Settings, statement: str) -> None:

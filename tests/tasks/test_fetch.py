@@ -7,14 +7,17 @@ import httpx2
 import pytest
 
 from sora2_mcp.domain.task import SavedFile
-from sora2_mcp.errors import DownloadError
-from sora2_mcp.tasks.fetch import STALE, StaleAddressError, fetch
+from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
+from sora2_mcp.tasks.fetch import STALE, StaleAddressError, UnreachableHostError, fetch
 
 pytestmark = pytest.mark.anyio
 
 URL = "https://cdn.example.com/x.mp4"
-MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 4000
-"""Four pieces and a bit, as they are read."""
+AGAIN = 'Call download_video(task_id="t1") again in a minute.'
+START = b"\0\0\0\x10ftypmp42\0\0\0\0" + b"\0\0\0\x08moov"
+FRAMES = bytes(range(256)) * 4000
+MP4 = START + (8 + len(FRAMES)).to_bytes(4, "big") + b"mdat" + FRAMES
+"""A whole one, of three pieces and a bit, as they are read."""
 
 
 class Pieces(httpx2.AsyncByteStream):
@@ -73,7 +76,7 @@ def pieces_of(content: bytes, size: int = 1000) -> Pieces:
     return Pieces([content[start : start + size] for start in range(0, len(content), size)])
 
 
-def test_the_sample_is_longer_than_one_piece() -> None:
+def test_the_sample_is_longer_than_three_pieces() -> None:
     assert len(MP4) > 3 * 256 * 1024
 
 
@@ -124,8 +127,9 @@ async def test_a_file_that_is_shorter_than_announced_is_no_whole_one(host: Host)
 
     error = await host.problem(answer)
 
+    assert (type(error), error.hint) == (DownloadError, AGAIN)
     assert (
-        str(error) == "The video of task t1 was not saved: 1,024,012 of 2,000,000 bytes came before its host broke off."
+        str(error) == "The video of task t1 was not saved: 1,024,032 of 2,000,000 bytes came before its host broke off."
     )
 
 
@@ -137,8 +141,35 @@ async def test_a_file_that_is_shorter_than_announced_is_no_whole_one(host: Host)
 async def test_what_is_no_mp4_is_not_saved_as_one(content: bytes, host: Host) -> None:
     error = await host.problem(httpx2.Response(200, content=content))
 
+    assert (type(error), error.hint) == (DownloadError, AGAIN)
     assert str(error) == "The video of task t1 was not saved: what its host sent is no MP4 video."
     assert host.told == []
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [
+        (MP4[:-1], "1,024,031"),
+        (MP4[:600_000], "600,000"),
+        (MP4 + b"\0", "1,024,033"),
+        (START[:16], "16"),
+        (b"\0\0\0\x10ftypmp42\0\0\0\0<html>Sign in</html>", "36"),
+    ],
+    ids=["cut by a byte", "cut in the middle", "a byte too long", "no moov", "a web page behind ftyp"],
+)
+@pytest.mark.parametrize("announced", [True, False])
+async def test_what_begins_as_an_mp4_and_is_no_whole_one_is_not_saved_as_one(
+    content: bytes,
+    size: str,
+    announced: bool,  # noqa: FBT001
+    host: Host,
+) -> None:
+    headers = {"content-length": str(len(content))} if announced else {}
+
+    error = await host.problem(httpx2.Response(200, headers=headers, stream=pieces_of(content)))
+
+    assert (type(error), error.hint) == (DownloadError, AGAIN)
+    assert str(error) == f"The video of task t1 was not saved: what its host sent ({size} bytes) is no whole MP4 video."
 
 
 async def test_an_mp4_is_known_by_its_start_however_small_the_first_piece(host: Host) -> None:
@@ -164,8 +195,9 @@ async def test_a_file_announced_as_too_large_is_not_even_begun(host: Host) -> No
         httpx2.Response(200, headers={"content-length": str(len(MP4))}, stream=body), limit_bytes=500_000
     )
 
+    assert type(error) is UnwritableError
     assert str(error) == TOO_LARGE.format(size="1.0")
-    assert "SORA2_MAX_VIDEO_MB" in error.hint
+    assert error.hint == "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB."
     assert body.given == 0
     assert not host.part.exists()
 
@@ -175,6 +207,7 @@ async def test_a_file_that_turns_out_too_large_is_given_up_on_the_way(host: Host
 
     error = await host.problem(httpx2.Response(200, stream=body), limit_bytes=500_000)
 
+    assert type(error) is UnwritableError
     assert str(error) == TOO_LARGE.format(size="0.5")
     assert body.given <= 10
     assert host.part.stat().st_size <= 500_000
@@ -193,6 +226,7 @@ async def test_an_address_that_is_no_longer_good_is_told_apart(status: int, host
     error = await host.problem(httpx2.Response(status, html="<html>"))
 
     assert type(error) is StaleAddressError
+    assert error.hint == "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
     assert str(error) == f"The video of task t1 was not saved: its host no longer gives it out (HTTP {status})."
 
 
@@ -204,7 +238,7 @@ def test_the_answers_of_a_host_that_forgot_a_file_are_these() -> None:
 async def test_any_other_answer_is_a_passing_fault_of_the_host(status: int, host: Host) -> None:
     error = await host.problem(httpx2.Response(status, content=MP4))
 
-    assert type(error) is DownloadError
+    assert (type(error), error.hint) == (DownloadError, AGAIN)
     assert str(error) == f"The video of task t1 was not saved: its host answered HTTP {status}."
 
 
@@ -218,12 +252,35 @@ async def test_a_connection_that_breaks_mid_way_is_a_passing_fault(host: Host) -
     assert error.__cause__ is fault
 
 
-@pytest.mark.parametrize("fault", [httpx2.ConnectError("refused"), httpx2.ReadTimeout("slow")])
-async def test_a_host_that_cannot_be_reached_is_a_passing_fault(fault: Exception, host: Host) -> None:
+@pytest.mark.parametrize("fault", [httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("closed")])
+async def test_a_host_that_says_nothing_is_a_passing_fault(fault: Exception, host: Host) -> None:
     error = await host.problem(fault)
 
     reason = type(fault).__name__
+    assert (type(error), error.hint) == (DownloadError, AGAIN)
     assert str(error) == f"The video of task t1 was not saved: the connection to its host failed ({reason})."
+
+
+@pytest.mark.parametrize("fault", [httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow")])
+async def test_a_host_that_cannot_be_reached_is_told_apart(fault: Exception, host: Host) -> None:
+    error = await host.problem(fault)
+
+    assert (type(error), error.hint) == (UnreachableHostError, AGAIN)
+    assert str(error) == f"The video of task t1 was not saved: its host cannot be reached ({type(fault).__name__})."
+    assert error.__cause__ is fault
+
+
+@pytest.mark.parametrize(
+    ("kind", "parent", "retryable", "needs_change"),
+    [(StaleAddressError, NoVideoError, False, False), (UnreachableHostError, DownloadError, True, False)],
+)
+def test_what_a_look_may_mend_has_its_place_in_the_tree_of_errors(
+    kind: type[DownloadError],
+    parent: type[DownloadError],
+    retryable: bool,  # noqa: FBT001
+    needs_change: bool,  # noqa: FBT001
+) -> None:
+    assert (kind.__base__, kind.retryable, kind.needs_change) == (parent, retryable, needs_change)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +289,8 @@ async def test_a_host_that_cannot_be_reached_is_a_passing_fault(fault: Exception
 async def test_an_address_that_no_connection_can_be_made_of_is_an_error_of_ours(url: str, host: Host) -> None:
     error = await host.problem(httpx2.Response(200, content=MP4), url=url)
 
-    assert str(error) == "The video of task t1 was not saved: its address cannot be used."
+    assert type(error) is UnreachableHostError
+    assert str(error) == "The video of task t1 was not saved: its host cannot be reached (InvalidURL)."
     assert host.requests == []
 
 
@@ -244,6 +302,7 @@ async def test_a_folder_that_cannot_be_written_is_told_with_its_variable(host: H
     assert (
         str(error) == "The video of task t1 was not saved: the file could not be written (No such file or directory)."
     )
+    assert type(error) is UnwritableError
     assert "SORA2_VIDEO_DIR" in error.hint
 
 

@@ -11,7 +11,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
-from tests.tasks.core import CAT, LONG_SECONDS, change, listed, look_gaps_seconds, looks, opened, settings_for, until
+from tests.tasks.core import CAT, LONG_SECONDS, change, listed, looks, opened, paced_looks, settings_for, until
 
 pytestmark = pytest.mark.anyio
 
@@ -88,12 +88,9 @@ async def test_a_failing_task_does_not_keep_the_others_from_their_looks(
 async def test_a_failed_look_moves_the_next_one_too(
     service: TaskService, simulator: Simulator, clock: FakeClock
 ) -> None:
-    await service.submit(VideoRequest(prompt="bad [sim:look-401]"), "local")
+    task = (await service.submit(VideoRequest(prompt="bad [sim:look-401]"), "local")).task
 
-    await until(clock, lambda: len(looks(simulator)) == 3, step_seconds=2)
-
-    gaps = look_gaps_seconds(simulator)
-    assert min(gaps) >= 60 * 0.88
+    await paced_looks(service, simulator, clock, task=task, count=3, earliest_seconds=52, latest_seconds=67.2)
 
 
 async def test_looks_go_on_after_the_store_failed_for_a_while(

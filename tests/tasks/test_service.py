@@ -138,7 +138,9 @@ async def test_a_task_ordered_elsewhere_is_taken_in(
 ) -> None:
     task_id = await ordered_elsewhere(base_url)
 
-    adopted = await service.wait(task_id, "local", 0)
+    with pytest.raises(UnknownTaskError):
+        await service.wait(task_id, "local", 0)
+    adopted = await service.get(task_id, "local")
 
     assert (adopted.task_id, adopted.adopted, adopted.status) == (task_id, True, Status.GENERATING)
     assert adopted.request == VideoRequest(prompt="A bird", aspect_ratio=AspectRatio.PORTRAIT)

@@ -1,5 +1,7 @@
 """``TaskService.wait``: waiting is free, whoever learns of the end."""
 
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,8 +14,8 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
-from tests.clocks import FakeClock, eventually
-from tests.tasks.core import CAT, LONG_SECONDS, look_gaps_seconds, looks, opened, orders, settings_for, until
+from tests.clocks import START, FakeClock, eventually
+from tests.tasks.core import CAT, LONG_SECONDS, looks, opened, orders, paced_looks, settings_for, until
 
 pytestmark = pytest.mark.anyio
 
@@ -39,28 +41,30 @@ async def test_fifty_waiters_cost_one_look_per_interval(
 ) -> None:
     task = (await service.submit(MINUTE_LONG, "local")).task
     waiters = Waiters()
+
+    async def wanted() -> bool:
+        return await service._store.next_due_at() == START + timedelta(seconds=5)
+
     async with anyio.create_task_group() as group:
         for _ in range(50):
             group.start_soon(waiters.wait, service, task, 200)
-        await until(clock, lambda: len(waiters.ended) == 50)
+        await eventually(wanted)
+        pace = partial(paced_looks, service, simulator, clock, task=task)
+        await pace(count=1, earliest_seconds=4.9, latest_seconds=5)
+        # Every 5 s, 12 % more or less: the fifth of these finds the end.
+        await pace(count=5, earliest_seconds=4.3, latest_seconds=5.6)
+        await eventually(lambda: len(waiters.ended) == 50)
 
     assert {(ended.id, ended.status) for ended in waiters.ended} == {(task.id, Status.SUCCEEDED)}
-    gaps = look_gaps_seconds(simulator)
-    # Every 5 s, 12 % more or less, plus what the machine takes: at most seven until one finds the end at 28 s.
-    assert 3 <= len(looks(simulator)) <= 7
-    assert min(gaps) >= 4.4
+    assert len(looks(simulator)) == 6
 
 
 async def test_nobody_waiting_means_one_look_a_minute(
     service: TaskService, simulator: Simulator, clock: FakeClock
 ) -> None:
-    await service.submit(VideoRequest(prompt="A cat [sim:seconds=600]"), "local")
+    task = (await service.submit(VideoRequest(prompt="A cat [sim:seconds=600]"), "local")).task
 
-    await until(clock, lambda: len(looks(simulator)) == 3, step_seconds=2)
-
-    gaps = look_gaps_seconds(simulator)
-    assert min(gaps) >= 60 * 0.88
-    assert max(gaps) <= 60 * 1.12 + 30
+    await paced_looks(service, simulator, clock, task=task, count=3, earliest_seconds=52, latest_seconds=67.2)
 
 
 async def test_waiting_no_time_gives_the_task_as_it_is_without_a_look(

@@ -51,6 +51,12 @@ def look_is_free(now: datetime, longest: timedelta) -> ColumnElement[bool]:
     return or_(lease.is_(None), lease <= now, lease > now + longest)
 
 
+def no_sooner(look_at: datetime) -> ColumnElement[datetime]:
+    """``look_at``, or when the service allows the next look, if that is later."""
+    wanted = literal(look_at, Instant)
+    return case((tasks.c.look_not_before > wanted, tasks.c.look_not_before), else_=wanted)
+
+
 def next_look(now: datetime, plan: LookPlan) -> Label[datetime]:
     """The next look's time, by whether somebody waits now."""
     wanted_at, idle_at = literal(plan.wanted_at, Instant), literal(plan.idle_at, Instant)

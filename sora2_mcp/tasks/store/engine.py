@@ -1,8 +1,8 @@
 """Connections to the database, and what one transaction means on it."""
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def create_engine(url: str) -> AsyncEngine:
     """
     address = make_url(url)
     if address.database:
-        _create_folder(Path(address.database).parent)
+        _create_file(Path(address.database))
     engine = create_async_engine(
         address.set(drivername="sqlite+aiosqlite"), pool_size=5, connect_args={"timeout": _BUSY_SECONDS}
     )
@@ -75,15 +75,13 @@ def uninterrupted() -> anyio.CancelScope:
     return anyio.CancelScope(shield=True)
 
 
-class _translated:  # noqa: N801 - reads as a verb where it is used
+@contextmanager
+def _translated() -> Iterator[None]:
     """Turns the database's errors into ours, in one place."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
-            raise store_error(error) from error
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise store_error(error) from error
 
 
 def store_error(error: BaseException) -> StoreError:
@@ -94,11 +92,14 @@ def store_error(error: BaseException) -> StoreError:
     )
 
 
-def _create_folder(folder: Path) -> None:
+def _create_file(path: Path) -> None:
+    """Prompts are nobody else's business: a new file, and a new folder, are its owner's only."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            path.touch(mode=0o600)
     except OSError as error:
-        raise StoreError(f"needs the folder {folder}, which cannot be created: {error.strerror}") from error
+        raise StoreError(f"needs the file {path}, which cannot be written: {error.strerror}") from error
 
 
 def _prepare(connection: Any, _record: Any) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 
 from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.base import StorePart
-from sora2_mcp.tasks.store.conditions import look_is_free, next_look
+from sora2_mcp.tasks.store.conditions import look_is_free, next_look, no_sooner
 from sora2_mcp.tasks.store.engine import reading, writing
 from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
 from sora2_mcp.tasks.store.rows import task_from
@@ -22,13 +22,13 @@ class Looks(StorePart):
         async with writing(self._engine) as connection:
             now = self._clock.now()
             await self._note(connection, task.id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
-            later = (tasks.c.next_look_at > look_at, look_is_free(now, LOOK_LEASE))
+            later = (tasks.c.next_look_at > no_sooner(look_at), look_is_free(now, LOOK_LEASE))
             # A look made since the task was read has set the pace anew.
             unseen = (
                 tasks.c.last_look_at.is_not_distinct_from(task.last_look_at),
                 tasks.c.look_failed_at.is_not_distinct_from(task.look_failed_at),
             )
-            await self._note(connection, task.id, {"next_look_at": look_at}, *later, *unseen)
+            await self._note(connection, task.id, {"next_look_at": no_sooner(look_at)}, *later, *unseen)
 
     async def most_urgent(self) -> Task | None:
         async with reading(self._engine) as connection:
@@ -60,12 +60,13 @@ class Looks(StorePart):
             now = self._clock.now()
             own = tasks.c.look_owner == owner
             if error_code is None:
-                seen = {"last_look_at": now, "look_failures": 0, "look_failed_at": None, "look_error_code": None}
-                await self._note(connection, id, seen, own)
+                cleared = dict.fromkeys(("look_failed_at", "look_not_before", "look_error_code"))
+                await self._note(connection, id, {"last_look_at": now, "look_failures": 0, **cleared}, own)
             else:
                 failed = {
                     "look_failures": tasks.c.look_failures + 1,
                     "look_failed_at": now,
+                    "look_not_before": plan.not_before,
                     "look_error_code": error_code,
                 }
                 await self._note(connection, id, failed, own)

@@ -59,9 +59,9 @@ class Orders(StorePart):
                 await self._change(connection, refused.id, facts, unanswered)
             return await self._task(connection, refused.id)
 
-    async def unclear(self, id: str) -> Task:
+    async def unclear(self, id: str, reason: str) -> Task:
         async with writing(self._engine) as connection:
-            values = {"status": Status.UNCONFIRMED.value, "sending_until": None}
+            values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "failure_message": reason}
             still_open = tasks.c.status == Status.GENERATING.value
             await self._change(connection, id, values, tasks.c.task_id.is_(None), still_open)
             return await self._task(connection, id)
@@ -93,8 +93,8 @@ class Orders(StorePart):
         """The facts to bind with: those of a task adopted under this id meanwhile, whose place this one takes."""
         adopted = await self._row(connection, tasks.c.task_id == task_id, tasks.c.adopted.is_(True))
         if adopted is None:
-            known_unfinished_at = max(filter(None, (task.known_unfinished_at, task.created_at)))
-            return fact_columns(replace(task, status=Status.GENERATING, known_unfinished_at=known_unfinished_at))
+            begun = replace(task, status=Status.GENERATING, failure=None, known_unfinished_at=task.created_at)
+            return fact_columns(begun)
         await connection.execute(delete(tasks).where(*self._mine(tasks.c.id == adopted["id"])))
         known = task_from(adopted)
         merged = replace(known, id=task.id, adopted=False, created_at=task.created_at)

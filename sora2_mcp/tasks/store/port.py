@@ -59,10 +59,11 @@ class PageMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookPlan:
-    """When to look next: after this one, if somebody waits then, and if nobody does."""
+    """When to look next: if somebody waits then, if nobody does, and in no case before, if the service said so."""
 
     wanted_at: datetime
     idle_at: datetime
+    not_before: datetime | None = None
 
 
 class Store(Protocol):
@@ -99,8 +100,8 @@ class Store(Protocol):
         """Ends an unanswered order that the service turned down: hidden, or failed where a caller holds its id."""
         ...
 
-    async def unclear(self, id: str) -> Task:
-        """Marks an unanswered order as unconfirmed."""
+    async def unclear(self, id: str, reason: str) -> Task:
+        """Marks an unanswered order as unconfirmed, and keeps why."""
         ...
 
     async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:

@@ -75,6 +75,7 @@ def task_from(row: RowMapping) -> Task:
         doubts=tuple(_doubt(*pair) for pair in json.loads(row["doubts"])),
         finished_at=row["finished_at"],
         failure=_failure(row),
+        unclear_because="" if row["failure_stage"] else row["failure_message"] or "",
         video_url=row["video_url"] or "",
         url_seen_at=row["url_seen_at"],
         file=_file(row),

@@ -71,6 +71,7 @@ tasks = Table(
     Column("last_look_at", Instant),
     Column("look_failures", Integer, nullable=False),
     Column("look_failed_at", Instant),
+    Column("look_not_before", Instant),
     Column("look_error_code", Integer),
     # Its file.
     Column("file_path", Text),

@@ -93,16 +93,18 @@ async def test_a_lost_answer_leaves_the_order_unconfirmed(store: Database, clock
     order = draft(clock)
     await reserve(store, order)
 
-    unclear = await store.unclear(order.id)
+    unclear = await store.unclear(order.id, "no answer")
 
-    assert unclear == replace(order, status=Status.UNCONFIRMED, sending_until=None, version=1)
-    assert await store.unclear(order.id) == unclear
+    assert unclear == replace(
+        order, status=Status.UNCONFIRMED, sending_until=None, unclear_because="no answer", version=1
+    )
+    assert await store.unclear(order.id, "no answer") == unclear
 
 
 async def test_an_accepted_order_never_becomes_unconfirmed(store: Database, clock: FakeClock) -> None:
     task = await ordered(store, draft(clock), "task-1")
 
-    assert await store.unclear(task.id) == task
+    assert await store.unclear(task.id, "no answer") == task
 
 
 async def test_a_refused_order_never_becomes_unconfirmed(store: Database, clock: FakeClock) -> None:
@@ -110,7 +112,7 @@ async def test_a_refused_order_never_becomes_unconfirmed(store: Database, clock:
     await reserve(store, order)
     refused = await store.refuse(refusal(order, clock.now()))
 
-    assert await store.unclear(order.id) == refused
+    assert await store.unclear(order.id, "no answer") == refused
 
 
 async def test_binding_gives_the_order_its_id_and_its_first_look(store: Database, clock: FakeClock) -> None:
@@ -138,7 +140,7 @@ async def test_binding_twice_is_binding_once(store: Database, clock: FakeClock) 
 async def test_an_unconfirmed_order_is_settled_by_its_id(store: Database, clock: FakeClock) -> None:
     order = draft(clock)
     await reserve(store, order)
-    await store.unclear(order.id)
+    await store.unclear(order.id, "no answer")
 
     bound = await store.bind(order.id, "task-1", SOON)
 

@@ -82,7 +82,7 @@ async def test_an_unconfirmed_order_counts_as_active_for_an_hour(
     order = draft(clock)
     await reserve(store, order)
     if marked:
-        await store.unclear(order.id)
+        await store.unclear(order.id, "no answer")
 
     await clock.advance(3599)
     assert not await is_room(store, clock, ONE_ACTIVE)

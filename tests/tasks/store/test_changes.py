@@ -63,7 +63,7 @@ async def test_every_step_of_an_order_is_heard(store_url: str, present: FakeCloc
         assert bound.id in await next_ids(feed)
         await reserve(one, unclear)
         assert unclear.id in await next_ids(feed)
-        await one.unclear(unclear.id)
+        await one.unclear(unclear.id, "no answer")
         assert unclear.id in await next_ids(feed)
 
 

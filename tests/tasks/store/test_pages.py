@@ -65,7 +65,7 @@ async def test_each_status_lists_its_own(store: Database, clock: FakeClock) -> N
     await reserve(store, draft(clock, prompt="being sent"))
     await ordered(store, draft(clock, prompt="generating"), "task-1")
     await reserve(store, unclear)
-    await store.unclear(unclear.id)
+    await store.unclear(unclear.id, "no answer")
     await reserve(store, refused)
     await store.refuse(refusal(refused, clock.now()))
     await saved(store, succeeded(await ordered(store, draft(clock, prompt="succeeded"), "task-2"), clock.now()))

@@ -76,7 +76,7 @@ async def test_the_key_of_a_failed_task_asks_for_a_new_one(store: Database, cloc
 async def test_the_key_of_an_unconfirmed_order_gives_that_order(store: Database, clock: FakeClock) -> None:
     order = draft(clock, key="k")
     await reserve(store, order)
-    unclear = await store.unclear(order.id)
+    unclear = await store.unclear(order.id, "no answer")
 
     assert await reserve(store, draft(clock, key="k")) == Reservation(task=unclear, outcome=Outcome.SAME_KEY)
 
@@ -121,7 +121,7 @@ async def test_another_prompt_is_no_repeat(store: Database, clock: FakeClock) ->
 async def test_an_unconfirmed_order_blocks_repeats_without_time_limit(store: Database, clock: FakeClock) -> None:
     order = draft(clock)
     await reserve(store, order)
-    unclear = await store.unclear(order.id)
+    unclear = await store.unclear(order.id, "no answer")
     await clock.advance(A_YEAR_SECONDS)
 
     assert await reserve(store, draft(clock)) == Reservation(task=unclear, outcome=Outcome.REPEAT)
@@ -139,7 +139,7 @@ async def test_an_order_whose_sender_died_blocks_repeats_without_time_limit(stor
 async def test_a_new_key_orders_again_whatever_is_unconfirmed_or_under_way(store: Database, clock: FakeClock) -> None:
     unclear = draft(clock, prompt="unclear")
     await reserve(store, unclear)
-    await store.unclear(unclear.id)
+    await store.unclear(unclear.id, "no answer")
     await ordered(store, draft(clock, prompt="running"), "task-1")
 
     assert (await reserve(store, draft(clock, prompt="unclear", key="new"))).outcome is Outcome.NEW
@@ -157,7 +157,7 @@ async def test_even_a_window_of_zero_does_not_repeat_an_unconfirmed_order(store:
     off = replace(NO_LIMITS, duplicate_window=timedelta(0))
     order = draft(clock)
     await reserve(store, order)
-    unclear = await store.unclear(order.id)
+    unclear = await store.unclear(order.id, "no answer")
 
     assert await reserve(store, draft(clock), off) == Reservation(task=unclear, outcome=Outcome.REPEAT)
 
@@ -167,7 +167,7 @@ async def test_principals_never_join_each_other(store: Database, clock: FakeCloc
     await reserve(store, draft(clock, principal="token:ann", key="k"))
     unclear = draft(clock, principal="token:ann", prompt="unclear", key="u")
     await reserve(store, unclear)
-    await store.unclear(unclear.id)
+    await store.unclear(unclear.id, "no answer")
 
     assert (await reserve(store, draft(clock, principal="token:bob"))).outcome is Outcome.NEW
     assert (await reserve(store, draft(clock, principal="token:bob", key="k"))).outcome is Outcome.NEW

@@ -34,7 +34,7 @@ WRITES: dict[str, Call] = {
     "abandon": lambda store, task: store.abandon(task.id),
     "hand_out": lambda store, task: store.hand_out(task.id),
     "refuse": lambda store, task: store.refuse(refusal(task, START)),
-    "unclear": lambda store, task: store.unclear(task.id),
+    "unclear": lambda store, task: store.unclear(task.id, "no answer"),
     "bind": lambda store, task: store.bind(task.id, "task-9", SOON),
     "save": lambda store, task: store.save(failed(task, START)),
     "want": lambda store, task: store.want(task, LATER, START),
@@ -100,6 +100,6 @@ async def test_an_exact_repeat_on_another_service_is_a_new_order(
 ) -> None:
     unclear = draft(clock, service=OTHER_SERVICE)
     await reserve(stranger, unclear)
-    await stranger.unclear(unclear.id)
+    await stranger.unclear(unclear.id, "no answer")
 
     assert (await reserve(store, draft(clock))).outcome is Outcome.NEW

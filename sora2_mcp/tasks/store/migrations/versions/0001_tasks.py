@@ -82,6 +82,7 @@ def _look_columns() -> list[Column[Any]]:
         Column("last_look_at", BigInteger),
         Column("look_failures", Integer, nullable=False),
         Column("look_failed_at", BigInteger),
+        Column("look_not_before", BigInteger),
         Column("look_error_code", Integer),
     ]
 

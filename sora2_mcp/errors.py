@@ -139,6 +139,7 @@ class NoVideoError(DownloadError):
     """There is nothing to save: the task has no video, or the service no longer gives it out."""
 
     retryable = False
+    hint = "Look with get_task_status what became of the task."
 
 
 class UnwritableError(DownloadError):

@@ -21,6 +21,7 @@ BODY_LIMIT_BYTES = 1_000_000
 _TASK_ID_LIMIT = 200
 _CLIENT_ERRORS = range(400, 500)
 _REDIRECTS = range(300, 400)
+_GATEWAY_CODES = (502, 503, 504)
 
 Model = TypeVar("Model", Envelope, SubmitData, Record)
 
@@ -46,6 +47,8 @@ def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float |
         LostAnswerError: the answer leaves open whether it accepted.
     """
     envelope = _envelope(http_status, body)
+    if envelope.code in _GATEWAY_CODES:
+        raise LostAnswerError(f"code {envelope.code} of a gateway in between")
     if envelope.code != OK:
         raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
     task_id = _read(SubmitData, envelope.data).task_id
@@ -69,6 +72,8 @@ def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_se
         return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
     if envelope.code != OK:
         raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
+    if not isinstance(envelope.data, dict | None):
+        raise LostAnswerError("its answer holds no task record")
     record = _read(Record, envelope.data)
     if not record.task_id and record.success_flag is None:
         # It says all is well and then nothing of any task: as good as not knowing it.
@@ -117,7 +122,7 @@ def _envelope(http_status: int, body: bytes) -> Envelope:
     envelope = _read(Envelope, content)
     if envelope.code is not None:
         return envelope
-    if http_status == OK or http_status in _CLIENT_ERRORS:
+    if (http_status == OK and isinstance(envelope.data, dict)) or http_status in _CLIENT_ERRORS:
         return envelope.model_copy(update={"code": http_status})
     raise LostAnswerError(f"HTTP {http_status} without the service's own code")
 

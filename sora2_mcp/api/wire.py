@@ -115,7 +115,7 @@ class Record(Lenient):
 
 
 _DEEPEST = 8
-_URL_FIELDS = ("info", "imageUrl", "videoUrl", "resultUrls", "resultUrl", "url")
+_URL_FIELDS = ("imageUrl", "videoUrl", "resultUrls", "resultUrl", "url", "info")
 
 
 def first_url(value: Any, depth: int = 0) -> str:

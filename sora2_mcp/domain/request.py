@@ -53,8 +53,9 @@ class VideoRequest:
             raise ArgumentError(
                 "image_urls", f"has {len(self.image_urls)} addresses; allowed are at most {IMAGE_LIMIT}."
             )
-        if len(self.watermark) > WATERMARK_LIMIT:
-            problem = f"has {len(self.watermark):,} characters; allowed are at most {WATERMARK_LIMIT}."
+        watermark = _storable(self.watermark).strip()
+        if len(watermark) > WATERMARK_LIMIT:
+            problem = f"has {len(watermark):,} characters; allowed are at most {WATERMARK_LIMIT}."
             raise ArgumentError("watermark", problem)
         images = tuple(checked_url("image_urls", url) for url in self.image_urls)
         callback = checked_url("callback_url", self.callback_url) if self.callback_url.strip() else ""
@@ -63,7 +64,7 @@ class VideoRequest:
             image_urls=images,
             aspect_ratio=self.aspect_ratio,
             quality=self.quality,
-            watermark=_storable(self.watermark).strip(),
+            watermark=watermark,
             callback_url=callback,
         )
 
@@ -104,7 +105,7 @@ def checked_key(key: str) -> str:
     Raises:
         ArgumentError: longer than ``KEY_LIMIT``.
     """
-    key = key.strip()
+    key = _storable(key).strip()
     if len(key) > KEY_LIMIT:
         raise ArgumentError("idempotency_key", f"has {len(key):,} characters; allowed are at most {KEY_LIMIT}.")
     return key

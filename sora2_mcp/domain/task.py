@@ -15,7 +15,7 @@ from sora2_mcp.domain.request import VideoRequest
 LOCAL_PREFIX = "local-"
 _SHOWABLE_ID = re.compile(r"(?!local-)[A-Za-z0-9_.:~-]{1,200}")
 
-NOT_REACHED = -1
+NOT_REACHED = -(2**31)
 """The failure code of an order that never left: no connection to the service could be made."""
 
 RETENTION = timedelta(days=15)

@@ -48,6 +48,7 @@ async def fetch(
                 raise _too_large(task_id, expected, limit_bytes)
             with part.open("wb") as file:
                 saved = await _copy(response, file, part, task_id, limit_bytes, progress)
+        is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
     except (httpx2.InvalidURL, httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise UnreachableHostError(task_id, f"its host cannot be reached ({type(error).__name__}).") from error
     except httpx2.HTTPError as error:
@@ -57,7 +58,7 @@ async def fetch(
     if expected is not None and saved.size_bytes != expected:
         problem = f"{saved.size_bytes:,} of {expected:,} bytes came before its host broke off."
         raise DownloadError(task_id, problem)
-    if not await anyio.to_thread.run_sync(is_whole_mp4, part):
+    if not is_whole:
         raise DownloadError(task_id, f"what its host sent ({saved.size_bytes:,} bytes) is no whole MP4 video.")
     return saved
 

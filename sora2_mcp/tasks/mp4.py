@@ -6,29 +6,31 @@ Source: ISO/IEC 14496-12, "Object structure": a box is a 32-bit size, a type, an
 from pathlib import Path
 
 _HEADER_BYTES = 8
+_LONG_HEADER_BYTES = 16
 
 
 def is_whole_mp4(path: Path) -> bool:
-    """The boxes begin with ``ftyp``, hold ``moov`` and end exactly where the file does."""
-    size = path.stat().st_size
-    kinds = []
+    """The boxes begin with ``ftyp``, hold a description and pictures, and end exactly where the file does."""
+    size, position = path.stat().st_size, 0
+    described = filled = False
     with path.open("rb") as file:
-        position = 0
         while position < size:
             file.seek(position)
-            header = file.read(_HEADER_BYTES * 2)
-            if len(header) < _HEADER_BYTES:
+            header = file.read(_LONG_HEADER_BYTES)
+            kind, length = header[4:8], _length(header, size - position)
+            if length is None or (position == 0 and kind != b"ftyp"):
                 return False
-            kinds.append(header[4:8])
-            length = _length(header, size - position)
-            if length < _HEADER_BYTES:
-                return False
+            described |= kind == b"moov"
+            filled |= kind in (b"mdat", b"moof")
             position += length
-    return position == size and kinds[:1] == [b"ftyp"] and b"moov" in kinds
+    return position == size and described and filled
 
 
-def _length(header: bytes, rest: int) -> int:
-    length = int.from_bytes(header[:4], "big")
+def _length(header: bytes, rest: int) -> int | None:
+    """The box's whole length; None where the header is cut off or says what cannot be."""
+    length, least = int.from_bytes(header[:4], "big"), _HEADER_BYTES
     if length == 0:  # the last box, up to the end of the file
-        return rest
-    return int.from_bytes(header[8:16], "big") if length == 1 else length
+        length = rest
+    elif length == 1:
+        length, least = int.from_bytes(header[8:], "big"), _LONG_HEADER_BYTES
+    return length if len(header) >= least and length >= least else None

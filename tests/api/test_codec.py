@@ -150,7 +150,16 @@ CODES: dict[int, type[ServiceError]] = {
 }
 
 
-@pytest.mark.parametrize(("code", "error"), CODES.items())
+GATEWAY = (502, 503, 504)
+
+
+@pytest.mark.parametrize("code", GATEWAY)
+def test_an_order_stopped_by_a_gateway_may_have_arrived(code: int) -> None:
+    with pytest.raises(LostAnswerError, match=f"code {code} of a gateway"):
+        accepted_task_id(code, envelope(None, code, "Bad gateway"))
+
+
+@pytest.mark.parametrize(("code", "error"), [(code, error) for code, error in CODES.items() if code not in GATEWAY])
 def test_an_order_refused_with_a_code_raises_that_codes_error(code: int, error: type[ServiceError]) -> None:
     for http_status in (200, code or 500):
         for body in (
@@ -249,15 +258,17 @@ def test_a_501_is_a_failed_task() -> None:
         {"taskId": None, "successFlag": None},
         {"taskId": " ", "successFlag": ""},
         {"taskId": "", "successFlag": "done", "paramJson": {"prompt": "A cat"}},
-        [],
-        "x",
-        7,
-        [{"successFlag": 1}],
     ],
     ids=repr,
 )
 def test_an_answer_that_speaks_of_no_task_is_a_missing_task(data: Any) -> None:
     assert snapshot_of(200, envelope(data), SEEN_AT) == Snapshot(sighting=Sighting.MISSING, seen_at=SEEN_AT)
+
+
+@pytest.mark.parametrize("body", [*map(envelope, ([], "x", 7, [{"successFlag": 1}])), b"{}", b'{"status": "ok"}'])
+def test_an_answer_that_is_none_of_the_services_ends_no_task(body: bytes) -> None:
+    with pytest.raises(LostAnswerError):
+        snapshot_of(200, body, SEEN_AT)
 
 
 def test_an_answer_without_any_record_is_a_missing_task() -> None:

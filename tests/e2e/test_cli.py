@@ -97,3 +97,14 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
 
     assert process.popen.returncode == 0
     assert process.stderr == ""
+
+
+def test_no_wait_still_waits_for_the_services_answer(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--fault", "order-slow=4*1") as base_url:
+        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any"}
+        run = completed(tmp_path, "generate", "A kitten", "--no-wait", **variables)
+        listed = completed(tmp_path, "tasks", "list", **variables)
+
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("Ordered: sora2_task_")
+    assert "unconfirmed" not in listed.stdout

@@ -161,3 +161,22 @@ def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
     assert line.startswith(f"sora2-mcp: {variable} ")
     assert allowed in line
     assert value not in line.removeprefix(f"sora2-mcp: {variable}") or len(value) < 3
+
+
+def test_a_line_that_is_no_json_is_answered_and_the_next_one_works(tmp_path: Path) -> None:
+    with Process(tmp_path) as process:
+        assert process.popen.stdin is not None
+        process.popen.stdin.write(b"hello?\n\n")
+        host = StdioHost(process)
+        process.popen.stdin.flush()
+        assert host.read()["error"]["code"] == -32700
+        assert host.handshake()["serverInfo"]["name"] == "sora2-mcp"
+
+
+def test_half_a_character_does_not_leave_a_request_without_an_answer(tmp_path: Path) -> None:
+    with Process(tmp_path, "--simulate") as process:
+        host = StdioHost(process)
+        host.handshake()
+        ordered = host.call("generate_video", prompt="A kitten \ud83d")
+
+        assert ordered["structuredContent"]["prompt"] == "A kitten ?"

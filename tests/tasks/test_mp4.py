@@ -122,3 +122,11 @@ def test_a_file_of_many_gigabytes_is_judged_by_its_box_heads_alone(file: Path) -
         sparse.write(MOOV)
 
     assert is_whole_mp4(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [FTYP + MOOV, FTYP + MDAT, FTYP + MOOV + long_box(b"mdat", size=12)[:12], FTYP + MOOV + long_box(b"mdat", size=8)],
+)
+def test_a_file_cut_before_its_pictures_or_inside_a_header_is_not_whole(file: Path, content: bytes) -> None:
+    assert not is_whole(file, content)

@@ -7,6 +7,8 @@
     ├── UnknownTaskError            no such task for this caller
     ├── KeyReusedError              an idempotency key came back with other arguments, or its order failed
     ├── LimitError                  a budget is used up
+    ├── CannotAskError              a person must agree, and the host cannot ask one
+    ├── DeclinedError               the person did not agree
     ├── StoreError                  the task store cannot be used
     ├── DownloadError               the file could not be saved
     │   ├── NoVideoError            there is no file to save
@@ -111,6 +113,28 @@ class LimitError(Sora2Error):
         self.limit = limit
         self.used = used
         self.hint = f"{frees} Tell the user; only they can raise {variable}."
+
+
+class CannotAskError(Sora2Error):
+    """A person must agree to each order, and this host has no way to ask one."""
+
+    needs_change = True
+    hint = (
+        "Ask the user to order it with `sora2-mcp generate`, to use a host that can ask (elicitation), or to set "
+        "SORA2_CONFIRM=never."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("SORA2_CONFIRM wants a person to agree to this order, but this host cannot ask one")
+
+
+class DeclinedError(Sora2Error):
+    """The person who was asked did not agree."""
+
+    hint = "Do not repeat it; ask the user what they want instead."
+
+    def __init__(self) -> None:
+        super().__init__("The user did not agree to this order")
 
 
 class StoreError(Sora2Error):

@@ -73,6 +73,7 @@ class Settings(BaseSettings):
         "max_active_tasks": _COUNT,
         "daily_limit": _COUNT,
         "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
+        "confirm": "never, hd or always",
         "max_video_mb": "a number from 0.1 to 100,000",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
         "log_format": "text or json",
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
     daily_limit: Count = Field(default=0, description="The most orders in one UTC day; 0 = no limit.")
     duplicate_window_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         default=60, description="An exact repeat of an unfinished order joins it for so long; 0 = off."
+    )
+    confirm: Annotated[Literal["never", "hd", "always"], BeforeValidator(_lower)] = Field(
+        default="never", description="Whether a person is asked, through the host, before an order is sent."
     )
     max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
         default=2000, description="The largest file that is saved, in MB."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp.client import Client
+from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, TextContent
 
 from sora2_mcp.clock import Clock
@@ -76,10 +77,11 @@ async def agent(
     mode: str = "auto",
     simulator: Simulator | None = None,
     clock: Clock | None = None,
+    person: ElicitationFnT | None = None,
     **values: Any,
 ) -> AsyncIterator[Agent]:
     """An agent connected to the real server, in the protocol era ``mode`` asks for."""
     simulator = simulator or Simulator(seconds_per_task=0)
     runtime = Runtime(settings_in(folder, **values), clock=clock, endpoint=lambda: running(simulator))
-    async with runtime, Client(build_server(runtime), mode=mode) as client:
+    async with runtime, Client(build_server(runtime), mode=mode, elicitation_callback=person) as client:
         yield Agent(client, runtime, simulator)

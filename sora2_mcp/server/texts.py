@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sora2_mcp.domain.task import SavedFile, Sighting, Task
-from sora2_mcp.errors import quoted
+from sora2_mcp.errors import Sora2Error, quoted
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.ordering import Submission, refusal_of
@@ -21,6 +21,10 @@ def submitted(submission: Submission, now: datetime) -> str:
         return _repeated(task, now)
     if submission.outcome is Outcome.SAME_KEY:
         return f"Nothing new was ordered: this idempotency_key has ordered this task already.\n{described(task, now)}"
+    if submission.outcome is Outcome.SAME_CONSENT:
+        return (
+            f"Nothing new was ordered: this answer has ordered this task already.\n{described(task, now)}"
+        )
     if shown_status(task, now) != "generating":
         return described(task, now)
     request = task.request
@@ -37,6 +41,11 @@ def submitted(submission: Submission, now: datetime) -> str:
 def described(task: Task, now: datetime) -> str:
     """A task as it stands."""
     return _DESCRIBE[shown_status(task, now)](task, now)
+
+
+def declined(error: Sora2Error) -> str:
+    """After generate_video, when the person who was asked said no."""
+    return f"Not sent: {error}. Nothing was spent.\nNext: {error.hint}"
 
 
 def saved(task: Task, file: SavedFile) -> str:

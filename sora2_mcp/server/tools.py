@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BeforeValidator, Field, JsonValue
 
 from sora2_mcp.domain.request import (
@@ -18,11 +18,21 @@ from sora2_mcp.domain.request import (
     VideoRequest,
 )
 from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
+from sora2_mcp.server.confirm import consent, must_ask
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, without_prose
-from sora2_mcp.server.views import SavedVideoView, TaskListView, TaskView, View, saved_video_view, task_view
+from sora2_mcp.server.views import (
+    SavedVideoView,
+    TaskListView,
+    TaskView,
+    View,
+    declined_view,
+    saved_video_view,
+    task_view,
+)
 from sora2_mcp.tasks.ordering import Submission
 from sora2_mcp.tasks.service import LOCAL, STATUS_SECONDS
 
@@ -121,14 +131,13 @@ class Tools:
         watermark: Watermark = "",
         callback_url: CallbackUrl = "",
         idempotency_key: Key = "",
-    ) -> TaskResult:
+    ) -> TaskResult | InputRequiredResult:
         """Order a new AI video (Sora 2) from a text prompt, or from images plus a prompt.
 
         Costs the user credits each time. Answers within 3 s with a task_id; the video takes one to several minutes and
         is not in this answer: call wait_for_video next. Do not call this to check or fetch a video ordered before (use
         get_task_status or list_tasks), nor again because a video is not ready yet.
         """
-        called_at = self._clock.monotonic()
         request = VideoRequest(
             prompt=prompt,
             image_urls=tuple(image_urls),
@@ -138,9 +147,18 @@ class Tools:
             callback_url=callback_url,
         ).validated()
 
+        try:
+            agreed = await self._consent(ctx, request, idempotency_key)
+        except DeclinedError as error:
+            return _result(texts.declined(error), declined_view(request, self._clock.now()))
+        if isinstance(agreed, InputRequiredResult):
+            return agreed
+        # A person may have thought for minutes: the three seconds begin with the answer.
+        called_at = self._clock.monotonic()
+
         async def order() -> Submission:
             service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
-            return await service.submit(request, LOCAL, key=idempotency_key, called_at=called_at)
+            return await service.submit(request, LOCAL, key=idempotency_key, consent=agreed, called_at=called_at)
 
         submission = await with_progress(ctx, self._clock, order, message=lambda _: "Ordering the video")
         return self._result_of(submission.task, texts.submitted(submission, self._clock.now()))
@@ -216,6 +234,13 @@ class Tools:
         task, text = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
         return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
+    async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:
+        """A person's yes where the settings ask for one and the order would be a new one; empty where not."""
+        if not must_ask(self._settings.confirm, request):
+            return ""
+        service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
+        return await consent(ctx, request) if await service.is_new(request, LOCAL, key) else ""
+
     def _result_of(self, task: Task, text: str) -> CallToolResult:
         return _result(text, task_view(task, self._clock.now(), self._settings.poll_seconds))
 
@@ -233,7 +258,7 @@ def build_tools(runtime: Runtime) -> list[Tool]:
 
 
 def _tool(
-    function: Callable[..., Awaitable[CallToolResult]],
+    function: Callable[..., Awaitable[CallToolResult | InputRequiredResult]],
     title: str,
     *,
     read_only: bool,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import quoted
 
@@ -98,6 +99,12 @@ def saved_video_view(task: Task, now: datetime, poll_seconds: float) -> SavedVid
         size_bytes=file.size_bytes if file else None,
         sha256=file.sha256 if file else None,
     )
+
+
+def declined_view(request: VideoRequest, now: datetime) -> TaskView:
+    """An order a person did not agree to: no task came of it."""
+    failure = FailureView(stage="creation", code=0, message="the user did not agree; nothing was sent or spent")
+    return TaskView(task_id="", status="failed", created_at=now, prompt=request.prompt, failure=failure)
 
 
 def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:

@@ -33,14 +33,26 @@ class Ledger:
         self._pacing = pacing
         self._budget = budget
 
-    async def reserve(self, request: VideoRequest, principal: str, key: str) -> Reservation:
+    async def preview(self, request: VideoRequest, principal: str, key: str) -> Reservation | None:
+        """The task the order already has; None where it would be a new one.
+
+        Raises:
+            KeyReusedError, LimitError, StoreError.
+        """
+        return await self._store.preview(self._draft(request, principal, key), fingerprint(request), self._budget)
+
+    async def reserve(self, request: VideoRequest, principal: str, key: str, consent: str = "") -> Reservation:
         """Saves the intent to order, durably, or finds the task the order already has.
 
         Raises:
             KeyReusedError, LimitError, StoreError: nothing was saved.
         """
+        draft = self._draft(request, principal, key)
+        return await self._store.reserve(draft, fingerprint(request), self._budget, consent)
+
+    def _draft(self, request: VideoRequest, principal: str, key: str) -> Task:
         now = self._clock.now()
-        draft = Task(
+        return Task(
             id=uuid4().hex,
             principal=principal,
             service=self._service,
@@ -49,7 +61,6 @@ class Ledger:
             idempotency_key=key,
             sending_until=now + SENDING_LEASE,
         )
-        return await self._store.reserve(draft, fingerprint(request), self._budget)
 
     async def bind(self, id: str, task_id: str) -> Task:
         """Gives an order the service's id; idempotent."""

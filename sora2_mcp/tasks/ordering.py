@@ -65,14 +65,16 @@ class Ordering:
         self._senders = senders
         self._stopping = stopping
 
-    async def submit(self, request: VideoRequest, principal: str, key: str, called_at: float | None) -> Submission:
+    async def submit(
+        self, request: VideoRequest, principal: str, key: str, called_at: float | None, consent: str = ""
+    ) -> Submission:
         """See ``TaskService.submit``."""
         if self._stopping.is_set():
             raise StoreError("is closed because the server is ending, so nothing was ordered")
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
         intent = _Intent()
-        self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key))
+        self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key), consent)
         with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
             await intent.settled.wait()
         if intent.error is not None:
@@ -85,9 +87,9 @@ class Ordering:
             raise intent.refusal or refusal_of(task)
         return Submission(task=task, outcome=intent.reservation.outcome)
 
-    async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> None:
+    async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str) -> None:
         """Reserves and sends, so that no caller's end can tear the two apart."""
-        reservation = await self._reserved(intent, request, principal, key)
+        reservation = await self._reserved(intent, request, principal, key, consent)
         if reservation is None or reservation.outcome is not Outcome.NEW:
             return
         try:
@@ -100,9 +102,11 @@ class Ordering:
             # lapses, reads as unconfirmed, which is never wrong.
             logger.exception("order %s was given up", reservation.task.id)
 
-    async def _reserved(self, intent: _Intent, request: VideoRequest, principal: str, key: str) -> Reservation | None:
+    async def _reserved(
+        self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str
+    ) -> Reservation | None:
         try:
-            intent.reservation = await self._ledger.reserve(request, principal, key)
+            intent.reservation = await self._ledger.reserve(request, principal, key, consent)
         except Sora2Error as error:
             intent.error = error
         except Exception as error:

@@ -10,7 +10,7 @@ import anyio
 
 from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
-from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
 from sora2_mcp.errors import (
     ArgumentError,
@@ -75,9 +75,17 @@ class TaskService:
         self._stopping = stopping
 
     async def submit(
-        self, request: VideoRequest, principal: str, *, key: str = "", called_at: float | None = None
+        self,
+        request: VideoRequest,
+        principal: str,
+        *,
+        key: str = "",
+        consent: str = "",
+        called_at: float | None = None,
     ) -> Submission:
         """Orders a video, or joins the order this one repeats; returns within 3 s of ``called_at`` (monotonic).
+
+        ``consent`` identifies a person's yes: the same one never orders twice.
 
         The order goes on when the caller is cancelled. A task still without an answer then is ``generating`` under its
         ``local-…`` id.
@@ -86,7 +94,15 @@ class TaskService:
             ArgumentError, KeyReusedError, LimitError, StoreError: nothing was sent.
             ServiceError, NotReachedError: the order was not accepted; nothing was spent.
         """
-        return await self._ordering.submit(request, principal, key, called_at)
+        return await self._ordering.submit(request, principal, key, called_at, consent)
+
+    async def is_new(self, request: VideoRequest, principal: str, key: str = "") -> bool:
+        """Whether ``submit`` would send an order, rather than find the one there is.
+
+        Raises:
+            ArgumentError, KeyReusedError, LimitError, StoreError: as ``submit`` would.
+        """
+        return await self._ledger.preview(request.validated(), principal, checked_key(key)) is None
 
     async def get(self, reference: str, principal: str, seconds: float = STATUS_SECONDS) -> Task:
         """The task, freshly looked at if it is unfinished; answers within ``seconds`` whatever the service does.

@@ -28,6 +28,8 @@ def every_error() -> Iterator[Sora2Error]:
     yield errors.UnknownTaskError(HOSTILE)
     yield errors.KeyReusedError(HOSTILE, "belongs to another order.", "Use a new idempotency_key.")
     yield errors.LimitError("SORA2_DAILY_LIMIT", 3, 3, "It frees at 00:00 UTC.")
+    yield errors.CannotAskError()
+    yield errors.DeclinedError()
     yield errors.StoreError("cannot be used: disk full")
     yield errors.DownloadError("task", "its host broke off.", "Call download_video again.")
     yield errors.NoVideoError("task", "there is no video.", "Call wait_for_video first.")

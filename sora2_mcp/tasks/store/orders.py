@@ -11,7 +11,7 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import active, next_look, ordered_since, unconfirmed
-from sora2_mcp.tasks.store.engine import writing
+from sora2_mcp.tasks.store.engine import reading, writing
 from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.rows import fact_columns, order_columns, task_from
 from sora2_mcp.tasks.store.schema import tasks
@@ -23,17 +23,19 @@ _NEW_KEY = "Use a new idempotency_key to order this."
 class Orders(StorePart):
     """An order's way from intent to task."""
 
-    async def reserve(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation:
+    async def preview(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation | None:
+        async with reading(self._engine) as connection:
+            return await self._known_order(connection, draft, fingerprint, budget)
+
+    async def reserve(self, draft: Task, fingerprint: str, budget: Budget, consent: str = "") -> Reservation:
         async with writing(self._engine) as connection:
-            now = self._clock.now()
-            same = await self._same_key(connection, draft, fingerprint)
-            if same is not None:
-                return Reservation(task=same, outcome=Outcome.SAME_KEY)
-            repeat = await self._repeat(connection, draft, fingerprint, now - budget.duplicate_window, now)
-            if repeat is not None:
-                return Reservation(task=repeat, outcome=Outcome.REPEAT)
-            await self._check_budget(connection, budget, now)
-            await self._insert(connection, draft, fingerprint)
+            used = await self._row(connection, tasks.c.confirmation == consent) if consent else None
+            if used is not None:
+                return Reservation(task=task_from(used), outcome=Outcome.SAME_CONSENT)
+            known = await self._known_order(connection, draft, fingerprint, budget)
+            if known is not None:
+                return known
+            await self._insert(connection, draft, fingerprint, consent)
             return Reservation(task=draft, outcome=Outcome.NEW)
 
     async def hold(self, id: str, until: datetime) -> None:
@@ -101,9 +103,24 @@ class Orders(StorePart):
         files = {name: adopted[name] for name in ("file_path", "file_size_bytes", "file_sha256")}
         return {**fact_columns(merged), **files}
 
-    async def _insert(self, connection: AsyncConnection, task: Task, fingerprint: str) -> None:
+    async def _known_order(
+        self, connection: AsyncConnection, draft: Task, fingerprint: str, budget: Budget
+    ) -> Reservation | None:
+        """The task the order already has; None where it is new and within the budget."""
+        now = self._clock.now()
+        same = await self._same_key(connection, draft, fingerprint)
+        if same is not None:
+            return Reservation(task=same, outcome=Outcome.SAME_KEY)
+        repeat = await self._repeat(connection, draft, fingerprint, now - budget.duplicate_window, now)
+        if repeat is not None:
+            return Reservation(task=repeat, outcome=Outcome.REPEAT)
+        await self._check_budget(connection, budget, now)
+        return None
+
+    async def _insert(self, connection: AsyncConnection, task: Task, fingerprint: str, consent: str = "") -> None:
         await self._forget_refused(connection)
-        columns = {**order_columns(task, fingerprint), "version": task.version, "changed_at": self._clock.now()}
+        stamp = {"version": task.version, "changed_at": self._clock.now(), "confirmation": consent or None}
+        columns = {**order_columns(task, fingerprint), **stamp}
         await connection.execute(insert(tasks).values(columns))
 
     async def _forget_refused(self, connection: AsyncConnection) -> None:

@@ -17,6 +17,7 @@ class Outcome(Enum):
 
     NEW = "new"
     SAME_KEY = "same key"
+    SAME_CONSENT = "same consent"
     REPEAT = "repeat"
 
 
@@ -73,10 +74,18 @@ class Store(Protocol):
         StoreError: from any method, when the database cannot be used.
     """
 
-    async def reserve(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation:
+    async def preview(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation | None:
+        """What ``reserve`` would find, None where it would save a new intent; saves nothing.
+
+        Raises:
+            KeyReusedError, LimitError: as ``reserve`` would.
+        """
+        ...
+
+    async def reserve(self, draft: Task, fingerprint: str, budget: Budget, consent: str = "") -> Reservation:
         """Finds the task an order already has, or durably saves the intent to send it, within the budget.
 
-        In this order: same idempotency key, exact repeat, limits, insert.
+        In this order: same consent of a person, same idempotency key, exact repeat, limits, insert.
 
         Raises:
             KeyReusedError: the key belongs to another order, or to one that failed.

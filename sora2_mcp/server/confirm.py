@@ -1,0 +1,85 @@
+"""Asking a person before money is spent, in both protocol eras.
+
+Legacy clients are asked in mid-call. Modern ones get the question as the call's interim result and repeat the call with
+the answer; the state that goes with it is sealed by the SDK to these very arguments, and used for one order only.
+"""
+
+import json
+from hashlib import sha256
+from uuid import uuid4
+
+from mcp.server.mcpserver import Context
+from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import BaseModel, Field
+
+from sora2_mcp.domain.request import Quality, VideoRequest
+from sora2_mcp.errors import CannotAskError, DeclinedError, quoted
+
+_QUESTION = "order"
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "order": {"type": "boolean", "title": "Order this video", "description": "It costs credits.", "default": True}
+    },
+}
+_PROMPT_SHOWN = 300
+
+
+class Consent(BaseModel):
+    """The form a person fills in."""
+
+    order: bool = Field(default=True, title="Order this video", description="It costs credits.")
+
+
+def must_ask(setting: str, request: VideoRequest) -> bool:
+    """Whether ``SORA2_CONFIRM`` wants a person to be asked before this order."""
+    return setting == "always" or (setting == "hd" and request.quality is Quality.HD)
+
+
+async def consent(ctx: Context, request: VideoRequest) -> str | InputRequiredResult:
+    """What identifies a person's yes to this order, or the question to be put first.
+
+    The same yes always gives the same text, so that a repeated answer orders nothing twice.
+
+    Raises:
+        CannotAskError: the host cannot ask. DeclinedError: the person said no.
+    """
+    _check_host(ctx)
+    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        answer = await ctx.elicit(_question(request), Consent)
+        if answer.action != "accept" or not answer.data.order:
+            raise DeclinedError
+        return _mark(uuid4().hex)
+    responses = ctx.input_responses or {}
+    if ctx.request_state is None or _QUESTION not in responses:
+        return _asked(request)
+    answered = responses[_QUESTION]
+    if not isinstance(answered, ElicitResult) or answered.action != "accept":
+        raise DeclinedError
+    if not (answered.content or {}).get("order", True):
+        raise DeclinedError
+    return _mark(ctx.request_state)
+
+
+def _asked(request: VideoRequest) -> InputRequiredResult:
+    form = ElicitRequestFormParams(message=_question(request), requested_schema=_SCHEMA)
+    state = json.dumps({"consent": uuid4().hex})
+    return InputRequiredResult(input_requests={_QUESTION: ElicitRequest(params=form)}, request_state=state)
+
+
+def _check_host(ctx: Context) -> None:
+    capabilities = ctx.client_capabilities
+    asking = capabilities.elicitation if capabilities is not None else None
+    if asking is None or (asking.form is None and asking.url is not None):
+        raise CannotAskError
+
+
+def _question(request: VideoRequest) -> str:
+    shown = request.prompt if len(request.prompt) <= _PROMPT_SHOWN else request.prompt[:_PROMPT_SHOWN] + "…"
+    images = f", from {len(request.image_urls)} image(s)" if request.image_urls else ""
+    return f"Order this video ({request.aspect_ratio}, {request.quality}{images})? It costs credits.\n{quoted(shown)}"
+
+
+def _mark(state: str) -> str:
+    return sha256(state.encode()).hexdigest()

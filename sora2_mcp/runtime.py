@@ -25,6 +25,7 @@ from sora2_mcp.tasks.downloads import Downloads
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.ordering import Ordering
+from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.poller import Poller
 from sora2_mcp.tasks.relay import relay_changes
@@ -150,16 +151,16 @@ class Runtime:
         self, store: Store, client: Sora2API, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
     ) -> TaskService:
         settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
-        alarm = Alarm(clock)
+        alarm, outage = Alarm(clock), Outage(settings.poll_seconds)
         pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
         ledger = Ledger(
             store=store, service=settings.service, bus=bus, clock=clock, pacing=pacing, budget=budget_of(settings)
         )
         looker = Looker(
-            client=client, ledger=ledger, store=store, bus=bus, clock=clock, pacing=pacing, alarm=alarm, owner=owner,
-            background=background,
+            client=client, ledger=ledger, store=store, bus=bus, clock=clock, pacing=pacing, alarm=alarm,
+            outage=outage, owner=owner, background=background,
         )  # fmt: skip
-        poller = Poller(store=store, looker=looker, pace=client.pace, clock=clock, alarm=alarm)
+        poller = Poller(store=store, looker=looker, pace=client.pace, clock=clock, alarm=alarm, outage=outage)
         background.start_soon(poller.run)
         background.start_soon(relay_changes, store, bus, clock)
         downloads = Downloads(

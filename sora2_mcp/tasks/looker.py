@@ -14,6 +14,7 @@ from sora2_mcp.errors import ServiceError, Sora2Error, StoreError
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.ledger import Ledger
+from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import LOOK_LEASE, Store
 
@@ -44,6 +45,7 @@ class Looker:
         clock: Clock,
         pacing: Pacing,
         alarm: Alarm,
+        outage: Outage,
         owner: str,
         background: TaskGroup,
     ) -> None:
@@ -54,6 +56,7 @@ class Looker:
         self._clock = clock
         self._pacing = pacing
         self._alarm = alarm
+        self._outage = outage
         self._owner = owner
         self._background = background
         self._under_way: dict[str, Look] = {}
@@ -105,13 +108,15 @@ class Looker:
         except Sora2Error as error:
             await self._settle_failed(task, error, failures)
             raise
+        self._outage.answered()
         seen = await self._ledger.observe(task, snapshot)
         await self._store.settle_look(task.id, self._owner, self._pacing.plan(self._clock.now()), None)
         if failures:
             logger.info("looks at task %s work again; it is %s", task.task_id, seen.status)
 
     async def _settle_failed(self, task: Task, error: Sora2Error, failures: int) -> None:
-        if not failures:
+        self._outage.failed(error)
+        if not failures and not self._outage.is_on:
             logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
         told = error.retry_after_seconds if isinstance(error, ServiceError) else None
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)

@@ -10,6 +10,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.looker import Look, Looker
+from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.store.port import Store
 
 logger = logging.getLogger(__name__)
@@ -22,12 +23,15 @@ _STORE_PAUSE_SECONDS = 2.0
 class Poller:
     """Takes a turn at the service, then picks the most urgent task: so a turn never goes to a less urgent one."""
 
-    def __init__(self, *, store: Store, looker: Looker, pace: Turns, clock: Clock, alarm: Alarm) -> None:
+    def __init__(
+        self, *, store: Store, looker: Looker, pace: Turns, clock: Clock, alarm: Alarm, outage: Outage
+    ) -> None:
         self._store = store
         self._looker = looker
         self._pace = pace
         self._clock = clock
         self._alarm = alarm
+        self._outage = outage
         self._room = anyio.Semaphore(_LOOKS_AT_ONCE)
 
     async def run(self) -> None:
@@ -50,6 +54,8 @@ class Poller:
 
     async def _turn(self, looks: TaskGroup) -> None:
         await self._until_due()
+        if self._outage.is_on:
+            await self._clock.sleep(self._outage.pause_seconds)
         await self._room.acquire()
         try:
             await self._pace.look()
@@ -62,8 +68,9 @@ class Poller:
             return
         look = self._looker.begin(task, has_turn=True)
         looks.start_soon(self._finish, look)
-        # Until the lease is in the store, the same task would be the most urgent one again.
-        await look.leased.wait()
+        # Until the lease is in the store, the same task would be the most urgent one again; and while the service is
+        # down, one look at a time finds out whether it is back.
+        await (look.done if self._outage.is_on else look.leased).wait()
 
     async def _finish(self, look: Look) -> None:
         try:

@@ -37,6 +37,7 @@ format: setup
 
 bench: setup
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/waiting.py
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -142,10 +142,12 @@ class StoreError(Sora2Error):
 
     retryable = True
 
-    def __init__(self, problem: str, *, variable: str = "SORA2_DATABASE_URL") -> None:
+    def __init__(self, problem: str, *, variable: str = "SORA2_DATABASE_URL", hint: str = "") -> None:
         super().__init__(f"The task store ({variable}) {problem}")
         self.variable = variable
-        self.hint = f"Check {variable} and the free space and rights of its folder, then repeat the call."
+        self.hint = hint or (
+            f"Check {variable}, and that its server answers or its folder has space and rights, then repeat the call."
+        )
 
 
 class DownloadError(Sora2Error):

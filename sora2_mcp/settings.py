@@ -23,6 +23,10 @@ API_BASE_URL = "https://api.sora2api.ai/api/v1/sora2"
 SIMULATED_SERVICE = "simulator"
 _APP = "sora2-mcp"
 _SQLITE_FILE = re.compile(r"sqlite:///(/|[A-Za-z]:[\\/])[^?#]+")
+_POSTGRES_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#,\[\]]*)(:\d{1,5})?"
+_POSTGRES = re.compile(
+    rf"postgres(ql)?://(?!$)([^\s@/?#]*@)?{_POSTGRES_HOST}(,{_POSTGRES_HOST})*(/[^\s/?#]*)?(\?[^\s#]*)?"
+)
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 
 
@@ -64,7 +68,7 @@ class Settings(BaseSettings):
         "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
         "api_base_url": "an http:// or https:// address, path included",
         "simulate": "1 or 0",
-        "database_url": "sqlite:////absolute/path.db",
+        "database_url": "sqlite:////absolute/path.db or postgresql://…",
         "video_dir": "a path of a folder",
         "max_wait_seconds": _SECONDS,
         "poll_seconds": _SECONDS,
@@ -134,7 +138,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _store_is_known(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value() and not _SQLITE_FILE.fullmatch(url.get_secret_value()):
+        text = url.get_secret_value()
+        if text and not _SQLITE_FILE.fullmatch(text) and not _POSTGRES.fullmatch(text):
             raise ValueError("not a database URL")
         return url
 

@@ -1,12 +1,14 @@
 """Shared fixtures: one event loop, a clock to move, an environment of nobody's."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import stamina
 
 from tests.clocks import FakeClock
+from tests.postgres import PostgresServer, running_postgres
 
 
 @pytest.fixture
@@ -17,6 +19,13 @@ def anyio_backend() -> str:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests that ask; each has a place of its own on it."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

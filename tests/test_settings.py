@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "max_active_tasks": 0,
     "daily_limit": 0,
     "duplicate_window_seconds": 60,
+    "confirm": "never",
     "max_video_mb": 2000,
     "log_level": "INFO",
     "log_format": "text",
@@ -38,6 +39,17 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_DATABASE_URL", "sqlite:////var/lib/tasks.db", SecretStr("sqlite:////var/lib/tasks.db")),
     ("SORA2_DATABASE_URL", "sqlite:///C:/tasks.db", SecretStr("sqlite:///C:/tasks.db")),
     ("SORA2_DATABASE_URL", "sqlite:///d:\\my tasks\\t.db", SecretStr("sqlite:///d:\\my tasks\\t.db")),
+    *(
+        ("SORA2_DATABASE_URL", url, SecretStr(url))
+        for url in (
+            "postgresql://db/tasks",
+            "postgres://ann:p%40ss@db.example:5432/tasks?sslmode=require",
+            "postgresql://postgres:@/postgres?host=/tmp/socket",
+            "postgresql://ann:secret@[::1]:5432,db2.example:5433/tasks",
+            "postgresql:///tasks",
+            "postgresql://ann@%2Fvar%2Frun%2Fpostgresql/tasks",
+        )
+    ),
     ("SORA2_VIDEO_DIR", "/srv/videos", Path("/srv/videos")),
     ("SORA2_MAX_WAIT_SECONDS", "0.05", 0.05),
     ("SORA2_POLL_SECONDS", "86400", 86_400),
@@ -46,6 +58,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_MAX_ACTIVE_TASKS", "3", 3),
     ("SORA2_DAILY_LIMIT", "1000000", 1_000_000),
     ("SORA2_DUPLICATE_WINDOW_SECONDS", "0", 0),
+    ("SORA2_CONFIRM", "Always", "always"),
     ("SORA2_MAX_VIDEO_MB", "0.1", 0.1),
     ("SORA2_LOG_LEVEL", "debug", "DEBUG"),
     ("SORA2_LOG_FORMAT", "JSON", "json"),
@@ -93,8 +106,15 @@ BAD: list[tuple[str, list[str], str]] = [
             f"sqlite:////srv/{PASTED}.db#1",
             f"sqlite:///C:/{PASTED}.db?mode=ro",
             f"sqlite+aiosqlite:////srv/{PASTED}.db",
+            "postgresql://",
+            f"postgresql+asyncpg://ann:{PASTED}@db/tasks",
+            f"postgresql://ann:p@{PASTED}@db/tasks",
+            f"postgresql://ann:p/{PASTED}@db/tasks",
+            f"postgresql://ann@db:{PASTED}/tasks",
+            f"postgresql://ann:{PASTED} @db/tasks",
+            f"postgresql://ann:{PASTED}#@db/tasks",
         ],
-        "sqlite:////absolute/path.db",
+        "sqlite:////absolute/path.db or postgresql://…",
     ),
     ("SORA2_VIDEO_DIR", [f"~{PASTED}-nobody/videos"], "a path of a folder"),
     ("SORA2_MAX_WAIT_SECONDS", [PASTED, "0", "0.049", "-1", "86401", "nan", "inf"], SECONDS),
@@ -108,6 +128,7 @@ BAD: list[tuple[str, list[str], str]] = [
         [PASTED, "-1", "86401", "inf"],
         "a number of seconds from 0 to 86,400 (0 = off)",
     ),
+    ("SORA2_CONFIRM", [PASTED, "1"], "never, hd or always"),
     ("SORA2_MAX_VIDEO_MB", [PASTED, "0", "100001", "nan"], "a number from 0.1 to 100,000"),
     ("SORA2_LOG_LEVEL", [PASTED, "TRACE"], "DEBUG, INFO, WARNING or ERROR"),
     ("SORA2_LOG_FORMAT", [PASTED, "xml"], "text or json"),
@@ -249,7 +270,7 @@ def test_a_folder_may_be_relative_or_start_at_home(monkeypatch: pytest.MonkeyPat
 
 def test_nothing_that_shows_settings_shows_a_key_or_a_database_password() -> None:
     password = "hunter2"
-    settings = Settings.load(api_key=KEY, database_url=SecretStr(f"sqlite:////srv/{password}.db"))
+    settings = Settings.load(api_key=KEY, database_url=SecretStr(f"postgresql://ann:{password}@db/tasks"))
 
     for shown in (repr(settings), str(settings), settings.model_dump_json(), json.dumps(settings.service)):
         assert KEY not in shown

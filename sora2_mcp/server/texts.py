@@ -22,9 +22,7 @@ def submitted(submission: Submission, now: datetime) -> str:
     if submission.outcome is Outcome.SAME_KEY:
         return f"Nothing new was ordered: this idempotency_key has ordered this task already.\n{described(task, now)}"
     if submission.outcome is Outcome.SAME_CONSENT:
-        return (
-            f"Nothing new was ordered: this answer has ordered this task already.\n{described(task, now)}"
-        )
+        return f"Nothing new was ordered: this answer has ordered this task already.\n{described(task, now)}"
     if shown_status(task, now) != "generating":
         return described(task, now)
     request = task.request

@@ -140,6 +140,9 @@ class Downloads:
     async def _fetch(self, task: Task, url: str, filename: str, progress: Progress) -> SavedFile:
         folder = folder_of(self._folder, task.principal)
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".{task.id}.*.part"):
+            # The lease is ours, so it belongs to a process that died in the middle.
+            left.unlink(missing_ok=True)
         part = folder / f".{task.id}.{self._owner[:8]}.part"
         try:
             file = await fetch(

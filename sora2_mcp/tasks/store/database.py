@@ -2,17 +2,16 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import anyio
-from sqlalchemy import and_, case, func, or_, select, text
+from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import LOCAL_PREFIX, SavedFile, Status, Task
-from sora2_mcp.errors import StoreError
+from sora2_mcp.tasks.store.address import engine_at
+from sora2_mcp.tasks.store.changes import Changes
 from sora2_mcp.tasks.store.conditions import active, has_status, ordered_since
-from sora2_mcp.tasks.store.engine import create_engine, reading, store_error, uninterrupted, unused, writing
 from sora2_mcp.tasks.store.looks import Looks
 from sora2_mcp.tasks.store.migration import migrate
 from sora2_mcp.tasks.store.orders import Orders
@@ -20,21 +19,17 @@ from sora2_mcp.tasks.store.port import PageMark, Usage
 from sora2_mcp.tasks.store.rows import fact_columns, task_from
 from sora2_mcp.tasks.store.schema import tasks
 
-_FEED_SECONDS = 0.25
-_CLOSING_SECONDS = 1.0
-_FEED_OVERLAP = timedelta(seconds=5)
 
-
-class Database(Orders, Looks):
+class Database(Orders, Looks, Changes):
     """A store in a database; see ``port.Store``."""
 
     async def load(self, id: str) -> Task | None:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             row = await self._row(connection, tasks.c.id == id)
             return task_from(row) if row is not None else None
 
     async def find(self, principal: str, reference: str) -> Task | None:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             mine = tasks.c.principal == principal
             if reference.startswith(LOCAL_PREFIX):
                 row = await self._row(connection, mine, tasks.c.id == reference.removeprefix(LOCAL_PREFIX))
@@ -43,18 +38,18 @@ class Database(Orders, Looks):
             return task_from(row) if row is not None else None
 
     async def is_anybodys(self, task_id: str) -> bool:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             return await self._row(connection, tasks.c.task_id == task_id) is not None
 
     async def save(self, task: Task) -> bool:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             values = fact_columns(task)
             if task.finished:
                 values |= {"next_look_at": None, "wanted_until": None}
             return await self._change(connection, task.id, values, tasks.c.version == task.version)
 
     async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             now = self._clock.now()
             wanted = tasks.c.status != Status.REFUSED.value if status is None else has_status(status, now)
             query = select(tasks).where(*self._mine(tasks.c.principal == principal, wanted))
@@ -65,7 +60,7 @@ class Database(Orders, Looks):
             return [task_from(row) for row in (await connection.execute(newest_first)).mappings()]
 
     async def usage(self, principal: str) -> Usage:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             now = self._clock.now()
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
             mine_today, failed_today = await self._orders_since(connection, today, principal)
@@ -80,13 +75,13 @@ class Database(Orders, Looks):
             )
 
     async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             lease, now = tasks.c.download_lease_until, self._clock.now()
             free = or_(lease.is_(None), lease <= now, lease > until, tasks.c.download_owner == owner)
             return await self._note(connection, id, {"download_owner": owner, "download_lease_until": until}, free)
 
     async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             place = {"file_path": file.path, "file_size_bytes": file.size_bytes, "file_sha256": file.sha256}
             known = tasks.c.file_path
             await self._change(connection, id, place, known == replaces.path if replaces else known.is_(None))
@@ -94,43 +89,12 @@ class Database(Orders, Looks):
             return await self._task(connection, id)
 
     async def release_download(self, id: str, owner: str) -> None:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             await self._release(connection, id, owner)
 
     async def _release(self, connection: AsyncConnection, id: str, owner: str) -> None:
         released = {"download_owner": None, "download_lease_until": None}
         await self._note(connection, id, released, tasks.c.download_owner == owner)
-
-    async def changes(self) -> AsyncIterator[Sequence[str]]:
-        try:
-            async with self._connected() as connection:
-                seen_version, since = await _data_version(connection), self._clock.now()
-                yield []
-                while True:
-                    await self._clock.sleep(_FEED_SECONDS)
-                    version = await _data_version(connection)
-                    if version != seen_version:
-                        read_from, since = since - _FEED_OVERLAP, self._clock.now()
-                        seen_version = version
-                        yield await self._changed_since(read_from)
-        except Exception as error:
-            # The feed's border: whatever the driver raises is one kind of failure to whoever listens.
-            raise store_error(error) if not isinstance(error, StoreError) else error from error
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        with uninterrupted():
-            connection = await self._engine.connect()
-        try:
-            yield connection
-        finally:
-            with uninterrupted():
-                await connection.close()
-
-    async def _changed_since(self, instant: datetime) -> Sequence[str]:
-        async with reading(self._engine) as connection:
-            changed = select(tasks.c.id).where(*self._mine(tasks.c.changed_at >= instant))
-            return list((await connection.execute(changed)).scalars())
 
     async def _orders_since(self, connection: AsyncConnection, instant: datetime, principal: str) -> tuple[int, int]:
         failed = func.coalesce(func.sum(case((tasks.c.status == Status.FAILED.value, 1), else_=0)), 0)
@@ -140,15 +104,6 @@ class Database(Orders, Looks):
         return int(orders), int(failures)
 
 
-async def _data_version(connection: AsyncConnection) -> int:
-    """SQLite's count of commits made by other connections."""
-    with uninterrupted():
-        counted = await connection.execute(text("PRAGMA data_version"))
-        version = int(counted.scalar_one())
-        await connection.rollback()
-    return version
-
-
 @asynccontextmanager
 async def open_store(url: str, service: str, clock: Clock) -> AsyncIterator[Database]:
     """The store at ``url``, migrated if need be, closed on exit.
@@ -156,12 +111,9 @@ async def open_store(url: str, service: str, clock: Clock) -> AsyncIterator[Data
     Raises:
         StoreError: it cannot be opened.
     """
-    engine = create_engine(url)
+    engine = engine_at(url)
     try:
         await migrate(engine)
         yield Database(engine, service, clock)
     finally:
-        # Cancelled halfway, a connection's thread would outlive the process's end.
-        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-            await unused(engine)
-            await engine.dispose()
+        await engine.close()

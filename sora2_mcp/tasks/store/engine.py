@@ -1,78 +1,83 @@
-"""Connections to the database, and what one transaction means on it."""
+"""What a transaction is, whatever the database; each kind of database fills in the rest in a module of its own."""
 
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import anyio
-from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
+from sora2_mcp.clock import Clock
 from sora2_mcp.errors import StoreError
 
-_BUSY_SECONDS = 30
+_CLOSING_SECONDS = 1.0
 _LAST_USE_SECONDS = 0.01
-_WRITES = "sora2_writes"
+_WORDS_LIMIT = 200
+_VALUE = re.compile(r"(query argument \$\d+): .*")
+
+News = Callable[[], Awaitable[Sequence[str] | None]]
+"""Waits for the next news: the local ids that were saved, perhaps none, or None where they must be looked up."""
 
 
-def create_engine(url: str) -> AsyncEngine:
-    """An engine for a ``sqlite:///`` address; the file's folder is created.
+class Engine(ABC):
+    """One database. Queries are the same on every kind; what differs is here and nowhere else."""
 
-    Raises:
-        StoreError: the folder cannot be created.
-    """
-    address = make_url(url)
-    if address.database:
-        _create_file(Path(address.database))
-    engine = create_async_engine(
-        address.set(drivername="sqlite+aiosqlite"), pool_size=5, connect_args={"timeout": _BUSY_SECONDS}
-    )
-    event.listen(engine.sync_engine, "connect", _prepare)
-    event.listen(engine.sync_engine, "begin", _begin)
-    return engine
+    def __init__(self, pool: AsyncEngine) -> None:
+        self._pool = pool
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads: one consistent view.
 
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that only reads: one consistent view.
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        with _translated():
+            async with self._transaction(writes=False, lock="", seconds=None) as connection:
+                yield connection
 
-    Raises:
-        StoreError: the database cannot be used.
-    """
-    with _translated(), uninterrupted():
-        async with engine.begin() as connection:
-            yield connection
+    @asynccontextmanager
+    async def writing(self, lock: str = "", seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is durable when it ends; ``seconds`` where it may take longer than others.
 
+        While it lasts nobody else, in any process, is in one that names the same ``lock``; without one, rows that
+        others change at the same time must be guarded by conditions or read for update.
 
-@asynccontextmanager
-async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that excludes every other writer from its first statement on, and is durable when it ends.
+        Raises:
+            StoreError: the database cannot be used. Nothing was written, unless the connection broke at the very end.
+        """
+        with _translated():
+            async with self._transaction(writes=True, lock=lock, seconds=seconds) as connection:
+                yield connection
 
-    Raises:
-        StoreError: the database cannot be used; nothing was written.
-    """
-    with _translated(), uninterrupted():
-        async with engine.execution_options(**{_WRITES: True}).begin() as connection:
-            yield connection
+    async def close(self) -> None:
+        """Gives every connection back, or gives up on those that take too long."""
+        # Cancelled halfway, a connection's thread would outlive the process's end.
+        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            await self._unused()
+            await self._pool.dispose()
 
+    @abstractmethod
+    def _transaction(
+        self, *, writes: bool, lock: str, seconds: float | None
+    ) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
-async def unused(engine: AsyncEngine) -> None:
-    """Returns when no connection is in use any more: one that comes back to a closed pool is never closed."""
-    while isinstance(engine.pool, QueuePool) and engine.pool.checkedout():  # noqa: ASYNC110 - a pool has no event for it
-        await anyio.sleep(_LAST_USE_SECONDS)
+    @abstractmethod
+    async def announce(self, connection: AsyncConnection, service: str, id: str) -> None:
+        """Tells all who listen that a task was saved, once this transaction is; never if it is not."""
 
+    @abstractmethod
+    def listening(self, service: str, clock: Clock) -> AbstractAsyncContextManager[News]:
+        """News of what any process saves from now on. Whatever goes wrong is raised as the driver raises it."""
 
-def uninterrupted() -> anyio.CancelScope:
-    """Puts cancelling off until the body, which must be short, has ended.
-
-    A connection cancelled in use is closed twice, and the second time waits for ever for the thread that the first one
-    ended. To be removed when aiosqlite's ``close`` returns after ``stop``.
-    """
-    return anyio.CancelScope(shield=True)
+    async def _unused(self) -> None:
+        """Returns when no connection is in use any more: one that comes back to a closed pool is never closed."""
+        while isinstance(self._pool.pool, QueuePool) and self._pool.pool.checkedout():  # noqa: ASYNC110 - no event for it
+            await anyio.sleep(_LAST_USE_SECONDS)
 
 
 @contextmanager
@@ -87,46 +92,6 @@ def _translated() -> Iterator[None]:
 def store_error(error: BaseException) -> StoreError:
     """A store error in the database's own words, without statements or their values."""
     reason = getattr(error, "orig", None) or error
-    return StoreError(
-        f"cannot be used: {type(reason).__name__}: {str(reason).splitlines()[0][:200] if str(reason) else ''}"
-    )
-
-
-def _create_file(path: Path) -> None:
-    """Prompts are nobody else's business: a new file, and a new folder, are its owner's only."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            path.touch(mode=0o600)
-    except OSError as error:
-        raise StoreError(f"needs the file {path}, which cannot be written: {error.strerror}") from error
-
-
-def _prepare(connection: Any, _record: Any) -> None:
-    # SQLAlchemy's "begin" event below decides when a transaction starts, not the driver's guess at the first write.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for statement in (f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}", "PRAGMA synchronous=FULL"):
-        cursor.execute(statement)
-    cursor.execute("PRAGMA journal_mode")
-    if cursor.fetchone()[0] != "wal":
-        _switch_to_wal(cursor)
-    cursor.close()
-
-
-def _switch_to_wal(cursor: Any) -> None:
-    """Switches the file to WAL, which several new processes may try at once."""
-    try:
-        # The switch does not wait for other connections by itself; a write lock taken first does.
-        cursor.execute("BEGIN EXCLUSIVE")
-        cursor.execute("COMMIT")
-        cursor.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError as error:
-        # Lost the race: whoever won it has switched, or this connection works in the old mode just as well.
-        if "locked" not in str(error):
-            raise
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    reason = reason.__cause__ or reason
+    words = _VALUE.sub(r"\1", str(reason).splitlines()[0])[:_WORDS_LIMIT] if str(reason) else ""
+    return StoreError(f"cannot be used: {type(reason).__name__}: {words}")

@@ -7,7 +7,6 @@ from sqlalchemy import func, select, update
 from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import look_is_free, next_look, no_sooner
-from sora2_mcp.tasks.store.engine import reading, writing
 from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import tasks
@@ -19,7 +18,7 @@ class Looks(StorePart):
     """Demand and leases. While a look is under way its task is due again only when the lease lapses."""
 
     async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             now = self._clock.now()
             await self._note(connection, task.id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
             later = (tasks.c.next_look_at > no_sooner(look_at), look_is_free(now, LOOK_LEASE))
@@ -31,7 +30,7 @@ class Looks(StorePart):
             await self._note(connection, task.id, {"next_look_at": no_sooner(look_at)}, *later, *unseen)
 
     async def most_urgent(self) -> Task | None:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             now = self._clock.now()
             due = select(tasks).where(*self._mine(tasks.c.next_look_at <= now)).order_by(tasks.c.next_look_at).limit(1)
             for query in (due.where(tasks.c.wanted_until > now), due):
@@ -41,13 +40,13 @@ class Looks(StorePart):
             return None
 
     async def next_due_at(self) -> datetime | None:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             due = select(func.min(tasks.c.next_look_at)).where(*self._mine())
             earliest: datetime | None = (await connection.execute(due)).scalar_one()
             return earliest
 
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             lease = {"look_owner": owner, "look_lease_until": until}
             if not await self._note(connection, id, lease, look_is_free(self._clock.now(), LOOK_LEASE)):
                 return None
@@ -56,7 +55,7 @@ class Looks(StorePart):
             return int(row["look_failures"]) if row is not None else None
 
     async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             now = self._clock.now()
             own = tasks.c.look_owner == owner
             if error_code is None:
@@ -74,6 +73,7 @@ class Looks(StorePart):
                 # Waiters, in other processes too, are to hear of a key that stopped working.
                 stamped = update(tasks).where(*self._mine(tasks.c.id == id)).values(changed_at=now)
                 await connection.execute(stamped)
+                await self._engine.announce(connection, self._service, id)
             await self._note(
                 connection, id, {"next_look_at": next_look(now, plan)}, tasks.c.next_look_at.is_not(None), own
             )

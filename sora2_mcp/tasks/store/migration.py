@@ -3,23 +3,25 @@
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sora2_mcp.errors import StoreError
-from sora2_mcp.tasks.store.engine import reading, writing
+from sora2_mcp.tasks.store.engine import Engine
 from sora2_mcp.tasks.store.schema import REVISION, schema_state
 
+_LOCK = "schema"
+_MIGRATING_SECONDS = 60.0
 
-async def migrate(engine: AsyncEngine) -> None:
+
+async def migrate(engine: Engine) -> None:
     """Runs the migrations that are missing; several processes may try at once.
 
     Raises:
         StoreError: the database cannot be used, or was written by a newer, incompatible release.
     """
-    async with reading(engine) as connection:
+    async with engine.reading() as connection:
         if await connection.run_sync(_up_to_date):
             return
-    async with writing(engine) as connection:
+    async with engine.writing(_LOCK, _MIGRATING_SECONDS) as connection:
         # Another process may have done it while this one waited for the lock.
         if not await connection.run_sync(_up_to_date):
             await connection.run_sync(_upgrade)

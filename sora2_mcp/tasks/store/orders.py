@@ -1,5 +1,6 @@
 """Orders in the store: reserve, bind and what lies between."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,6 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import active, next_look, ordered_since, unconfirmed
-from sora2_mcp.tasks.store.engine import reading, writing
 from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.rows import fact_columns, order_columns, task_from
 from sora2_mcp.tasks.store.schema import tasks
@@ -21,14 +21,17 @@ _NEW_KEY = "Use a new idempotency_key to order this."
 
 
 class Orders(StorePart):
-    """An order's way from intent to task."""
+    """An order's way from intent to task.
+
+    What decides by several rows is done alone; everything else changes one row, under conditions that name its state.
+    """
 
     async def preview(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation | None:
-        async with reading(self._engine) as connection:
+        async with self._engine.reading() as connection:
             return await self._known_order(connection, draft, fingerprint, budget)
 
     async def reserve(self, draft: Task, fingerprint: str, budget: Budget, consent: str = "") -> Reservation:
-        async with writing(self._engine) as connection:
+        async with self._alone() as connection:
             used = await self._row(connection, tasks.c.confirmation == consent) if consent else None
             if used is not None:
                 return Reservation(task=task_from(used), outcome=Outcome.SAME_CONSENT)
@@ -39,21 +42,21 @@ class Orders(StorePart):
             return Reservation(task=draft, outcome=Outcome.NEW)
 
     async def hold(self, id: str, until: datetime) -> None:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             await self._note(connection, id, {"sending_until": until}, tasks.c.task_id.is_(None))
 
     async def abandon(self, id: str) -> None:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             unsent = self._mine(tasks.c.id == id, tasks.c.task_id.is_(None), tasks.c.handed_out.is_(False))
             await connection.execute(delete(tasks).where(*unsent))
 
     async def hand_out(self, id: str) -> Task:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             await self._note(connection, id, {"handed_out": True}, tasks.c.status != Status.REFUSED)
             return await self._task(connection, id)
 
     async def refuse(self, refused: Task) -> Task:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             facts = {**fact_columns(refused), "sending_until": None}
             unanswered = tasks.c.task_id.is_(None)
             hidden = {**facts, "status": Status.REFUSED.value, "idempotency_key": None}
@@ -62,15 +65,15 @@ class Orders(StorePart):
             return await self._task(connection, refused.id)
 
     async def unclear(self, id: str, reason: str) -> Task:
-        async with writing(self._engine) as connection:
+        async with self._engine.writing() as connection:
             values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "failure_message": reason}
             still_open = tasks.c.status == Status.GENERATING.value
             await self._change(connection, id, values, tasks.c.task_id.is_(None), still_open)
             return await self._task(connection, id)
 
     async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
-        async with writing(self._engine) as connection:
-            task = await self._task(connection, id)
+        async with self._alone() as connection:
+            task = await self._task(connection, id, held=True)
             if task.task_id:
                 return task
             values = {"task_id": task_id, "sending_until": None, **await self._adopted_facts(connection, task, task_id)}
@@ -80,7 +83,7 @@ class Orders(StorePart):
             return await self._task(connection, id)
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
-        async with writing(self._engine) as connection:
+        async with self._alone() as connection:
             known = await self._row(connection, tasks.c.task_id == task.task_id)
             if known is not None and known["principal"] != task.principal:
                 raise UnknownTaskError(task.task_id)
@@ -91,9 +94,13 @@ class Orders(StorePart):
                 await self._note(connection, task.id, {"next_look_at": plan.idle_at, "last_look_at": self._clock.now()})
             return await self._task(connection, task.id)
 
+    def _alone(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction beside which nobody else reserves, binds or adopts for this service."""
+        return self._engine.writing(lock=self._service)
+
     async def _adopted_facts(self, connection: AsyncConnection, task: Task, task_id: str) -> dict[str, Any]:
         """The facts to bind with: those of a task adopted under this id meanwhile, whose place this one takes."""
-        adopted = await self._row(connection, tasks.c.task_id == task_id, tasks.c.adopted.is_(True))
+        adopted = await self._row(connection, tasks.c.task_id == task_id, tasks.c.adopted.is_(True), held=True)
         if adopted is None:
             begun = replace(task, status=Status.GENERATING, failure=None, known_unfinished_at=task.created_at)
             return fact_columns(begun)
@@ -122,6 +129,7 @@ class Orders(StorePart):
         stamp = {"version": task.version, "changed_at": self._clock.now(), "confirmation": consent or None}
         columns = {**order_columns(task, fingerprint), **stamp}
         await connection.execute(insert(tasks).values(columns))
+        await self._engine.announce(connection, self._service, task.id)
 
     async def _forget_refused(self, connection: AsyncConnection) -> None:
         old = self._clock.now() - _REFUSED_KEPT

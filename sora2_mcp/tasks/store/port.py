@@ -185,5 +185,8 @@ class Store(Protocol):
         ...
 
     def changes(self) -> AsyncIterator[Sequence[str]]:
-        """Local ids of tasks that any process saved, within a second of it; first an empty batch: from here on."""
+        """Local ids of tasks that any process saved, within a second of it; first an empty batch: from here on.
+
+        Called again after a StoreError, it also gives what was saved meanwhile.
+        """
         ...

@@ -25,6 +25,16 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 
+class Words(TypeDecorator[str]):
+    """Text that others wrote, without the one character that PostgreSQL cannot hold."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - its base's
+        return None if value is None else value.replace("\x00", "")
+
+
 metadata = MetaData()
 
 tasks = Table(
@@ -36,11 +46,11 @@ tasks = Table(
     Column("version", Integer, nullable=False),
     Column("changed_at", Instant, nullable=False),
     # What was asked for. A callback address may carry a token of the caller's, so it is not kept.
-    Column("prompt", Text, nullable=False),
+    Column("prompt", Words, nullable=False),
     Column("image_urls", Text, nullable=False),
     Column("aspect_ratio", String(20), nullable=False),
     Column("quality", String(20), nullable=False),
-    Column("watermark", Text, nullable=False),
+    Column("watermark", Words, nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("idempotency_key", String(200)),
     Column("confirmation", String(64)),
@@ -57,10 +67,10 @@ tasks = Table(
     Column("doubts", Text, nullable=False),
     Column("finished_at", Instant),
     Column("failure_stage", String(20)),
-    Column("failure_code", Integer),
-    Column("failure_message", Text),
+    Column("failure_code", BigInteger),
+    Column("failure_message", Words),
     Column("failure_doubtful", Boolean),
-    Column("video_url", Text),
+    Column("video_url", Words),
     Column("url_seen_at", Instant),
     Column("video_expires_at", Instant),
     # When it is looked at, and by whom.
@@ -72,7 +82,7 @@ tasks = Table(
     Column("look_failures", Integer, nullable=False),
     Column("look_failed_at", Instant),
     Column("look_not_before", Instant),
-    Column("look_error_code", Integer),
+    Column("look_error_code", BigInteger),
     # Its file.
     Column("file_path", Text),
     Column("file_size_bytes", BigInteger),

@@ -5,16 +5,35 @@ from pathlib import Path
 
 import pytest
 
+from sora2_mcp.clock import SystemClock
 from sora2_mcp.tasks.store.database import Database, open_store
 from tests.clocks import FakeClock
+from tests.postgres import PostgresServer
 from tests.tasks.store.drafts import OTHER_SERVICE, SERVICE
 
 
-@pytest.fixture(params=["sqlite"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
-    assert request.param == "sqlite"
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 't.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.empty_place()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database."""
+    # Only the engine that is asked for is started.
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+def present() -> FakeClock:
+    """Stamps drafts with today's time; it is the stores that run on the machine's own."""
+    return FakeClock(SystemClock().now())
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Failure, Stage, Status, Task
 from sora2_mcp.tasks.ledger import SENDING_LEASE, fingerprint
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.engine import reading
 from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.schema import tasks
 from tests.clocks import START, FakeClock
@@ -80,10 +79,10 @@ async def saved(store: Database, task: Task) -> Task:
 
 async def row(store: Database, id: str) -> Mapping[str, Any]:
     """Every column of one task, whoever's service it is."""
-    async with reading(store._engine) as connection:
+    async with store._engine.reading() as connection:
         return dict((await connection.execute(select(tasks).where(tasks.c.id == id))).mappings().one())
 
 
 async def count_rows(store: Database) -> int:
-    async with reading(store._engine) as connection:
+    async with store._engine.reading() as connection:
         return len((await connection.execute(select(tasks.c.id))).all())

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from sora2_mcp.domain.task import SavedFile, Sighting, Snapshot, Status, Task, advance
+from sora2_mcp.domain.task import Failure, SavedFile, Sighting, Snapshot, Stage, Status, Task, advance
 from sora2_mcp.errors import UnknownTaskError
 from sora2_mcp.tasks.store.database import Database
 from tests.clocks import FakeClock
-from tests.tasks.store.drafts import SOON, count_rows, draft, ordered, plan, refusal, reserve, saved, succeeded
+from tests.tasks.store.drafts import SOON, count_rows, draft, failed, ordered, plan, refusal, reserve, saved, succeeded
 
 pytestmark = pytest.mark.anyio
 
@@ -251,6 +251,17 @@ async def test_a_finished_task_is_looked_at_no_more(store: Database, clock: Fake
     await saved(store, succeeded(task, clock.now()))
 
     assert await store.next_due_at() is None
+
+
+async def test_whatever_the_service_says_of_a_failure_can_be_kept(store: Database, clock: FakeClock) -> None:
+    task = await ordered(store, draft(clock), "task-1")
+    odd = Failure(stage=Stage.GENERATION, code=999_999_999_999_999, message="No\x00 more")
+
+    await saved(store, replace(failed(task, clock.now()), failure=odd))
+
+    kept = await store.load(task.id)
+    assert kept is not None
+    assert kept.failure == replace(odd, message="No more")
 
 
 async def test_what_is_not_there_is_unknown(store: Database) -> None:

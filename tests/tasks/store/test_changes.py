@@ -1,48 +1,18 @@
 """The feed of changes, on the machine's own time: a database says nothing of itself, it is asked now and then."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 
 from sora2_mcp.clock import SystemClock
-from sora2_mcp.tasks.store.database import Database, open_store
+from sora2_mcp.tasks.store.database import open_store
 from sora2_mcp.tasks.store.port import LOOK_LEASE
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import OTHER_SERVICE, SERVICE, draft, ordered, plan, reserve, saved, succeeded
+from tests.tasks.store.feeds import listening, next_ids, two_stores
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def present() -> FakeClock:
-    """Stamps drafts with today's time; it is the stores that run on the machine's own."""
-    return FakeClock(SystemClock().now())
-
-
-@asynccontextmanager
-async def two_stores(url: str) -> AsyncIterator[tuple[Database, Database]]:
-    clock = SystemClock()
-    async with open_store(url, SERVICE, clock) as one, open_store(url, SERVICE, clock) as two:
-        yield one, two
-
-
-@asynccontextmanager
-async def listening(store: Database) -> AsyncIterator[AsyncIterator[Sequence[str]]]:
-    """The feed, from here on."""
-    with anyio.fail_after(10):
-        async with aclosing(store.changes()) as feed:  # type: ignore[type-var]  # an async generator, by its port an iterator
-            assert await anext(feed) == []
-            yield feed
-
-
-async def next_ids(feed: AsyncIterator[Sequence[str]]) -> set[str]:
-    """The first batch that holds anything."""
-    while not (ids := await anext(feed)):
-        pass
-    return set(ids)
 
 
 async def test_a_change_in_another_process_is_heard_within_a_second(store_url: str, present: FakeClock) -> None:

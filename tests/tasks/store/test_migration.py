@@ -8,11 +8,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sora2_mcp.errors import StoreError
+from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.database import open_store
-from sora2_mcp.tasks.store.engine import create_engine, reading, writing
+from sora2_mcp.tasks.store.engine import Engine
 from sora2_mcp.tasks.store.migration import migrate
 from sora2_mcp.tasks.store.schema import REVISION, metadata
 from tests.clocks import FakeClock
@@ -22,17 +22,17 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def engine_at(url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(url)
+async def opened(url: str) -> AsyncIterator[Engine]:
+    engine = engine_at(url)
     try:
         yield engine
     finally:
-        await engine.dispose()
+        await engine.close()
 
 
 async def set_state(url: str, **values: str) -> None:
     """Pretends that another release has migrated the database."""
-    async with engine_at(url) as engine, writing(engine) as connection:
+    async with opened(url) as engine, engine.writing() as connection:
         for column, value in values.items():
             await connection.execute(text(f"UPDATE schema_state SET {column} = :value"), {"value": value})  # noqa: S608
 
@@ -53,9 +53,9 @@ def differences(connection: Connection) -> list[object]:
 
 
 async def test_the_migrations_make_exactly_the_schema_the_code_uses(store_url: str) -> None:
-    async with engine_at(store_url) as engine:
+    async with opened(store_url) as engine:
         await migrate(engine)
-        async with reading(engine) as connection:
+        async with engine.reading() as connection:
             assert await connection.run_sync(differences) == []
             state = (await connection.execute(text("SELECT revision, min_compatible FROM schema_state"))).all()
 
@@ -67,7 +67,7 @@ async def test_migrating_again_keeps_every_row(store_url: str, clock: FakeClock)
     async with open_store(store_url, SERVICE, clock) as store:
         await reserve(store, order)
 
-    async with engine_at(store_url) as engine:
+    async with opened(store_url) as engine:
         await migrate(engine)
     async with open_store(store_url, SERVICE, clock) as store:
         assert await store.load(order.id) == order
@@ -127,7 +127,7 @@ async def test_a_missing_folder_is_made_for_its_owner_only(tmp_path: Path, clock
 
 async def test_a_store_that_breaks_while_it_is_used_says_so(store_url: str, clock: FakeClock) -> None:
     async with open_store(store_url, SERVICE, clock) as store:
-        async with engine_at(store_url) as engine, writing(engine) as connection:
+        async with opened(store_url) as engine, engine.writing() as connection:
             await connection.execute(text("ALTER TABLE tasks RENAME TO hidden"))
 
         with pytest.raises(StoreError, match="SORA2_DATABASE_URL") as caught:
@@ -136,8 +136,8 @@ async def test_a_store_that_breaks_while_it_is_used_says_so(store_url: str, cloc
     assert "SELECT" not in str(caught.value)
 
 
-async def test_orders_survive_a_power_failure(store_url: str) -> None:
-    async with engine_at(store_url) as engine, reading(engine) as connection:
+async def test_orders_in_a_file_survive_a_power_failure(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as engine, engine.reading() as connection:
         synchronous = (await connection.execute(text("PRAGMA synchronous"))).scalar_one()
         journal = (await connection.execute(text("PRAGMA journal_mode"))).scalar_one()
 

@@ -1,6 +1,7 @@
 """Two processes at once: two stores on one database."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
-from sora2_mcp.errors import LimitError
+from sora2_mcp.domain.task import SavedFile
+from sora2_mcp.errors import LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.database import Database
 from sora2_mcp.tasks.store.port import Outcome, Reservation
 from tests.clocks import FakeClock
-from tests.tasks.store.drafts import NO_LIMITS, SOON, count_rows, draft, ordered, reserve
+from tests.tasks.store.drafts import NO_LIMITS, SOON, count_rows, draft, ordered, reserve, succeeded
 
 pytestmark = pytest.mark.anyio
 
@@ -87,3 +89,43 @@ async def test_one_of_twenty_gets_the_lease_for_a_look(store: Database, second: 
     await at_once([claim(each, number) for each, number in zip(cycle([store, second]), range(20), strict=False)])
 
     assert (granted.count(0), granted.count(None)) == (1, 19)
+
+
+async def test_one_of_twenty_saves_what_all_have_seen(store: Database, second: Database, clock: FakeClock) -> None:
+    task = await ordered(store, draft(clock), "task-1")
+    saved: list[bool] = []
+
+    def save(store: Database) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def put() -> None:
+            saved.append(await store.save(succeeded(task, clock.now())))
+
+        return put
+
+    await at_once([save(each) for each, _ in zip(cycle([store, second]), range(20), strict=False)])
+
+    assert sorted(saved) == [False] * 19 + [True]
+
+
+async def test_a_file_saved_while_its_adopted_task_is_merged_is_never_lost(
+    store: Database, second: Database, clock: FakeClock
+) -> None:
+    file = SavedFile(path="/videos/a.mp4", size_bytes=1, sha256="11")
+    for number in range(10):
+        order, task_id = draft(clock, key=str(number)), f"task-{number}"
+        await reserve(store, order)
+        found = replace(succeeded(draft(clock), clock.now()), task_id=task_id, adopted=True, sending_until=None)
+        adopted = await store.adopt(found, SOON)
+        kept: list[SavedFile | None] = []
+
+        async def settle(id: str = adopted.id, kept: list[SavedFile | None] = kept) -> None:
+            with suppress(UnknownTaskError):
+                kept.append((await second.settle_download(id, "me", file, None)).file)
+
+        async def bind(id: str = order.id, task_id: str = task_id) -> None:
+            await store.bind(id, task_id, SOON)
+
+        await at_once([settle, bind])
+
+        merged = await store.load(order.id)
+        assert merged is not None
+        assert [merged.file] == (kept or [None])

@@ -64,7 +64,7 @@ def _fact_columns() -> list[Column[Any]]:
         Column("doubts", Text, nullable=False),
         Column("finished_at", BigInteger),
         Column("failure_stage", String(20)),
-        Column("failure_code", Integer),
+        Column("failure_code", BigInteger),
         Column("failure_message", Text),
         Column("failure_doubtful", Boolean),
         Column("video_url", Text),
@@ -83,7 +83,7 @@ def _look_columns() -> list[Column[Any]]:
         Column("look_failures", Integer, nullable=False),
         Column("look_failed_at", BigInteger),
         Column("look_not_before", BigInteger),
-        Column("look_error_code", Integer),
+        Column("look_error_code", BigInteger),
     ]
 
 

@@ -1,0 +1,34 @@
+"""From a database's address to the engine for it."""
+
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from sora2_mcp.errors import StoreError
+from sora2_mcp.tasks.store.engine import Engine
+from sora2_mcp.tasks.store.sqlite import SQLiteEngine, create_file
+
+_POSTGRES = ("postgresql://", "postgres://")
+
+
+def engine_at(url: str) -> Engine:
+    """The engine for a ``sqlite:///`` or ``postgresql://`` address, not connected yet; a file's folder is created.
+
+    Raises:
+        StoreError: the folder cannot be created, or the driver for PostgreSQL is not installed.
+    """
+    if url.startswith(_POSTGRES):
+        return _postgres(url)
+    if file := make_url(url).database:
+        create_file(Path(file))
+    return SQLiteEngine(url)
+
+
+def _postgres(url: str) -> Engine:
+    try:
+        # An extra: who keeps tasks in a file neither has the driver nor pays for importing it.
+        from sora2_mcp.tasks.store.postgres import PostgresEngine  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        problem = 'names a PostgreSQL database, whose driver is missing: pip install "sora2-mcp[postgres]"'
+        raise StoreError(problem, hint="Ask the user to install it and to start the server again.") from error
+    return PostgresEngine(url)

@@ -1,0 +1,1 @@
+"""Never lose a paid video, never pay twice: what holds when everything fails."""

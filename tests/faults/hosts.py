@@ -1,0 +1,134 @@
+"""Hosts with real server processes on one store, the simulator process behind them, and what lies in the store."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.clocks import PATIENCE_SECONDS
+from tests.e2e.processes import Process, StdioHost, simulator
+
+LONG_SECONDS = "86400"
+
+
+@dataclass(frozen=True)
+class Service:
+    """The simulator process."""
+
+    base_url: str
+
+    def posts(self) -> list[dict[str, Any]]:
+        """Every order it received, oldest first, as ``GET /simulator/requests`` spells it."""
+        url = httpx2.URL(self.base_url).copy_with(path="/simulator/requests")
+        requests: list[dict[str, Any]] = httpx2.get(url, trust_env=False).json()
+        return [request for request in requests if request["method"] == "POST"]
+
+    def prompts(self) -> list[str]:
+        """The prompts of the orders it received, oldest first."""
+        return [post["prompt"] for post in self.posts()]
+
+
+@contextmanager
+def service(folder: Path, *options: str) -> Iterator[Service]:
+    """A simulator whose tasks take long unless told otherwise."""
+    with simulator(folder, "--seconds", LONG_SECONDS, *options) as base_url:
+        yield Service(base_url)
+
+
+class Server:
+    """A server process and the host that speaks to it."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self._host = StdioHost(process)
+        self._host.handshake()
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The structured content of a call that worked."""
+        result = self._host.call(tool, **arguments)
+        assert not result.get("isError"), result
+        content: dict[str, Any] = result["structuredContent"]
+        return content
+
+    def send(self, tool: str, **arguments: Any) -> int:
+        """Sends a call without waiting for its answer; gives its number."""
+        return self._host.send("tools/call", {"name": tool, "arguments": arguments})
+
+    def taken_in(self) -> None:
+        """Returns once all that was sent has been read by the server."""
+        self._host.request("tools/list", {})
+
+    def results(self, numbers: list[int]) -> list[dict[str, Any]]:
+        """The results of calls sent before, whatever order they come in."""
+        found: dict[int, dict[str, Any]] = {}
+        while not found.keys() >= set(numbers):
+            message = self._host.read()
+            if "id" in message:
+                found[message["id"]] = message["result"]
+        return [found[number] for number in numbers]
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """All of ``list_tasks``, page after page."""
+        found, cursor = [], ""
+        while True:
+            page = self.call("list_tasks", limit=50, cursor=cursor)
+            found += page["tasks"]
+            cursor = page["next_cursor"]
+            if not cursor:
+                return found
+
+    def kill(self) -> None:
+        """What nothing in the process can see coming: SIGKILL."""
+        self.process.popen.kill()
+        self.process.popen.wait()
+
+
+@contextmanager
+def served(folder: Path, base_url: str, *, home: str = "a", **variables: str) -> Iterator[Server]:
+    """A server process on the store in ``folder``; several need a ``home`` each."""
+    (folder / home).mkdir(exist_ok=True)
+    places = {"SORA2_DATABASE_URL": f"sqlite:///{database(folder)}", "SORA2_VIDEO_DIR": str(folder / "videos")}
+    access = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any"}
+    with Process(folder / home, **{**access, **places, **variables}) as process:
+        yield Server(process)
+
+
+def database(folder: Path) -> Path:
+    return folder / "tasks.db"
+
+
+def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
+    """Columns of every stored task, oldest first."""
+    with closing(sqlite3.connect(database(folder), timeout=30)) as connection:
+        query = f"SELECT {', '.join(columns)} FROM tasks ORDER BY created_at"  # noqa: S608 - names of columns
+        return connection.execute(query).fetchall()
+
+
+def lapse(folder: Path) -> None:
+    """Lets every lease run out: what the time after a kill does."""
+    with closing(sqlite3.connect(database(folder), timeout=30)) as connection:
+        for lease in ("sending_until", "look_lease_until", "download_lease_until"):
+            connection.execute(f"UPDATE tasks SET {lease} = 1 WHERE {lease} IS NOT NULL")  # noqa: S608 - names of columns
+        connection.commit()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else can write to the database within the block."""
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Returns once it is true; fails after ``PATIENCE_SECONDS``."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "never came true"
+        time.sleep(0.02)

@@ -1,0 +1,24 @@
+"""Servers killed at any instant; `tests/faults/soak.py` does the same for hours."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.soak import on_one_store
+
+ROUNDS = 10
+
+
+@pytest.mark.parametrize("part", range(5))
+@pytest.mark.timeout(180)
+def test_no_order_the_service_received_is_missing_and_none_is_received_twice(tmp_path: Path, part: int) -> None:
+    seed = random.SystemRandom().randrange(10**9)
+
+    figures = on_one_store(tmp_path, rounds=ROUNDS, seed=seed)
+
+    print(f"part {part}, seed {seed}: {figures}")  # noqa: T201 - shown where the test fails
+    assert figures.received > 0
+    assert replace(figures, lost=0, doubled=0) == figures
+    assert figures.received == figures.bound + figures.unconfirmed

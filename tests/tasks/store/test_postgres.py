@@ -1,0 +1,202 @@
+"""What only a server can do: break connections, fall silent, be configured by others."""
+
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import anyio.abc
+import pytest
+from sqlalchemy import text
+
+from sora2_mcp.errors import StoreError
+from sora2_mcp.tasks.store.address import engine_at
+from sora2_mcp.tasks.store.database import Database, open_store
+from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.store.postgres import PostgresEngine
+from tests.clocks import FakeClock
+from tests.postgres import PostgresServer
+from tests.tasks.core import closed_address
+from tests.tasks.store.drafts import SERVICE, draft, ordered, reserve, saved, succeeded
+from tests.tasks.store.feeds import listening, next_ids, two_stores
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "s3cr3t-hunter2"
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+    "AND pid <> pg_backend_pid()"
+)
+IMPATIENT_SECONDS = 0.3
+
+
+@asynccontextmanager
+async def impatient(url: str, clock: FakeClock) -> AsyncIterator[Database]:
+    """A store that takes a server for dead very soon."""
+    async with open_store(url, SERVICE, clock):
+        engine = PostgresEngine(url, answer_seconds=IMPATIENT_SECONDS)
+    try:
+        yield Database(engine, SERVICE, clock)
+    finally:
+        await engine.close()
+
+
+@contextmanager
+def said_to_be_unusable(*words: str) -> Iterator[None]:
+    """The store says so in one line that names the variable, and no secret is in any part of the error."""
+    with pytest.raises(StoreError, match="SORA2_DATABASE_URL") as raised:
+        yield
+    message = str(raised.value)
+    assert [word for word in words if word not in message] == []
+    assert "\n" not in message
+    assert PASSWORD not in "".join(traceback.format_exception(raised.value))
+
+
+async def use(url: str, clock: FakeClock) -> None:
+    async with open_store(url, SERVICE, clock) as store:
+        await store.load("a")
+
+
+async def test_a_missing_driver_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    monkeypatch.delitem(sys.modules, "sora2_mcp.tasks.store.postgres")
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+
+    with said_to_be_unusable('pip install "sora2-mcp[postgres]"'):
+        await use(f"postgresql://ann:{PASSWORD}@db.example/tasks", clock)
+
+
+async def test_a_server_that_does_not_listen_is_told_without_its_password(clock: FakeClock) -> None:
+    host = closed_address().split("/")[2]
+
+    with said_to_be_unusable("ConnectionRefusedError"):
+        await use(f"postgresql://ann:{PASSWORD}@{host}/tasks", clock)
+
+
+async def test_an_address_that_the_driver_misreads_is_told_without_its_password(clock: FakeClock) -> None:
+    with said_to_be_unusable("does not understand"):
+        await use(f"postgresql://ann@db.example:{PASSWORD}/tasks", clock)
+
+
+async def test_a_database_that_is_not_there_is_told_in_the_servers_words(postgres_url: str, clock: FakeClock) -> None:
+    with said_to_be_unusable('database "nowhere" does not exist'):
+        await use(postgres_url.replace("/postgres?", "/nowhere?"), clock)
+
+
+async def test_an_address_may_begin_with_postgres(postgres_url: str, clock: FakeClock) -> None:
+    await use(postgres_url.replace("postgresql://", "postgres://"), clock)
+
+
+async def test_what_cannot_be_stored_is_not_quoted(postgres_url: str, clock: FakeClock) -> None:
+    async with open_store(postgres_url, SERVICE, clock) as store:
+        with pytest.raises(StoreError, match="query argument") as raised:
+            await store.load("A cat \ud800")
+
+    assert "cat" not in str(raised.value)
+
+
+async def test_orders_survive_a_power_failure_whatever_the_server_is_set_to(postgres_url: str) -> None:
+    engine = engine_at(f"{postgres_url}&synchronous_commit=off")
+    try:
+        async with engine.writing() as connection:
+            assert (await connection.execute(text("SHOW synchronous_commit"))).scalar_one() == "on"
+    finally:
+        await engine.close()
+
+
+async def test_connections_that_broke_while_idle_are_replaced_unnoticed(
+    postgres: PostgresServer, postgres_url: str, clock: FakeClock
+) -> None:
+    async with open_store(postgres_url, SERVICE, clock) as store:
+        task = await ordered(store, draft(clock), "task-1")
+
+        postgres.execute(CUT)
+
+        assert await store.load(task.id) == task
+
+
+async def test_what_was_saved_while_the_feed_was_broken_is_heard_afterwards(
+    postgres: PostgresServer, postgres_url: str, present: FakeClock
+) -> None:
+    async with two_stores(postgres_url) as (one, two):
+        task = await ordered(one, draft(present), "task-1")
+        async with listening(two) as feed:
+            postgres.execute(CUT)
+            with pytest.raises(StoreError, match="ended the connection"):
+                await anext(feed)
+        await saved(one, succeeded(task, present.now()))
+
+        async with listening(two) as feed:
+            assert await next_ids(feed) == {task.id}
+
+
+async def read(store: Database, _clock: FakeClock) -> None:
+    await store.load("a")
+
+
+async def write(store: Database, clock: FakeClock) -> None:
+    await reserve(store, draft(clock))
+
+
+async def listen(store: Database, _clock: FakeClock) -> None:
+    async with listening(store):
+        pass
+
+
+@pytest.mark.parametrize("call", [read, write, listen])
+async def test_a_server_that_falls_silent_holds_nobody_up(
+    postgres: PostgresServer,
+    postgres_url: str,
+    clock: FakeClock,
+    call: Callable[[Database, FakeClock], Awaitable[None]],
+) -> None:
+    async with impatient(postgres_url, clock) as store:
+        assert await store.load("a") is None
+        with postgres.silent(), anyio.fail_after(5):
+            for _ in range(2):
+                with said_to_be_unusable("did not answer within 0.3 seconds"):
+                    await call(store, clock)
+
+        assert await store.load("a") is None
+
+
+async def test_a_feed_notices_that_the_server_fell_silent(
+    postgres: PostgresServer, postgres_url: str, clock: FakeClock
+) -> None:
+    async with impatient(postgres_url, clock) as store, listening(store) as feed, anyio.create_task_group() as group:
+        await group.start(pass_time, clock)
+        with postgres.silent(), said_to_be_unusable("did not answer"):
+            await anext(feed)
+        group.cancel_scope.cancel()
+
+
+async def pass_time(clock: FakeClock, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    task_status.started()
+    while True:
+        await anyio.sleep(0.01)
+        await clock.advance(1)
+
+
+async def test_a_transaction_that_stands_still_gives_its_lock_back(postgres_url: str, clock: FakeClock) -> None:
+    async with (
+        impatient(postgres_url, clock) as stuck,
+        open_store(postgres_url, SERVICE, clock) as store,
+        anyio.create_task_group() as group,
+    ):
+        holds = anyio.Event()
+
+        async def stand_still() -> None:
+            async with stuck._engine.writing(lock=SERVICE):
+                holds.set()
+                await anyio.sleep(60)
+
+        async def told() -> None:
+            with said_to_be_unusable("did not answer"):
+                await stand_still()
+
+        group.start_soon(told)
+        await holds.wait()
+        with anyio.fail_after(4):
+            assert (await reserve(store, draft(clock))).outcome is Outcome.NEW

@@ -47,7 +47,8 @@ class Demand:
         # A key that is not accepted is told at once; other faults are given time to pass.
         failing = task.look_failed_at is not None and task.look_error_code != UnauthorizedError.code
         intervals = _FAILING_PACE if failing else 1
-        looked_at = max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at)))
+        # Instants ahead of now stem from a clock that was set back meanwhile.
+        looked_at = min(max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at))), self._clock.now())
         try:
             await self._store.want(task, until, looked_at + timedelta(seconds=self._poll_seconds * intervals))
         except StoreError as error:

@@ -231,7 +231,8 @@ class TaskService:
         return self.status_of(task) is not Status.GENERATING
 
     def _is_fresh(self, task: Task) -> bool:
-        return task.last_look_at is not None and self._clock.now() - task.last_look_at < _FRESH
+        # A look in the future was made before the clock was set back: it says nothing about how fresh it is.
+        return task.last_look_at is not None and abs(self._clock.now() - task.last_look_at) < _FRESH
 
 
 def _raise_if_unauthorized(task: Task, since: datetime) -> None:

@@ -26,7 +26,6 @@ def steady(clock: FakeClock) -> Simulator:
     return Simulator(now=lambda: began + timedelta(seconds=clock.monotonic()), sleep=clock.sleep)
 
 
-@pytest.mark.xfail(strict=True, reason="demand.py plans the next look from created_at and last_look_at, hours ahead")
 async def test_somebody_who_waits_hears_of_the_end_all_the_same(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
     async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
@@ -61,7 +60,6 @@ async def test_an_explicit_look_at_a_task_never_looked_at_looks(tmp_path: Path, 
     assert looks(simulator) == [ordered.task_id]
 
 
-@pytest.mark.xfail(strict=True, reason="service.py takes a look from the future for one less than two seconds old")
 async def test_an_explicit_look_at_a_task_looked_at_before_looks(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
     async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:

@@ -8,10 +8,10 @@ import pytest
 
 from tests.faults.soak import on_one_store
 
-ROUNDS = 10
+ROUNDS = 25
 
 
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(2))
 @pytest.mark.timeout(180)
 def test_no_order_the_service_received_is_missing_and_none_is_received_twice(tmp_path: Path, part: int) -> None:
     seed = random.SystemRandom().randrange(10**9)

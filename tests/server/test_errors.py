@@ -61,6 +61,15 @@ def test_a_text_says_what_happened_about_money_about_repeating_and_what_to_do(er
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]|</?b>|x{400}", first + retry + following)
 
 
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool != "generate_video"])
+@pytest.mark.parametrize("code", errors.SERVICE_ERRORS)
+def test_a_look_that_failed_never_sends_an_agent_off_to_order_again(code: int, tool: str) -> None:
+    following = described(errors.service_error(code), tool).splitlines()[-1]
+
+    assert "order again" not in following
+    assert "generate_video" not in following
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_failure_nobody_foresaw_tells_the_next_step_and_nothing_of_its_cause(tool: str) -> None:
     assert "Next: try once more" in crashed(tool)

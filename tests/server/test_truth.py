@@ -51,7 +51,7 @@ async def test_an_order_refused_after_its_id_was_shown_tells_what_helps_against_
         assert "change the prompt" not in text
 
 
-async def test_a_refused_look_never_sends_an_agent_off_to_order_again(tmp_path: Path) -> None:
+async def test_a_fresh_task_that_the_service_does_not_know_yet_is_generating(tmp_path: Path) -> None:
     async with agent(tmp_path, simulator=Simulator(faults=["look-404"])) as me:
         task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
         looked = await me.content("get_task_status", task_id=task_id)

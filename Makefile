@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test check bench lock format
+.PHONY: setup demo test check bench soak lock format
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ format: setup
 bench: setup
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/waiting.py
+
+# Kills servers at random for about 20 minutes and counts what the service received and what is listed.
+soak: setup
+	$(BIN)/python -m tests.faults.soak --rounds 1000
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

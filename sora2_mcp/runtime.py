@@ -160,7 +160,9 @@ class Runtime:
             client=client, ledger=ledger, store=store, bus=bus, clock=clock, pacing=pacing, alarm=alarm,
             outage=outage, owner=owner, background=background,
         )  # fmt: skip
-        poller = Poller(store=store, looker=looker, pace=client.pace, clock=clock, alarm=alarm, outage=outage)
+        poller = Poller(
+            store=store, looker=looker, pace=client.pace, clock=clock, pacing=pacing, alarm=alarm, outage=outage
+        )
         background.start_soon(poller.run)
         background.start_soon(relay_changes, store, bus, clock)
         downloads = Downloads(

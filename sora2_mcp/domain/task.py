@@ -28,6 +28,9 @@ DOUBT_LASTS = timedelta(minutes=10)
 DOUBT_LOOKS = 3
 """So many looks, over so long, must all find a task missing (or without a URL) before it counts as failed."""
 
+LONGEST_SENDING = timedelta(minutes=10)
+"""No order is being sent for longer; a lease further ahead stems from a clock that was set back since."""
+
 
 class Status(StrEnum):
     """Where a task stands. ``REFUSED`` is never shown: nothing was spent and nobody was told the id."""
@@ -157,8 +160,9 @@ class Task:
 
     def status_at(self, now: datetime) -> Status:
         """The status to show: an order whose sender died is unconfirmed once its lease has lapsed."""
-        lapsed = not self.task_id and self.sending_until is not None and self.sending_until <= now
-        return Status.UNCONFIRMED if self.status is Status.GENERATING and lapsed else self.status
+        if self.status is not Status.GENERATING or self.task_id or self.sending_until is None:
+            return self.status
+        return Status.GENERATING if now < self.sending_until <= now + LONGEST_SENDING else Status.UNCONFIRMED
 
 
 def advance(task: Task, snapshot: Snapshot) -> tuple[Task, tuple[TaskEvent, ...]]:

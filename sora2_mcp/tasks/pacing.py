@@ -17,6 +17,12 @@ class Pacing:
         self.poll_seconds = poll_seconds
         self.idle_poll_seconds = idle_poll_seconds
 
+    @property
+    def farthest(self) -> timedelta:
+        """No plan of this pacing sets a look further ahead."""
+        longest = max(self.poll_seconds, self.idle_poll_seconds, _BACKOFF_CAP_SECONDS)
+        return timedelta(seconds=max(longest * (1 + _JITTER), _RETRY_AFTER_CAP_SECONDS))
+
     def plan(self, now: datetime, failures: int = 0, retry_after_seconds: float | None = None) -> LookPlan:
         """The next look after one at ``now``, the last ``failures`` of which failed; not before the service allows."""
         wanted_at = now + _after(self.poll_seconds, failures)

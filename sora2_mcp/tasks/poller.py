@@ -11,6 +11,7 @@ from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.looker import Look, Looker
 from sora2_mcp.tasks.outage import Outage
+from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import Store
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,21 @@ class Poller:
     """Takes a turn at the service, then picks the most urgent task: so a turn never goes to a less urgent one."""
 
     def __init__(
-        self, *, store: Store, looker: Looker, pace: Turns, clock: Clock, alarm: Alarm, outage: Outage
+        self,
+        *,
+        store: Store,
+        looker: Looker,
+        pace: Turns,
+        clock: Clock,
+        pacing: Pacing,
+        alarm: Alarm,
+        outage: Outage,
     ) -> None:
         self._store = store
         self._looker = looker
         self._pace = pace
         self._clock = clock
+        self._farthest = pacing.farthest
         self._alarm = alarm
         self._outage = outage
         self._room = anyio.Semaphore(_LOOKS_AT_ONCE)
@@ -59,7 +69,7 @@ class Poller:
         await self._room.acquire()
         try:
             await self._pace.look()
-            task = await self._store.most_urgent()
+            task = await self._store.most_urgent(self._farthest)
         except BaseException:
             self._room.release()
             raise
@@ -81,7 +91,7 @@ class Poller:
     async def _until_due(self) -> None:
         while True:
             self._alarm.arm()
-            due_at = await self._store.next_due_at()
+            due_at = await self._store.next_due_at(self._farthest)
             now = self._clock.now()
             if due_at is not None and due_at <= now:
                 return

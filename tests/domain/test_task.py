@@ -324,6 +324,8 @@ SENDING = replace(ORDERED, task_id="", sending_until=at(45))
     [
         (SENDING, 44.9, Status.GENERATING),
         (SENDING, 45, Status.UNCONFIRMED),
+        (SENDING, 45 - 600, Status.GENERATING),
+        (SENDING, 44 - 600, Status.UNCONFIRMED),
         (replace(SENDING, task_id="sora2_task_a1"), 3600, Status.GENERATING),
         (replace(SENDING, sending_until=None), 3600, Status.GENERATING),
         (replace(SENDING, status=Status.FAILED), 3600, Status.FAILED),

@@ -72,7 +72,6 @@ async def test_an_explicit_look_at_a_task_looked_at_before_looks(tmp_path: Path,
     assert looks(simulator) == [ordered.task_id] * 2
 
 
-@pytest.mark.xfail(strict=True, reason="next_look_at stays hours ahead; nothing takes it for due")
 async def test_looks_nobody_asked_for_go_on(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
     async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
@@ -92,7 +91,6 @@ async def test_looks_nobody_asked_for_go_on(tmp_path: Path, clock: FakeClock) ->
         await eventually(done)
 
 
-@pytest.mark.xfail(strict=True, reason="sending_until stays hours ahead; nothing takes it for lapsed")
 async def test_an_order_whose_sender_died_is_unconfirmed_in_time(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
     async with running(simulator) as url:

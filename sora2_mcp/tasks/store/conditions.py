@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Label, and_, case, literal, or_
 
-from sora2_mcp.domain.task import Status
+from sora2_mcp.domain.task import LONGEST_SENDING, Status
 from sora2_mcp.tasks.store.port import LookPlan
 from sora2_mcp.tasks.store.schema import Instant, tasks
 
@@ -14,13 +14,14 @@ _UNCONFIRMED_COUNTS_ACTIVE = timedelta(hours=1)
 def unconfirmed(now: datetime) -> ColumnElement[bool]:
     """Nobody knows whether the order arrived: it was marked so, or its sender's lease lapsed without an answer."""
     unanswered = and_(tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None))
-    return or_(tasks.c.status == Status.UNCONFIRMED.value, and_(unanswered, tasks.c.sending_until <= now))
+    lapsed = or_(tasks.c.sending_until <= now, tasks.c.sending_until > now + LONGEST_SENDING)
+    return or_(tasks.c.status == Status.UNCONFIRMED.value, and_(unanswered, lapsed))
 
 
 def generating(now: datetime) -> ColumnElement[bool]:
     """Under way at the service, or being ordered by a live process."""
-    answered = or_(tasks.c.task_id.is_not(None), tasks.c.sending_until > now)
-    return and_(tasks.c.status == Status.GENERATING.value, answered)
+    being_sent = and_(tasks.c.sending_until > now, tasks.c.sending_until <= now + LONGEST_SENDING)
+    return and_(tasks.c.status == Status.GENERATING.value, or_(tasks.c.task_id.is_not(None), being_sent))
 
 
 def has_status(status: Status, now: datetime) -> ColumnElement[bool]:

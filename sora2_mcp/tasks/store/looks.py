@@ -1,13 +1,16 @@
 """When tasks are looked at, and by whom."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import look_is_free, next_look, no_sooner
-from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
+from sora2_mcp.tasks.store.port import FARTHEST_LOOK, LOOK_LEASE, LookPlan
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import tasks
 
@@ -29,21 +32,31 @@ class Looks(StorePart):
             )
             await self._note(connection, task.id, {"next_look_at": no_sooner(look_at)}, *later, *unseen)
 
-    async def most_urgent(self) -> Task | None:
+    async def most_urgent(self, farthest: timedelta = FARTHEST_LOOK) -> Task | None:
         async with self._engine.reading() as connection:
             now = self._clock.now()
-            due = select(tasks).where(*self._mine(tasks.c.next_look_at <= now)).order_by(tasks.c.next_look_at).limit(1)
-            for query in (due.where(tasks.c.wanted_until > now), due):
+            in_order = select(tasks).where(*self._mine()).order_by(tasks.c.next_look_at).limit(1)
+            due = in_order.where(tasks.c.next_look_at <= now)
+            astray = in_order.where(tasks.c.next_look_at > now + farthest)
+            for query in (due.where(tasks.c.wanted_until > now), due, astray):
                 row = (await connection.execute(query)).mappings().first()
                 if row is not None:
                     return task_from(row)
             return None
 
-    async def next_due_at(self) -> datetime | None:
+    async def next_due_at(self, farthest: timedelta = FARTHEST_LOOK) -> datetime | None:
         async with self._engine.reading() as connection:
-            due = select(func.min(tasks.c.next_look_at)).where(*self._mine())
-            earliest: datetime | None = (await connection.execute(due)).scalar_one()
-            return earliest
+            now = self._clock.now()
+            earliest = await self._look_time(connection, func.min)
+            if earliest is None or earliest <= now:
+                return earliest
+            latest = await self._look_time(connection, func.max)
+            return now if latest is not None and latest > now + farthest else earliest
+
+    async def _look_time(self, connection: AsyncConnection, which: Callable[..., Any]) -> datetime | None:
+        found = await connection.execute(select(which(tasks.c.next_look_at)).where(*self._mine()))
+        instant: datetime | None = found.scalar_one()
+        return instant
 
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
         async with self._engine.writing() as connection:

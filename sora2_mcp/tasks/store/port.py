@@ -11,6 +11,9 @@ from sora2_mcp.domain.task import SavedFile, Status, Task
 LOOK_LEASE = timedelta(seconds=30)
 """A lease covers one look; a look that lasts longer has died."""
 
+FARTHEST_LOOK = timedelta(days=2)
+"""No settings allow to plan a look further ahead."""
+
 
 class Outcome(Enum):
     """How a reservation ended."""
@@ -156,12 +159,15 @@ class Store(Protocol):
         """
         ...
 
-    async def most_urgent(self) -> Task | None:
-        """The unfinished task to look at now: waited-for ones first, then the longest due."""
+    async def most_urgent(self, farthest: timedelta = FARTHEST_LOOK) -> Task | None:
+        """The unfinished task to look at now: waited-for ones first, then the longest due.
+
+        A look set further ahead than ``farthest`` is due as well: the clock was set back since.
+        """
         ...
 
-    async def next_due_at(self) -> datetime | None:
-        """When the earliest look is due."""
+    async def next_due_at(self, farthest: timedelta = FARTHEST_LOOK) -> datetime | None:
+        """When the earliest look is due, by the same rule."""
         ...
 
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:

@@ -185,3 +185,16 @@ async def test_looks_change_no_facts(store: Database, clock: FakeClock) -> None:
     seen = await store.load(task.id)
     assert seen is not None
     assert seen.version == task.version
+
+
+async def test_a_look_set_further_ahead_than_any_plan_is_due_since_the_clock_was_set_back(
+    store: Database, clock: FakeClock
+) -> None:
+    farthest = seconds(60)
+    task = await generating(store, clock, "task-1")
+    assert (await store.most_urgent(farthest), await store.next_due_at(farthest)) == (None, START + farthest)
+
+    clock.set_back(seconds(1))
+
+    assert await store.next_due_at(farthest) == clock.now()
+    assert await store.most_urgent(farthest) == task

@@ -84,7 +84,7 @@ class Ledger:
             moved, events = advance(task, snapshot)
             if moved == task:
                 return task
-            if await self._store.save(moved):
+            if await self._store.save(moved, quietly=not events and not moved.finished):
                 self._bus.publish(*events)
                 return replace(moved, version=task.version + 1)
             stored = await self._store.load(task.id)

@@ -24,9 +24,16 @@ class Service:
 
     def posts(self) -> list[dict[str, Any]]:
         """Every order it received, oldest first, as ``GET /simulator/requests`` spells it."""
+        return [request for request in self._received() if request["method"] == "POST"]
+
+    def looks(self) -> list[str]:
+        """The ids of the tasks that were looked at, oldest look first."""
+        return [request["taskId"] for request in self._received() if request["method"] == "GET"]
+
+    def _received(self) -> list[dict[str, Any]]:
         url = httpx2.URL(self.base_url).copy_with(path="/simulator/requests")
-        requests: list[dict[str, Any]] = httpx2.get(url, trust_env=False).json()
-        return [request for request in requests if request["method"] == "POST"]
+        received: list[dict[str, Any]] = httpx2.get(url, trust_env=False).json()
+        return received
 
     def prompts(self) -> list[str]:
         """The prompts of the orders it received, oldest first."""

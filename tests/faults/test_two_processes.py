@@ -91,3 +91,19 @@ def test_a_wait_in_one_hears_of_an_end_that_the_other_saw(tmp_path: Path) -> Non
         [heard] = first.results([waiting])
         assert heard["structuredContent"]["status"] == "succeeded"
         assert first.tasks() == second.tasks()
+
+
+def test_two_hundred_waiters_over_both_cost_as_many_looks_as_one(tmp_path: Path) -> None:
+    poll_seconds = 0.5
+    paced = {"SORA2_POLL_SECONDS": str(poll_seconds), "SORA2_IDLE_POLL_SECONDS": "3600"}
+    with service(tmp_path) as sora, pair(tmp_path, sora.base_url, **paced) as servers:
+        task_id = servers[0].call("generate_video", prompt="A kitten [sim:seconds=4]")["task_id"]
+        wait = {"task_id": task_id, "timeout_seconds": 60}
+        waits = [(server, [server.send("wait_for_video", **wait) for _ in range(100)]) for server in servers]
+        told = [result["structuredContent"] for server, numbers in waits for result in server.results(numbers)]
+        looks = sora.looks()
+
+    assert [result["status"] for result in told] == ["succeeded"] * 200
+    # The most that one waiter can cost: intervals are at least 88 % of what is set.
+    assert 2 <= len(looks) <= told[0]["elapsed_seconds"] / (poll_seconds * 0.88) + 2
+    assert set(looks) == {task_id}

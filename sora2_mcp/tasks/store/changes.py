@@ -18,6 +18,7 @@ class Changes(StorePart):
     """The feed of changes, which misses nothing over a gap: what was saved meanwhile is read afterwards."""
 
     _missed_since: datetime | None = None
+    _told: frozenset[tuple[str, int, datetime]] = frozenset()
 
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         heard_at = self._clock.now()
@@ -42,5 +43,10 @@ class Changes(StorePart):
 
     async def _changed_since(self, instant: datetime) -> Sequence[str]:
         async with self._engine.reading() as connection:
-            changed = select(tasks.c.id).where(*self._mine(tasks.c.changed_at >= instant - _OVERLAP))
-            return list((await connection.execute(changed)).scalars())
+            changed = select(tasks.c.id, tasks.c.version, tasks.c.changed_at)
+            rows = (
+                await connection.execute(changed.where(*self._mine(tasks.c.changed_at >= instant - _OVERLAP)))
+            ).all()
+        # Within the overlap every change is found several times over.
+        told, self._told = self._told, frozenset((row.id, row.version, row.changed_at) for row in rows)
+        return [id for id, *_ in self._told - told]

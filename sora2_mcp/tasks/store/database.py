@@ -41,12 +41,14 @@ class Database(Orders, Looks, Changes):
         async with self._engine.reading() as connection:
             return await self._row(connection, tasks.c.task_id == task_id) is not None
 
-    async def save(self, task: Task) -> bool:
+    async def save(self, task: Task, *, quietly: bool = False) -> bool:
         async with self._engine.writing() as connection:
-            values = fact_columns(task)
+            values, still = fact_columns(task), tasks.c.version == task.version
+            if quietly:
+                return await self._note(connection, task.id, {**values, "version": tasks.c.version + 1}, still)
             if task.finished:
                 values |= {"next_look_at": None, "wanted_until": None}
-            return await self._change(connection, task.id, values, tasks.c.version == task.version)
+            return await self._change(connection, task.id, values, still)
 
     async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
         async with self._engine.reading() as connection:

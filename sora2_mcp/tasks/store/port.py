@@ -140,8 +140,11 @@ class Store(Protocol):
         """Whether any principal has a task the service calls so."""
         ...
 
-    async def save(self, task: Task) -> bool:
-        """Writes a task's facts if its ``version`` is still the stored one; says whether it did."""
+    async def save(self, task: Task, *, quietly: bool = False) -> bool:
+        """Writes a task's facts if its ``version`` is still the stored one; says whether it did.
+
+        ``quietly``: it is still unfinished, and nobody needs to hear that it was seen so.
+        """
         ...
 
     async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:

@@ -1,5 +1,6 @@
 """The feed of changes, on the machine's own time: a database says nothing of itself, it is asked now and then."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
@@ -62,3 +63,28 @@ async def test_changes_of_another_service_are_not_heard(store_url: str, present:
         await reserve(one, mine)
 
         assert await next_ids(feed) == {mine.id}
+
+
+async def test_a_look_that_finds_a_task_unfinished_is_saved_and_not_announced(
+    store_url: str, present: FakeClock
+) -> None:
+    async with two_stores(store_url) as (one, two):
+        task, other = await ordered(one, draft(present), "task-1"), draft(present, prompt="A dog")
+        seen = replace(task, known_unfinished_at=present.now())
+        async with listening(two) as feed:
+            assert await one.save(seen, quietly=True)
+            await reserve(one, other)
+
+            assert await next_ids(feed) - {other.id} <= {task.id}
+            await one.unclear(other.id, "no answer")
+            assert await next_ids(feed) == {other.id}
+        assert await two.load(task.id) == replace(seen, version=task.version + 1)
+
+
+async def test_a_change_is_told_once(store_url: str, present: FakeClock) -> None:
+    async with two_stores(store_url) as (one, two), listening(two) as feed:
+        first, second = draft(present, prompt="A cat"), draft(present, prompt="A dog")
+        await reserve(one, first)
+        assert await next_ids(feed) == {first.id}
+        await reserve(one, second)
+        assert await next_ids(feed) == {second.id}

@@ -126,6 +126,7 @@ async def test_two_minutes_of_too_many_orders_end_it_with_nothing_spent(
 
     async with anyio.create_task_group() as group:
         group.start_soon(order)
+        await eventually(lambda: len(orders(simulator)) == 1)
         await until(clock, lambda: len(submitted) == 1)
     for _ in range(400):
         if (task := await only_task(service)).finished:

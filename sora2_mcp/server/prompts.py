@@ -8,7 +8,7 @@ from pydantic import Field
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
-from sora2_mcp.tasks.service import LOCAL
+from sora2_mcp.server.principal import current_principal
 
 REVIEW = "review_failed_task"
 
@@ -53,7 +53,7 @@ class Prompts:
         """Find out why a video failed, and how to do better."""
         try:
             service = await self._runtime.service()
-            task = await service.find(task_id, LOCAL)
+            task = await service.find(task_id, current_principal())
             known = f"{texts.described(task, self._runtime.clock.now())}\nIts prompt was: {task.request.prompt}"
         except Sora2Error as error:
             known = f"{error}. {error.hint}"

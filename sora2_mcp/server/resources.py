@@ -14,8 +14,9 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.guide import GUIDE
+from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
-from sora2_mcp.tasks.service import LOCAL, TaskService
+from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Usage
 
 TASKS_URI = "sora2://tasks"
@@ -36,13 +37,13 @@ def build_resources(runtime: Runtime) -> list[Resource]:
     """The resources with a fixed address."""
 
     async def tasks() -> str:
-        page = await (await _service(runtime)).page(LOCAL, limit=_LISTED_TASKS)
+        page = await (await _service(runtime)).page(current_principal(), limit=_LISTED_TASKS)
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
         return _json(TaskListView(tasks=views, next_cursor=page.next_cursor).content())
 
     async def usage() -> str:
-        counted = await (await _service(runtime)).usage(LOCAL)
+        counted = await (await _service(runtime)).usage(current_principal())
         return _json(_usage(counted, runtime))
 
     async def guide() -> str:
@@ -96,7 +97,7 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
     """The newest tasks as resources, so that a person can attach one; none where the store cannot be used."""
     try:
-        page = await (await runtime.service()).page(LOCAL, limit=_LISTED_TASKS)
+        page = await (await runtime.service()).page(current_principal(), limit=_LISTED_TASKS)
     except Sora2Error:
         # A host lists resources when it starts: the tools' own errors say what is wrong.
         return []
@@ -106,7 +107,7 @@ async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
 async def completed_ids(runtime: Runtime, beginning: str, status: Status | None = None) -> Completion:
     """Ids of recent tasks that begin so."""
     try:
-        page = await (await runtime.service()).page(LOCAL, status=status, limit=_COMPLETED_TASKS)
+        page = await (await runtime.service()).page(current_principal(), status=status, limit=_COMPLETED_TASKS)
     except Sora2Error:
         return Completion(values=[], total=0, has_more=False)
     ids = [task.reference for task in page.tasks if task.reference.startswith(beginning)]
@@ -123,7 +124,7 @@ async def _service(runtime: Runtime) -> TaskService:
 async def _find(runtime: Runtime, task_id: str) -> Task:
     service = await _service(runtime)
     try:
-        return await service.find(task_id, LOCAL)
+        return await service.find(task_id, current_principal())
     except UnknownTaskError as error:
         raise ResourceNotFoundError(f"{error}. {error.hint}") from error
     except Sora2Error as error:

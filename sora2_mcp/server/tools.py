@@ -22,6 +22,7 @@ from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, must_ask
+from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, without_prose
 from sora2_mcp.server.views import (
@@ -34,7 +35,7 @@ from sora2_mcp.server.views import (
     task_view,
 )
 from sora2_mcp.tasks.ordering import Submission
-from sora2_mcp.tasks.service import LOCAL, STATUS_SECONDS
+from sora2_mcp.tasks.service import STATUS_SECONDS
 
 DEFAULT_WAIT_SECONDS = 45
 SAVING_SECONDS = 45.0
@@ -158,7 +159,9 @@ class Tools:
 
         async def order() -> Submission:
             service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
-            return await service.submit(request, LOCAL, key=idempotency_key, consent=agreed, called_at=called_at)
+            return await service.submit(
+                request, current_principal(), key=idempotency_key, consent=agreed, called_at=called_at
+            )
 
         submission = await with_progress(ctx, self._clock, order, message=lambda _: "Ordering the video")
         return self._result_of(submission.task, texts.submitted(submission, self._clock.now()))
@@ -172,7 +175,7 @@ class Tools:
         called_at = self._clock.monotonic()
         service = await self._runtime.service()
         left = LOOKING_SECONDS - (self._clock.monotonic() - called_at)
-        task = await service.get(task_id, LOCAL, min(left, STATUS_SECONDS))
+        task = await service.get(task_id, current_principal(), min(left, STATUS_SECONDS))
         return self._result_of(task, texts.described(task, self._clock.now()))
 
     async def wait_for_video(
@@ -188,7 +191,7 @@ class Tools:
 
         async def wait() -> Task:
             service = await self._runtime.service()
-            return await service.wait(task_id, LOCAL, seconds)
+            return await service.wait(task_id, current_principal(), seconds)
 
         task = await with_progress(
             ctx,
@@ -207,7 +210,7 @@ class Tools:
         """
         service = await self._runtime.service()
         wanted = None if status == "any" else Status(status)
-        page = await service.page(LOCAL, status=wanted, limit=limit, cursor=cursor)
+        page = await service.page(current_principal(), status=wanted, limit=limit, cursor=cursor)
         now = self._clock.now()
         views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
         text = texts.listed(page, now, status=status, limit=limit)
@@ -222,7 +225,7 @@ class Tools:
 
         async def save() -> tuple[Task, str]:
             service = await self._runtime.service()
-            task, download = await service.begin_download(task_id, LOCAL, filename)
+            task, download = await service.begin_download(task_id, current_principal(), filename)
             if download is not None:
                 with self._clock.timeout(SAVING_SECONDS):
                     await download.done.wait()
@@ -239,7 +242,7 @@ class Tools:
         if not must_ask(self._settings.confirm, request):
             return ""
         service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
-        return await consent(ctx, request) if await service.is_new(request, LOCAL, key) else ""
+        return await consent(ctx, request) if await service.is_new(request, current_principal(), key) else ""
 
     def _result_of(self, task: Task, text: str) -> CallToolResult:
         return _result(text, task_view(task, self._clock.now(), self._settings.poll_seconds))

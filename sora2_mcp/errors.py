@@ -8,6 +8,7 @@
     ├── KeyReusedError              an idempotency key came back with other arguments, or its order failed
     ├── LimitError                  a budget is used up
     ├── CannotAskError              a person must agree, and the host cannot ask one
+    ├── NotAskedError               a person must agree, and has not been asked yet
     ├── DeclinedError               the person did not agree
     ├── StoreError                  the task store cannot be used
     ├── DownloadError               the file could not be saved
@@ -124,8 +125,18 @@ class CannotAskError(Sora2Error):
         "SORA2_CONFIRM=never."
     )
 
-    def __init__(self) -> None:
-        super().__init__("SORA2_CONFIRM wants a person to agree to this order, but this host cannot ask one")
+    def __init__(self, problem: str = "cannot ask one") -> None:
+        super().__init__(f"SORA2_CONFIRM wants a person to agree to this order, but this host {problem}")
+
+
+class NotAskedError(Sora2Error):
+    """A person must agree to this order, and the question was not put, or its answer came too late."""
+
+    retryable = True
+    hint = "Repeat the same call: the user is asked then."
+
+    def __init__(self, problem: str = "has not been asked") -> None:
+        super().__init__(f"SORA2_CONFIRM wants a person to agree to this order, who {problem}")
 
 
 class DeclinedError(Sora2Error):

@@ -23,6 +23,7 @@ from mcp_types import (
     InputRequiredResult,
     PromptReference,
     ResourceTemplateReference,
+    TextContent,
 )
 from mcp_types import Resource as ListedResource
 from pydantic import ValidationError
@@ -32,6 +33,7 @@ from sora2_mcp.domain.task import Status
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
+from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
@@ -40,6 +42,7 @@ from sora2_mcp.server.tools import build_tools
 logger = logging.getLogger(__name__)
 
 NAME = "sora2-mcp"
+_LATE_ANSWER = "Invalid or expired requestState"
 _HANDSHAKE = ("initialize", "server/discover", "ping")
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _LIVE = CacheHint(ttl_ms=0, scope="private")
@@ -68,6 +71,8 @@ class Sora2Server(MCPServer[Any]):
             log_level=runtime.settings.log_level,
             middleware=[self._open_after_handshake],
         )
+        # Outside the SDK's own, which turns such an answer away before any handler sees it.
+        self.middleware.insert(0, _explain_late_answers)
         self._runtime = runtime
         self._requests_open = 0
         self._idle = anyio.Event()
@@ -169,6 +174,17 @@ class Sora2Server(MCPServer[Any]):
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return result
+
+
+async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Says of an answer that comes too late what it means for the order, where a model can read it."""
+    try:
+        return await call_next(ctx)
+    except MCPError as error:
+        if ctx.method != "tools/call" or error.message != _LATE_ANSWER:
+            raise
+        text = errors.described(too_late(), "generate_video")
+        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
 def build_server(runtime: Runtime, *, equipped: bool = True) -> Sora2Server:

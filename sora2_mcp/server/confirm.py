@@ -9,12 +9,13 @@ from hashlib import sha256
 from uuid import uuid4
 
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from sora2_mcp.domain.request import Quality, VideoRequest
-from sora2_mcp.errors import CannotAskError, DeclinedError, quoted
+from sora2_mcp.errors import CannotAskError, DeclinedError, NotAskedError, quoted
 
 _QUESTION = "order"
 _SCHEMA = {
@@ -47,19 +48,44 @@ async def consent(ctx: Context, request: VideoRequest) -> str | InputRequiredRes
     """
     _check_host(ctx)
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        answer = await ctx.elicit(_question(request), Consent)
-        if answer.action != "accept" or not answer.data.order:
-            raise DeclinedError
-        return _mark(uuid4().hex)
-    responses = ctx.input_responses or {}
-    if ctx.request_state is None or _QUESTION not in responses:
+        return await _answer_in_mid_call(ctx, request)
+    if ctx.request_state is None or not is_answered(ctx):
         return _asked(request)
-    answered = responses[_QUESTION]
-    if not isinstance(answered, ElicitResult) or answered.action != "accept":
-        raise DeclinedError
-    if not (answered.content or {}).get("order", True):
+    answer = (ctx.input_responses or {})[_QUESTION]
+    if not isinstance(answer, ElicitResult) or answer.action != "accept" or not _is_yes(answer):
         raise DeclinedError
     return _mark(ctx.request_state)
+
+
+def is_answered(ctx: Context) -> bool:
+    """Whether the call brings the answer to a question it was given before."""
+    return ctx.request_state is not None and _QUESTION in (ctx.input_responses or {})
+
+
+def too_late() -> NotAskedError:
+    """What to say where an answer comes to a question that this server, as it runs now, no longer knows."""
+    return NotAskedError(
+        "answered a question that is no longer open (it is older than ten minutes, or of before a restart)"
+    )
+
+
+async def _answer_in_mid_call(ctx: Context, request: VideoRequest) -> str:
+    try:
+        answer = await ctx.elicit(_question(request), Consent)
+    except MCPError as error:
+        raise CannotAskError(f"answered the question with an error: {quoted(error.message)}") from error
+    except ValueError as error:
+        raise CannotAskError("gave an answer that cannot be read") from error
+    if answer.action != "accept" or not answer.data.order:
+        raise DeclinedError
+    return _mark(uuid4().hex)
+
+
+def _is_yes(answer: ElicitResult) -> bool:
+    try:
+        return Consent.model_validate(answer.content or {}).order
+    except ValidationError:
+        return False
 
 
 def _asked(request: VideoRequest) -> InputRequiredResult:

@@ -1,6 +1,8 @@
 """Resources: recent tasks, one task, its file, a guide and the usage."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -37,13 +39,17 @@ def build_resources(runtime: Runtime) -> list[Resource]:
     """The resources with a fixed address."""
 
     async def tasks() -> str:
-        page = await (await _service(runtime)).page(current_principal(), limit=_LISTED_TASKS)
+        service = await _service(runtime)
+        with _explained():
+            page = await service.page(current_principal(), limit=_LISTED_TASKS)
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
         return _json(TaskListView(tasks=views, next_cursor=page.next_cursor).content())
 
     async def usage() -> str:
-        counted = await (await _service(runtime)).usage(current_principal())
+        service = await _service(runtime)
+        with _explained():
+            counted = await service.usage(current_principal())
         return _json(_usage(counted, runtime))
 
     async def guide() -> str:
@@ -115,16 +121,21 @@ async def completed_ids(runtime: Runtime, beginning: str, status: Status | None 
 
 
 async def _service(runtime: Runtime) -> TaskService:
-    try:
+    with _explained():
         return await runtime.service()
-    except Sora2Error as error:
-        raise ResourceError(f"{error}. {error.hint}") from error
 
 
 async def _find(runtime: Runtime, task_id: str) -> Task:
     service = await _service(runtime)
-    try:
+    with _explained():
         return await service.find(task_id, current_principal())
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns our errors into those whose words reach a client."""
+    try:
+        yield
     except UnknownTaskError as error:
         raise ResourceNotFoundError(f"{error}. {error.hint}") from error
     except Sora2Error as error:

@@ -21,7 +21,7 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
-from sora2_mcp.server.confirm import consent, must_ask
+from sora2_mcp.server.confirm import consent, is_answered, must_ask
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, without_prose
@@ -148,19 +148,27 @@ class Tools:
             callback_url=callback_url,
         ).validated()
 
+        called_at = self._clock.monotonic()
+        needs_consent = must_ask(self._settings.confirm, request)
         try:
-            agreed = await self._consent(ctx, request, idempotency_key)
+            agreed = await self._consent(ctx, request, idempotency_key) if needs_consent else ""
         except DeclinedError as error:
             return _result(texts.declined(error), declined_view(request, self._clock.now()))
         if isinstance(agreed, InputRequiredResult):
             return agreed
-        # A person may have thought for minutes: the three seconds begin with the answer.
-        called_at = self._clock.monotonic()
+        if agreed:
+            # A person may have thought for minutes: the three seconds begin with the answer.
+            called_at = self._clock.monotonic()
 
         async def order() -> Submission:
             service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
             return await service.submit(
-                request, current_principal(), key=idempotency_key, consent=agreed, called_at=called_at
+                request,
+                current_principal(),
+                key=idempotency_key,
+                consent=agreed,
+                needs_consent=needs_consent,
+                called_at=called_at,
             )
 
         submission = await with_progress(ctx, self._clock, order, message=lambda _: "Ordering the video")
@@ -238,11 +246,11 @@ class Tools:
         return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
     async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:
-        """A person's yes where the settings ask for one and the order would be a new one; empty where not."""
-        if not must_ask(self._settings.confirm, request):
-            return ""
+        """A person's yes to an order that would be new, or the question; empty where the task is known already."""
         service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
-        return await consent(ctx, request) if await service.is_new(request, current_principal(), key) else ""
+        # An answer finds its order by itself, also when the limits have been reached since.
+        asks = is_answered(ctx) or await service.is_new(request, current_principal(), key)
+        return await consent(ctx, request) if asks else ""
 
     def _result_of(self, task: Task, text: str) -> CallToolResult:
         return _result(text, task_view(task, self._clock.now(), self._settings.poll_seconds))

@@ -1,6 +1,7 @@
 """The one writer of task facts: whatever a witness reports is saved here, then published."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -41,14 +42,23 @@ class Ledger:
         """
         return await self._store.preview(self._draft(request, principal, key), fingerprint(request), self._budget)
 
-    async def reserve(self, request: VideoRequest, principal: str, key: str, consent: str = "") -> Reservation:
+    async def reserve(
+        self,
+        request: VideoRequest,
+        principal: str,
+        key: str,
+        consent: str = "",
+        admit: Callable[[Task], None] = lambda _: None,
+    ) -> Reservation:
         """Saves the intent to order, durably, or finds the task the order already has.
+
+        ``admit`` may raise to keep the intent from being saved.
 
         Raises:
             KeyReusedError, LimitError, StoreError: nothing was saved.
         """
         draft = self._draft(request, principal, key)
-        return await self._store.reserve(draft, fingerprint(request), self._budget, consent)
+        return await self._store.reserve(draft, fingerprint(request), self._budget, consent, admit)
 
     def _draft(self, request: VideoRequest, principal: str, key: str) -> Task:
         now = self._clock.now()

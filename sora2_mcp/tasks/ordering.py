@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import NOT_REACHED, Status, Task
-from sora2_mcp.errors import NotReachedError, Sora2Error, StoreError, service_error
+from sora2_mcp.errors import NotAskedError, NotReachedError, Sora2Error, StoreError, service_error
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
@@ -33,14 +33,24 @@ class Submission:
 
 
 class _Intent:
-    """An order on its way to being reserved; the caller may give up before it is."""
+    """An order on its way to being reserved; the caller may give up until it is admitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_be_new: bool) -> None:
         self.settled = anyio.Event()
+        self.admitted: Reservation | None = None
         self.reservation: Reservation | None = None
         self.error: Sora2Error | None = None
         self.refusal: Sora2Error | None = None
         self.abandoned = False
+        self._may_be_new = may_be_new
+
+    def admit(self, task: Task) -> None:
+        """Called just before the intent is saved, where nobody can join it yet; once it is saved, it is sent."""
+        if self.abandoned:
+            raise StoreError("is busy, so nothing was ordered")
+        if not self._may_be_new:
+            raise NotAskedError
+        self.admitted = Reservation(task=task, outcome=Outcome.NEW)
 
 
 class Ordering:
@@ -66,26 +76,34 @@ class Ordering:
         self._stopping = stopping
 
     async def submit(
-        self, request: VideoRequest, principal: str, key: str, called_at: float | None, consent: str = ""
+        self,
+        request: VideoRequest,
+        principal: str,
+        key: str,
+        called_at: float | None,
+        consent: str = "",
+        *,
+        needs_consent: bool = False,
     ) -> Submission:
         """See ``TaskService.submit``."""
         if self._stopping.is_set():
             raise StoreError("is closed because the server is ending, so nothing was ordered")
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
-        intent = _Intent()
+        intent = _Intent(may_be_new=bool(consent) or not needs_consent)
         self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key), consent)
         with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
             await intent.settled.wait()
         if intent.error is not None:
             raise intent.error
-        if intent.reservation is None:
+        reservation = intent.reservation or intent.admitted
+        if reservation is None:
             intent.abandoned = True
             raise StoreError("is busy, so nothing was ordered")
-        task = await self._answered(intent.reservation.task, deadline)
+        task = await self._answered(reservation.task, deadline)
         if task.status is Status.REFUSED:
             raise intent.refusal or refusal_of(task)
-        return Submission(task=task, outcome=intent.reservation.outcome)
+        return Submission(task=task, outcome=reservation.outcome)
 
     async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str) -> None:
         """Reserves and sends, so that no caller's end can tear the two apart."""
@@ -93,10 +111,7 @@ class Ordering:
         if reservation is None or reservation.outcome is not Outcome.NEW:
             return
         try:
-            if intent.abandoned:
-                await self._store.abandon(reservation.task.id)
-            else:
-                await self._sender.send(reservation.task, intent)
+            await self._sender.send(reservation.task, intent)
         except Exception:
             # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
             # lapses, reads as unconfirmed, which is never wrong.
@@ -106,7 +121,7 @@ class Ordering:
         self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str
     ) -> Reservation | None:
         try:
-            intent.reservation = await self._ledger.reserve(request, principal, key, consent)
+            intent.reservation = await self._ledger.reserve(request, principal, key, consent, intent.admit)
         except Sora2Error as error:
             intent.error = error
         except Exception as error:
@@ -142,6 +157,9 @@ class Ordering:
                 answers.extend(filter(None, [await ask(task.id)]))
             except Sora2Error as error:
                 logger.warning("order %s goes on, but the task store does not answer: %s", task.id, error)
+            except Exception:
+                # One question's border: whatever goes wrong in it must not end the orders under way.
+                logger.exception("order %s goes on, but a question about it failed", task.id)
             finally:
                 done.set()
 

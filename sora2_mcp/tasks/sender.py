@@ -119,25 +119,26 @@ class Sender:
             logger.warning("order %s may seem unconfirmed until its next try: %s", task.id, failure)
 
     async def _bind(self, task: Task, task_id: str) -> None:
-        """Saves the id of an accepted, paid order; a store that fails is asked again until it works."""
+        """Saves the id of an accepted, paid order; cancelled, it tries once more."""
         logger.info("task %s ordered as %s", task_id, task.id)
+        try:
+            await self._bound(task, task_id)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await self._recorded(task, self._ledger.bind(task.id, task_id))
+            raise
+
+    async def _bound(self, task: Task, task_id: str) -> None:
+        """A store that fails is asked again until it works."""
         while True:
             try:
-                await self._bound(task, task_id)
+                await self._ledger.bind(task.id, task_id)
             except StoreError as error:
                 logger.warning("task %s is ordered, but its id could not be saved yet: %s", task_id, error)
                 await self._clock.sleep(_SAVE_PAUSE_SECONDS)
             else:
                 self._alarm.ring()
                 return
-
-    async def _bound(self, task: Task, task_id: str) -> None:
-        try:
-            await self._ledger.bind(task.id, task_id)
-        except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
-                await self._recorded(task, self._ledger.bind(task.id, task_id))
-            raise
 
     async def _refused(self, task: Task, error: Sora2Error) -> None:
         logger.info("order %s was not accepted: %s", task.id, error)

@@ -81,20 +81,22 @@ class TaskService:
         *,
         key: str = "",
         consent: str = "",
+        needs_consent: bool = False,
         called_at: float | None = None,
     ) -> Submission:
         """Orders a video, or joins the order this one repeats; returns within 3 s of ``called_at`` (monotonic).
 
-        ``consent`` identifies a person's yes: the same one never orders twice.
+        ``consent`` identifies a person's yes: the same one never orders twice. ``needs_consent``: without one only an
+        order that is known already is found.
 
         The order goes on when the caller is cancelled. A task still without an answer then is ``generating`` under its
         ``local-…`` id.
 
         Raises:
-            ArgumentError, KeyReusedError, LimitError, StoreError: nothing was sent.
+            ArgumentError, KeyReusedError, LimitError, NotAskedError, StoreError: nothing was sent.
             ServiceError, NotReachedError: the order was not accepted; nothing was spent.
         """
-        return await self._ordering.submit(request, principal, key, called_at, consent)
+        return await self._ordering.submit(request, principal, key, called_at, consent, needs_consent=needs_consent)
 
     async def is_new(self, request: VideoRequest, principal: str, key: str = "") -> bool:
         """Whether ``submit`` would send an order, rather than find the one there is.

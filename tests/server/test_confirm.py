@@ -5,9 +5,12 @@ from typing import Any, Literal
 
 import pytest
 from mcp.client import ClientRequestContext
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult
 
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.errors import NotAskedError
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.tasks.service import LOCAL
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +117,85 @@ async def test_an_answer_sent_again_orders_nothing_twice(tmp_path: Path) -> None
         assert (first.structured_content or {})["task_id"] == (again.structured_content or {})["task_id"]
         assert text_of(again).startswith("Nothing new was ordered: this answer has ordered this task already.")
         assert len(orders(me)) == 1
+
+
+async def test_an_answer_sent_again_finds_its_order_when_the_limit_is_reached_by_it(tmp_path: Path) -> None:
+    person = Person("accept")
+    async with agent(tmp_path, person=person, confirm="always", daily_limit=1, duplicate_window_seconds=0) as me:
+        session = me.client.session
+        question = await session.call_tool("generate_video", ORDER, allow_input_required=True)
+        assert isinstance(question, InputRequiredResult)
+        answer: Any = {"order": ElicitResult(action="accept", content={"order": True})}
+        results = [
+            await session.call_tool(
+                "generate_video", ORDER, input_responses=answer, request_state=question.request_state
+            )
+            for _ in range(2)
+        ]
+
+        assert [result.is_error for result in results] == [False, False]
+        assert len({(result.structured_content or {})["task_id"] for result in results}) == 1
+        assert len(orders(me)) == 1
+
+
+@pytest.mark.parametrize("content", [{"order": "false"}, {"order": "no"}, {"order": "certainly"}, {"order": False}])
+async def test_an_answer_that_is_not_clearly_a_yes_is_a_no(tmp_path: Path, content: dict[str, Any]) -> None:
+    async with agent(tmp_path, person=Person("accept"), confirm="always") as me:
+        session = me.client.session
+        question = await session.call_tool("generate_video", ORDER, allow_input_required=True)
+        assert isinstance(question, InputRequiredResult)
+        result = await session.call_tool(
+            "generate_video",
+            ORDER,
+            input_responses={"order": ElicitResult(action="accept", content=content)},
+            request_state=question.request_state,
+        )
+
+        assert text_of(result).startswith("Not sent: The user did not agree to this order. Nothing was spent.")
+        assert orders(me) == []
+
+
+async def test_an_answer_to_a_question_that_is_no_longer_open_orders_nothing_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    async with agent(tmp_path, person=Person("accept"), confirm="always") as me:
+        result = await me.client.session.call_tool(
+            "generate_video",
+            ORDER,
+            input_responses={"order": ElicitResult(action="accept", content={"order": True})},
+            request_state="sealed by another process",
+        )
+
+        assert result.is_error
+        assert text_of(result) == (
+            "Not ordered: SORA2_CONFIRM wants a person to agree to this order, who answered a question that is no "
+            "longer open (it is older than ten minutes, or of before a restart). Nothing was spent.\n"
+            "Repeating the same call later can help.\n"
+            "Next: Repeat the same call: the user is asked then."
+        )
+        assert orders(me) == []
+
+
+async def test_a_host_that_answers_the_question_with_an_error_cannot_ask(tmp_path: Path) -> None:
+    async def broken(context: ClientRequestContext, params: ElicitRequestParams) -> Any:  # noqa: ARG001
+        return ErrorData(code=-32603, message="no UI here")
+
+    async with agent(tmp_path, mode="legacy", person=broken, confirm="always") as me:
+        error = await me.error("generate_video", **ORDER)
+
+        assert error.splitlines()[0] == (
+            "Not ordered: SORA2_CONFIRM wants a person to agree to this order, but this host answered the question "
+            'with an error: "no UI here". Nothing was spent.'
+        )
+        assert orders(me) == []
+
+
+async def test_an_order_that_became_new_after_the_check_is_not_sent_unasked(tmp_path: Path) -> None:
+    """Between the check that found a repeat and the reservation, the order it repeats may end."""
+    async with agent(tmp_path, confirm="always") as me:
+        service = await me.runtime.service()
+        with pytest.raises(NotAskedError):
+            await service.submit(VideoRequest(prompt="A kitten"), LOCAL, needs_consent=True)
+
+        assert orders(me) == []
+        assert (await me.content("list_tasks"))["tasks"] == []

@@ -29,6 +29,7 @@ def every_error() -> Iterator[Sora2Error]:
     yield errors.KeyReusedError(HOSTILE, "belongs to another order.", "Use a new idempotency_key.")
     yield errors.LimitError("SORA2_DAILY_LIMIT", 3, 3, "It frees at 00:00 UTC.")
     yield errors.CannotAskError()
+    yield errors.NotAskedError()
     yield errors.DeclinedError()
     yield errors.StoreError("cannot be used: disk full")
     yield errors.DownloadError("task", "its host broke off.", "Call download_video again.")

@@ -188,6 +188,7 @@ async def test_racing_repeats_share_the_first_ones_refusal(
             group.start_soon(order)
         await eventually(lambda: len(orders(simulator)) == 1)
         await eventually(lambda: [len(watches) for watches in runtime.bus._watches.values()] == [3])
+        await eventually(lambda: clock.awaits(1))
         await clock.advance(1)
 
     assert codes == [402, 402, 402]

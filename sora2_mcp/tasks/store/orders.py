@@ -1,5 +1,6 @@
 """Orders in the store: reserve, bind and what lies between."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.base import StorePart
-from sora2_mcp.tasks.store.conditions import active, next_look, ordered_since, unconfirmed
+from sora2_mcp.tasks.store.conditions import UNCONFIRMED_COUNTS_ACTIVE, active, next_look, ordered_since, unconfirmed
 from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.rows import fact_columns, order_columns, task_from
 from sora2_mcp.tasks.store.schema import tasks
@@ -30,7 +31,14 @@ class Orders(StorePart):
         async with self._engine.reading() as connection:
             return await self._known_order(connection, draft, fingerprint, budget)
 
-    async def reserve(self, draft: Task, fingerprint: str, budget: Budget, consent: str = "") -> Reservation:
+    async def reserve(
+        self,
+        draft: Task,
+        fingerprint: str,
+        budget: Budget,
+        consent: str = "",
+        admit: Callable[[Task], None] = lambda _: None,
+    ) -> Reservation:
         async with self._alone() as connection:
             used = await self._row(connection, tasks.c.confirmation == consent) if consent else None
             if used is not None:
@@ -38,17 +46,13 @@ class Orders(StorePart):
             known = await self._known_order(connection, draft, fingerprint, budget)
             if known is not None:
                 return known
+            admit(draft)
             await self._insert(connection, draft, fingerprint, consent)
             return Reservation(task=draft, outcome=Outcome.NEW)
 
     async def hold(self, id: str, until: datetime) -> None:
         async with self._engine.writing() as connection:
             await self._note(connection, id, {"sending_until": until}, tasks.c.task_id.is_(None))
-
-    async def abandon(self, id: str) -> None:
-        async with self._engine.writing() as connection:
-            unsent = self._mine(tasks.c.id == id, tasks.c.task_id.is_(None), tasks.c.handed_out.is_(False))
-            await connection.execute(delete(tasks).where(*unsent))
 
     async def hand_out(self, id: str) -> Task:
         async with self._engine.writing() as connection:
@@ -171,14 +175,26 @@ class Orders(StorePart):
         if budget.max_active_tasks:
             running = await self._count(connection, active(now))
             if running >= budget.max_active_tasks:
-                frees = "It frees when a running task ends; list_tasks shows them."
-                raise LimitError("SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running, frees)
+                frees = f"It frees when a running task ends{await self._unclear_until(connection, now)}."
+                raise LimitError(
+                    "SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running, f"{frees} list_tasks shows them."
+                )
         if budget.daily_limit:
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
             ordered = await self._count(connection, ordered_since(today))
             if ordered >= budget.daily_limit:
                 frees = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
                 raise LimitError("SORA2_DAILY_LIMIT", budget.daily_limit, ordered, frees)
+
+    async def _unclear_until(self, connection: AsyncConnection, now: datetime) -> str:
+        """When the oldest order that nobody knows the fate of ceases to count as active, in words."""
+        counted = self._mine(unconfirmed(now), active(now))
+        oldest = (await connection.execute(select(func.min(tasks.c.created_at)).where(*counted))).scalar_one()
+        return (
+            f", or at {oldest + UNCONFIRMED_COUNTS_ACTIVE:%H:%M} UTC, when an unconfirmed one is given up"
+            if oldest
+            else ""
+        )
 
     async def _count(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> int:
         counted = await connection.execute(select(func.count()).select_from(tasks).where(*self._mine(condition)))

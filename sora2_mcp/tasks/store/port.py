@@ -1,6 +1,6 @@
 """What the rest of this package asks of a store; free of SQLAlchemy, so that naming it costs no start-up time."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -85,10 +85,18 @@ class Store(Protocol):
         """
         ...
 
-    async def reserve(self, draft: Task, fingerprint: str, budget: Budget, consent: str = "") -> Reservation:
+    async def reserve(
+        self,
+        draft: Task,
+        fingerprint: str,
+        budget: Budget,
+        consent: str = "",
+        admit: Callable[[Task], None] = lambda _: None,
+    ) -> Reservation:
         """Finds the task an order already has, or durably saves the intent to send it, within the budget.
 
-        In this order: same consent of a person, same idempotency key, exact repeat, limits, insert.
+        In this order: same consent of a person, same idempotency key, exact repeat, limits, ``admit``, insert. What
+        ``admit`` raises is passed on, and nothing is saved.
 
         Raises:
             KeyReusedError: the key belongs to another order, or to one that failed.
@@ -98,10 +106,6 @@ class Store(Protocol):
 
     async def hold(self, id: str, until: datetime) -> None:
         """Extends the lease under which this process sends the order."""
-        ...
-
-    async def abandon(self, id: str) -> None:
-        """Takes back an intent that was never sent."""
         ...
 
     async def hand_out(self, id: str) -> Task:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,29 @@ class SQLiteEngine(Engine):
         address = make_url(url).set(drivername="sqlite+aiosqlite")
         patience = {"timeout": _BUSY_SECONDS}
         super().__init__(create_async_engine(address, pool_size=5, connect_args=patience, hide_parameters=True))
+        self._turn_to_write = anyio.Lock()
         event.listen(self._pool.sync_engine, "connect", _prepare)
         event.listen(self._pool.sync_engine, "begin", _begin)
 
     @asynccontextmanager
     async def _transaction(self, *, writes: bool, lock: str, seconds: float | None) -> AsyncIterator[AsyncConnection]:
         del lock, seconds  # The busy timeout is what bounds the wait for another writer.
-        with _uninterrupted():
-            async with self._pool.execution_options(**{_WRITES: writes}).begin() as connection:
-                yield connection
+        async with self._turn() if writes else nullcontext():
+            with _uninterrupted():
+                async with self._pool.execution_options(**{_WRITES: writes}).begin() as connection:
+                    yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Only one writer of this process waits for the file, so that the others keep no connection from readers."""
+        with anyio.move_on_after(_BUSY_SECONDS) as patience:
+            await self._turn_to_write.acquire()
+        if patience.cancelled_caught:
+            raise StoreError("is busy")
+        try:
+            yield
+        finally:
+            self._turn_to_write.release()
 
     async def announce(self, connection: AsyncConnection, service: str, id: str) -> None:
         """Nothing: whoever listens watches the file."""

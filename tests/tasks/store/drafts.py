@@ -1,6 +1,6 @@
 """Orders to put into a store, and what lies in it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,8 +47,18 @@ def draft(
     )
 
 
-async def reserve(store: Database, order: Task, budget: Budget = NO_LIMITS) -> Reservation:
-    return await store.reserve(order, fingerprint(order.request), budget)
+class TurnedAwayError(Exception):
+    """The caller of a reservation had gone."""
+
+
+def turn_away(_: Task) -> None:
+    raise TurnedAwayError
+
+
+async def reserve(
+    store: Database, order: Task, budget: Budget = NO_LIMITS, admit: Callable[[Task], None] = lambda _: None
+) -> Reservation:
+    return await store.reserve(order, fingerprint(order.request), budget, admit=admit)
 
 
 async def ordered(store: Database, order: Task, task_id: str) -> Task:

@@ -22,33 +22,6 @@ def foreign(clock: FakeClock, task_id: str, *, done: bool = False) -> Task:
     return advance(seen, Snapshot(sighting=sighting, seen_at=clock.now(), video_url=url))[0]
 
 
-async def test_an_order_that_was_never_sent_is_taken_back(store: Database, clock: FakeClock) -> None:
-    order = draft(clock)
-    await reserve(store, order)
-
-    await store.abandon(order.id)
-
-    assert await store.load(order.id) is None
-
-
-async def test_an_order_whose_id_a_caller_holds_is_not_taken_back(store: Database, clock: FakeClock) -> None:
-    order = draft(clock)
-    await reserve(store, order)
-
-    assert await store.hand_out(order.id) == order
-    await store.abandon(order.id)
-
-    assert await store.load(order.id) == order
-
-
-async def test_an_accepted_order_is_not_taken_back(store: Database, clock: FakeClock) -> None:
-    task = await ordered(store, draft(clock), "task-1")
-
-    await store.abandon(task.id)
-
-    assert await store.load(task.id) == task
-
-
 async def test_a_refused_order_is_hidden(store: Database, clock: FakeClock) -> None:
     order = draft(clock, key="k")
     await reserve(store, order)

@@ -11,6 +11,7 @@ from tests.tasks.store.drafts import (
     NO_LIMITS,
     OTHER_SERVICE,
     SOON,
+    TurnedAwayError,
     count_rows,
     draft,
     failed,
@@ -19,6 +20,7 @@ from tests.tasks.store.drafts import (
     reserve,
     saved,
     succeeded,
+    turn_away,
 )
 
 pytestmark = pytest.mark.anyio
@@ -29,13 +31,13 @@ ONE_A_DAY = replace(NO_LIMITS, daily_limit=1)
 
 async def is_room(store: Database, clock: FakeClock, budget: Budget) -> bool:
     """Whether one more order would be let in; leaves nothing behind."""
-    order = draft(clock, prompt="One more")
     try:
-        await reserve(store, order, budget)
+        await reserve(store, draft(clock, prompt="One more"), budget, admit=turn_away)
     except LimitError:
         return False
-    await store.abandon(order.id)
-    return True
+    except TurnedAwayError:
+        return True
+    raise AssertionError("it was saved")
 
 
 async def test_a_refusal_says_which_limit_and_how_much_is_used(store: Database, clock: FakeClock) -> None:

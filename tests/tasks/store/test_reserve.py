@@ -9,7 +9,19 @@ from sora2_mcp.errors import KeyReusedError
 from sora2_mcp.tasks.store.database import Database
 from sora2_mcp.tasks.store.port import Outcome, Reservation
 from tests.clocks import FakeClock
-from tests.tasks.store.drafts import NO_LIMITS, count_rows, draft, failed, ordered, refusal, reserve, saved, succeeded
+from tests.tasks.store.drafts import (
+    NO_LIMITS,
+    TurnedAwayError,
+    count_rows,
+    draft,
+    failed,
+    ordered,
+    refusal,
+    reserve,
+    saved,
+    succeeded,
+    turn_away,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +40,23 @@ async def test_a_new_order_is_saved_before_it_is_sent(store: Database, clock: Fa
 
     assert reservation == Reservation(task=order, outcome=Outcome.NEW)
     assert await store.load(order.id) == order
+
+
+async def test_an_order_nobody_wants_any_more_when_its_turn_comes_is_not_saved(
+    store: Database, clock: FakeClock
+) -> None:
+    with pytest.raises(TurnedAwayError):
+        await reserve(store, draft(clock), admit=turn_away)
+
+    assert await count_rows(store) == 0
+
+
+async def test_an_order_that_is_known_is_found_whoever_would_be_turned_away(store: Database, clock: FakeClock) -> None:
+    first = await ordered(store, draft(clock, key="k"), "task-1")
+
+    found = await reserve(store, draft(clock, key="k"), admit=turn_away)
+
+    assert found == Reservation(task=first, outcome=Outcome.SAME_KEY)
 
 
 async def test_a_callback_address_is_not_kept(store: Database, clock: FakeClock) -> None:

@@ -31,7 +31,6 @@ Call = Callable[[Database, Task], Awaitable[object]]
 
 WRITES: dict[str, Call] = {
     "hold": lambda store, task: store.hold(task.id, LATER),
-    "abandon": lambda store, task: store.abandon(task.id),
     "hand_out": lambda store, task: store.hand_out(task.id),
     "refuse": lambda store, task: store.refuse(refusal(task, START)),
     "unclear": lambda store, task: store.unclear(task.id, "no answer"),

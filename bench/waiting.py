@@ -22,6 +22,8 @@ import anyio
 import httpx2
 
 from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Status
+from sora2_mcp.errors import LimitError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
@@ -174,18 +176,36 @@ async def many_unfinished(count: int) -> None:
 
 
 async def many_finished(rows: int) -> None:
-    medians = []
+    medians: list[dict[str, float]] = []
     for count in (1000, rows):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             async with running(Simulator(seconds_per_task=100_000)) as base_url:
                 await prepared(folder, base_url)
                 copy_rows(folder, count, "status='succeeded';next_look_at=NULL")
-                async with Runtime(settings_in(folder, base_url)) as runtime:
-                    service = await runtime.service()
-                    medians.append(await median_ms(lambda service=service: service.page(LOCAL, limit=50)))  # type: ignore[misc]
-    few, many = medians
-    print(f"list_tasks: {few:.2f} ms with 1,000 rows, {many:.2f} ms with {rows:,}; ratio {many / few:.2f}")
+                settings = settings_in(folder, base_url).model_copy(update={"max_active_tasks": 1})
+                async with Runtime(settings) as runtime:
+                    medians.append(await reads(await runtime.service()))
+    for name, few in medians[0].items():
+        many = medians[1][name]
+        print(f"{name}: {few:.2f} ms with 1,000 rows, {many:.2f} ms with {rows:,}; ratio {many / few:.2f}")
+
+
+async def reads(service: TaskService) -> dict[str, float]:
+    """What reading takes: pages as agents ask for them, and the check of the limit on unfinished tasks."""
+
+    async def check() -> None:
+        with contextlib.suppress(LimitError):
+            await service.is_new(VideoRequest(prompt="One more"), LOCAL)
+
+    return {
+        "list_tasks": await median_ms(lambda: service.page(LOCAL, limit=50)),
+        "list_tasks of succeeded ones": await median_ms(lambda: service.page(LOCAL, limit=50, status=Status.SUCCEEDED)),
+        "list_tasks of unconfirmed ones": await median_ms(
+            lambda: service.page(LOCAL, limit=50, status=Status.UNCONFIRMED)
+        ),
+        "the check of SORA2_MAX_ACTIVE_TASKS": await median_ms(check),
+    }
 
 
 @contextlib.contextmanager

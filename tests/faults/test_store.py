@@ -80,6 +80,48 @@ async def test_while_the_store_is_locked_nothing_is_ordered_and_everything_else_
     assert [prompt for (prompt,) in rows(tmp_path, "prompt")] == prompts
 
 
+async def test_many_orders_that_wait_for_a_lock_keep_nobody_from_reading(tmp_path: Path) -> None:
+    refused: list[str] = []
+    async with agent(tmp_path, simulator=Simulator(seconds_per_task=0)) as me:
+        done = (await me.content("generate_video", prompt="A puppy"))["task_id"]
+
+        async def order(number: int) -> None:
+            refused.append(await me.error("generate_video", prompt=f"Kitten {number}"))
+
+        async with held(tmp_path), anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(order, number)
+            await eventually(lambda: len(refused) == 20)
+            with anyio.fail_after(2):
+                assert [task["task_id"] for task in (await me.content("list_tasks"))["tasks"]] == [done]
+        assert {text.partition(" Nothing was spent.")[0] for text in refused} == {
+            "Not ordered: The task store (SORA2_DATABASE_URL) is busy, so nothing was ordered."
+        }
+    assert len(posts(me.simulator)) == 1
+
+
+async def test_an_order_that_was_given_up_is_not_what_its_repeat_joins(tmp_path: Path) -> None:
+    simulator = Simulator(seconds_per_task=600)
+    again: list[str] = []
+    async with agent(tmp_path, simulator=simulator) as me:
+        await me.content("list_tasks")
+
+        async def repeat() -> None:
+            again.append((await me.content("generate_video", prompt="A kitten"))["task_id"])
+
+        async with anyio.create_task_group() as group:
+            async with held(tmp_path):
+                await me.error("generate_video", prompt="A kitten")
+                group.start_soon(repeat)
+                # Both wait for their turn now, the one that was given up first.
+                await anyio.wait_all_tasks_blocked()
+            await eventually(lambda: len(again) == 1)
+
+        assert again == [post.task_id for post in posts(simulator)]
+        assert [task["task_id"] for task in (await me.content("list_tasks"))["tasks"]] == again
+    assert rows(tmp_path, "prompt", "task_id") == [("A kitten", again[0])]
+
+
 async def test_an_order_under_way_keeps_its_answer_over_a_lock(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,9 +16,7 @@ _OPEN = tasks.c.status.in_([Status.GENERATING.value, Status.UNCONFIRMED.value])
 
 def unconfirmed(now: datetime) -> ColumnElement[bool]:
     """Nobody knows whether the order arrived: it was marked so, or its sender's lease lapsed without an answer."""
-    unanswered = and_(tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None))
-    lapsed = or_(tasks.c.sending_until <= now, tasks.c.sending_until > now + LONGEST_SENDING)
-    return and_(_OPEN, or_(tasks.c.status == Status.UNCONFIRMED.value, and_(unanswered, lapsed)))
+    return and_(_OPEN, or_(*shown_as(Status.UNCONFIRMED, now)))
 
 
 def generating(now: datetime) -> ColumnElement[bool]:
@@ -27,13 +25,15 @@ def generating(now: datetime) -> ColumnElement[bool]:
     return and_(tasks.c.status == Status.GENERATING.value, or_(tasks.c.task_id.is_not(None), being_sent))
 
 
-def has_status(status: Status, now: datetime) -> ColumnElement[bool]:
-    """The status as it is shown at ``now``."""
-    if status is Status.UNCONFIRMED:
-        return unconfirmed(now)
+def shown_as(status: Status, now: datetime) -> list[ColumnElement[bool]]:
+    """What a task that is shown so at ``now`` fulfils, one of them; each by itself is found through an index."""
     if status is Status.GENERATING:
-        return generating(now)
-    return tasks.c.status == status.value
+        return [generating(now)]
+    marked = tasks.c.status == status.value
+    if status is not Status.UNCONFIRMED:
+        return [marked]
+    lapsed = or_(tasks.c.sending_until <= now, tasks.c.sending_until > now + LONGEST_SENDING)
+    return [marked, and_(tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None), lapsed)]
 
 
 def active(now: datetime) -> ColumnElement[bool]:

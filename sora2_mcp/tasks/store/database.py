@@ -11,7 +11,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import LOCAL_PREFIX, SavedFile, Status, Task
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.changes import Changes
-from sora2_mcp.tasks.store.conditions import active, has_status, ordered_since
+from sora2_mcp.tasks.store.conditions import active, ordered_since, shown_as
 from sora2_mcp.tasks.store.looks import Looks
 from sora2_mcp.tasks.store.migration import migrate
 from sora2_mcp.tasks.store.orders import Orders
@@ -52,14 +52,17 @@ class Database(Orders, Looks, Changes):
 
     async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
         async with self._engine.reading() as connection:
-            now = self._clock.now()
-            wanted = tasks.c.status != Status.REFUSED.value if status is None else has_status(status, now)
-            query = select(tasks).where(*self._mine(tasks.c.principal == principal, wanted))
+            older = [tasks.c.principal == principal]
             if after is not None:
                 same_time = and_(tasks.c.created_at == after.created_at, tasks.c.id < after.id)
-                query = query.where(or_(tasks.c.created_at < after.created_at, same_time))
-            newest_first = query.order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
-            return [task_from(row) for row in (await connection.execute(newest_first)).mappings()]
+                older.append(or_(tasks.c.created_at < after.created_at, same_time))
+            shown = [tasks.c.status != Status.REFUSED.value]
+            found: list[Task] = []
+            for wanted in shown_as(status, self._clock.now()) if status else shown:
+                query = select(tasks).where(*self._mine(*older, wanted)).limit(limit)
+                newest_first = query.order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+                found += [task_from(row) for row in (await connection.execute(newest_first)).mappings()]
+            return sorted(found, key=lambda task: (task.created_at, task.id), reverse=True)[:limit]
 
     async def usage(self, principal: str) -> Usage:
         async with self._engine.reading() as connection:

@@ -191,7 +191,7 @@ class Orders(StorePart):
         counted = self._mine(unconfirmed(now), active(now))
         oldest = (await connection.execute(select(func.min(tasks.c.created_at)).where(*counted))).scalar_one()
         return (
-            f", or at {oldest + UNCONFIRMED_COUNTS_ACTIVE:%H:%M} UTC, when an unconfirmed one is given up"
+            f", or at {oldest + UNCONFIRMED_COUNTS_ACTIVE:%H:%M} UTC, when an unconfirmed one stops counting"
             if oldest
             else ""
         )

@@ -182,3 +182,19 @@ async def test_last_months_orders_are_not_counted(store: Database, clock: FakeCl
     usage = await store.usage("local")
 
     assert (usage.mine_this_month, usage.mine_today, usage.all_active) == (0, 0, 1)
+
+
+async def test_a_refusal_says_when_an_order_nobody_knows_the_fate_of_frees_its_place(
+    store: Database, clock: FakeClock
+) -> None:
+    unclear = draft(clock)
+    await reserve(store, unclear)
+    await store.unclear(unclear.id, "no answer")
+    await clock.advance(600)
+
+    with pytest.raises(LimitError) as caught:
+        await reserve(store, draft(clock, prompt="A dog"), ONE_ACTIVE)
+
+    assert caught.value.hint.startswith(
+        "It frees when a running task ends, or at 13:00 UTC, when an unconfirmed one stops counting."
+    )

@@ -27,6 +27,13 @@ _POSTGRES_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#,\[\]]*)(:\d{1,5})?"
 _POSTGRES = re.compile(
     rf"postgres(ql)?://(?!$)([^\s@/?#]*@)?{_POSTGRES_HOST}(,{_POSTGRES_HOST})*(/[^\s/?#]*)?(\?[^\s#]*)?"
 )
+TOKEN_LENGTH = 16
+"""The fewest characters of a token; shorter ones can be guessed."""
+
+_TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TOKEN = re.compile(rf"[!-+\--~]{{{TOKEN_LENGTH},512}}")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:\d{1,5})?")
+_ORIGIN = re.compile(rf"https?://{_HOST.pattern}/?")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 
 
@@ -78,6 +85,12 @@ class Settings(BaseSettings):
         "daily_limit": _COUNT,
         "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
         "confirm": "never, hd or always",
+        "auth_tokens": f"name:token,name:token with letters, digits and .-_ in names, {TOKEN_LENGTH} characters or more in tokens",
+        "oauth_issuer": "an http:// or https:// address",
+        "oauth_audience": "a text without spaces",
+        "oauth_jwks_url": "an http:// or https:// address",
+        "allowed_hosts": "host names, with or without a port, separated by commas",
+        "allowed_origins": "http:// or https:// origins without a path, separated by commas",
         "max_video_mb": "a number from 0.1 to 100,000",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
         "log_format": "text or json",
@@ -109,6 +122,18 @@ class Settings(BaseSettings):
     )
     confirm: Annotated[Literal["never", "hd", "always"], BeforeValidator(_lower)] = Field(
         default="never", description="Whether a person is asked, through the host, before an order is sent."
+    )
+    auth_tokens: SecretStr = Field(
+        default=SecretStr(""), description="Who may call over HTTP; each name has tasks of its own."
+    )
+    oauth_issuer: str = Field(default="", description="Whose bearer JWTs are taken over HTTP (`iss`).")
+    oauth_audience: str = Field(default="", description="Whom such a JWT must be meant for (`aud`).")
+    oauth_jwks_url: str = Field(default="", description="Where the issuer's public keys are.")
+    allowed_hosts: str = Field(
+        default="", description="`Host` names served over HTTP beside this machine's own; needs tokens."
+    )
+    allowed_origins: str = Field(
+        default="", description="Web pages (`Origin`) that may call over HTTP beside this machine's own."
     )
     max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
         default=2000, description="The largest file that is saved, in MB."
@@ -142,6 +167,44 @@ class Settings(BaseSettings):
         if text and not _SQLITE_FILE.fullmatch(text) and not _POSTGRES.fullmatch(text):
             raise ValueError("not a database URL")
         return url
+
+    @field_validator("auth_tokens")
+    @classmethod
+    def _tokens_are_pairs(cls, value: SecretStr) -> SecretStr:
+        pairs = _pairs(value.get_secret_value())
+        names, tokens = {name for name, _ in pairs}, {token for _, token in pairs}
+        fine = all(_TOKEN_NAME.fullmatch(name) and _TOKEN.fullmatch(token) for name, token in pairs)
+        if not fine or len(names) < len(pairs) or len(tokens) < len(pairs):
+            raise ValueError("not name:token pairs")
+        return value
+
+    @field_validator("oauth_issuer", "oauth_jwks_url")
+    @classmethod
+    def _oauth_address_is_one(cls, url: str) -> str:
+        if url and not is_http_url(url):
+            raise ValueError("not an address")
+        return url
+
+    @field_validator("oauth_audience")
+    @classmethod
+    def _audience_is_a_word(cls, audience: str) -> str:
+        if not audience.isprintable() or " " in audience:
+            raise ValueError("not an audience")
+        return audience
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_are_names(cls, hosts: str) -> str:
+        if not all(map(_HOST.fullmatch, _listed(hosts))):
+            raise ValueError("not host names")
+        return hosts
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_are_origins(cls, origins: str) -> str:
+        if not all(map(_ORIGIN.fullmatch, _listed(origins))):
+            raise ValueError("not origins")
+        return origins
 
     @field_validator("video_dir")
     @classmethod
@@ -186,6 +249,26 @@ class Settings(BaseSettings):
         """The API key itself; never log it."""
         return "simulated" if self.simulate else self.api_key.get_secret_value()
 
+    @property
+    def tokens(self) -> tuple[tuple[str, str], ...]:
+        """Names and their tokens; never log them."""
+        return tuple(_pairs(self.auth_tokens.get_secret_value()))
+
+    @property
+    def has_access_control(self) -> bool:
+        """Whether callers over HTTP must show who they are."""
+        return bool(self.tokens or self.oauth_issuer)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """``Host`` names that are served beside this machine's own, in lower case."""
+        return tuple(name.lower() for name in _listed(self.allowed_hosts))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Web origins that may call beside this machine's own, in lower case."""
+        return tuple(origin.lower().rstrip("/") for origin in _listed(self.allowed_origins))
+
     @cached_property
     def service(self) -> str:
         """Whose tasks these are: the service's address and a truncated keyed hash of the API key.
@@ -219,6 +302,14 @@ class Settings(BaseSettings):
 def environment() -> dict[str, str]:
     """The whole environment, to hand on to a program of our own."""
     return dict(os.environ)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [(name.strip(), token.strip()) for name, _, token in (pair.partition(":") for pair in _listed(text))]
 
 
 def variable_of(field: str) -> str:

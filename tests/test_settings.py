@@ -25,6 +25,12 @@ DEFAULTS: dict[str, Any] = {
     "daily_limit": 0,
     "duplicate_window_seconds": 60,
     "confirm": "never",
+    "auth_tokens": SecretStr(""),
+    "oauth_issuer": "",
+    "oauth_audience": "",
+    "oauth_jwks_url": "",
+    "allowed_hosts": "",
+    "allowed_origins": "",
     "max_video_mb": 2000,
     "log_level": "INFO",
     "log_format": "text",
@@ -59,6 +65,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_DAILY_LIMIT", "1000000", 1_000_000),
     ("SORA2_DUPLICATE_WINDOW_SECONDS", "0", 0),
     ("SORA2_CONFIRM", "Always", "always"),
+    (
+        "SORA2_AUTH_TOKENS",
+        " ann:0123456789abcdef, bob.b-1:x:=y/z+0123456789 ",
+        SecretStr("ann:0123456789abcdef, bob.b-1:x:=y/z+0123456789"),
+    ),
+    ("SORA2_OAUTH_ISSUER", "https://id.example/realm", "https://id.example/realm"),
+    ("SORA2_OAUTH_AUDIENCE", "https://sora.example/mcp", "https://sora.example/mcp"),
+    ("SORA2_OAUTH_JWKS_URL", "https://id.example/keys", "https://id.example/keys"),
+    ("SORA2_ALLOWED_HOSTS", "sora.example, 10.0.0.5:8000,[fd00::1]", "sora.example, 10.0.0.5:8000,[fd00::1]"),
+    ("SORA2_ALLOWED_ORIGINS", "https://chat.example,http://a:3000/", "https://chat.example,http://a:3000/"),
     ("SORA2_MAX_VIDEO_MB", "0.1", 0.1),
     ("SORA2_LOG_LEVEL", "debug", "DEBUG"),
     ("SORA2_LOG_FORMAT", "JSON", "json"),
@@ -129,6 +145,34 @@ BAD: list[tuple[str, list[str], str]] = [
         "a number of seconds from 0 to 86,400 (0 = off)",
     ),
     ("SORA2_CONFIRM", [PASTED, "1"], "never, hd or always"),
+    (
+        "SORA2_AUTH_TOKENS",
+        [
+            f"{PASTED}{PASTED}",
+            f"ann:{PASTED}",
+            f"ann:{PASTED}-0123456789,ann:{PASTED}-9876543210",
+            f"ann:{PASTED}-0123456789,bob:{PASTED}-0123456789",
+            f"ann:{PASTED} 0123456789",
+            f":{PASTED}-0123456789",
+            f"ann b:{PASTED}-0123456789",
+            f"ann:{PASTED}-0123456789,bob",
+            f"ann:{PASTED}-ключ-0123456789",
+        ],
+        "name:token,name:token with letters, digits and .-_ in names, 16 characters or more in tokens",
+    ),
+    ("SORA2_OAUTH_ISSUER", [PASTED], "an http:// or https:// address"),
+    ("SORA2_OAUTH_AUDIENCE", [f"{PASTED} x", f"{PASTED}\x07"], "a text without spaces"),
+    ("SORA2_OAUTH_JWKS_URL", [f"file:///{PASTED}"], "an http:// or https:// address"),
+    (
+        "SORA2_ALLOWED_HOSTS",
+        ["*", f"https://{PASTED}", f"a.example/{PASTED}", f"a b,{PASTED}"],
+        "host names, with or without a port, separated by commas",
+    ),
+    (
+        "SORA2_ALLOWED_ORIGINS",
+        ["*", "null", PASTED, f"https://a.example/{PASTED}"],
+        "http:// or https:// origins without a path, separated by commas",
+    ),
     ("SORA2_MAX_VIDEO_MB", [PASTED, "0", "100001", "nan"], "a number from 0.1 to 100,000"),
     ("SORA2_LOG_LEVEL", [PASTED, "TRACE"], "DEBUG, INFO, WARNING or ERROR"),
     ("SORA2_LOG_FORMAT", [PASTED, "xml"], "text or json"),
@@ -285,3 +329,16 @@ def test_the_whole_environment_can_be_handed_on(monkeypatch: pytest.MonkeyPatch)
     assert handed["SORA2_DAILY_LIMIT"] == "7"
     handed["SORA2_DAILY_LIMIT"] = "8"
     assert Settings.load().daily_limit == 7
+
+
+def test_tokens_hosts_and_origins_are_read_as_lists() -> None:
+    settings = Settings.load(
+        auth_tokens="ann:0123456789abcdef, bob:x:=0123456789abcdef,",
+        allowed_hosts="Sora.example, [fd00::1]:80",
+        allowed_origins="https://Chat.example/",
+    )
+
+    assert settings.tokens == (("ann", "0123456789abcdef"), ("bob", "x:=0123456789abcdef"))
+    assert settings.hosts == ("sora.example", "[fd00::1]:80")
+    assert settings.origins == ("https://chat.example",)
+    assert "0123456789abcdef" not in repr(settings)

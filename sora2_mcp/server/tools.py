@@ -149,9 +149,8 @@ class Tools:
         ).validated()
 
         called_at = self._clock.monotonic()
-        needs_consent = must_ask(self._settings.confirm, request)
         try:
-            agreed = await self._consent(ctx, request, idempotency_key) if needs_consent else ""
+            agreed = await self._consent(ctx, request, idempotency_key)
         except DeclinedError as error:
             return _result(texts.declined(error), declined_view(request, self._clock.now()))
         if isinstance(agreed, InputRequiredResult):
@@ -167,7 +166,7 @@ class Tools:
                 current_principal(),
                 key=idempotency_key,
                 consent=agreed,
-                needs_consent=needs_consent,
+                needs_consent=must_ask(self._settings.confirm, request),
                 called_at=called_at,
             )
 
@@ -246,7 +245,9 @@ class Tools:
         return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
     async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:
-        """A person's yes to an order that would be new, or the question; empty where the task is known already."""
+        """A person's yes to an order that would be new, or the question; empty where none is needed."""
+        if not must_ask(self._settings.confirm, request):
+            return ""
         service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
         # An answer finds its order by itself, also when the limits have been reached since.
         asks = is_answered(ctx) or await service.is_new(request, current_principal(), key)

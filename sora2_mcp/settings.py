@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         "daily_limit": _COUNT,
         "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
         "confirm": "never, hd or always",
-        "auth_tokens": f"name:token,name:token with letters, digits and .-_ in names, {TOKEN_LENGTH} characters or more in tokens",
+        "auth_tokens": f"name:token,name:token with tokens of at least {TOKEN_LENGTH} characters, none of them twice",
         "oauth_issuer": "an http:// or https:// address",
         "oauth_audience": "a text without spaces",
         "oauth_jwks_url": "an http:// or https:// address",

@@ -158,7 +158,7 @@ BAD: list[tuple[str, list[str], str]] = [
             f"ann:{PASTED}-0123456789,bob",
             f"ann:{PASTED}-ключ-0123456789",
         ],
-        "name:token,name:token with letters, digits and .-_ in names, 16 characters or more in tokens",
+        "name:token,name:token with tokens of at least 16 characters, none of them twice",
     ),
     ("SORA2_OAUTH_ISSUER", [PASTED], "an http:// or https:// address"),
     ("SORA2_OAUTH_AUDIENCE", [f"{PASTED} x", f"{PASTED}\x07"], "a text without spaces"),

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ class Sora2Client:
         self._base_url = base_url
         self._clock = clock
         self.pace = pace
+        self.last_contact_at: datetime | None = None
 
     async def generate(self, request: VideoRequest) -> str:
         """Orders a video, once, after the caller has taken its turn, and gives the task's id. Costs credits.
@@ -100,6 +102,7 @@ class Sora2Client:
             raise NotReachedError(type(error).__name__) from error
         except httpx2.RequestError as error:
             raise LostAnswerError(type(error).__name__) from error
+        self.last_contact_at = self._clock.now()
         return Answer(response.status_code, body, self._retry_after_seconds(response))
 
     def _retry_after_seconds(self, response: httpx2.Response) -> float | None:

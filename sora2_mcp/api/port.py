@@ -1,5 +1,6 @@
 """What the rest of this package asks of the service; free of heavy libraries, so naming it costs no start-up time."""
 
+from datetime import datetime
 from typing import Protocol
 
 from sora2_mcp.domain.request import VideoRequest
@@ -27,6 +28,11 @@ class Sora2API(Protocol):
     @property
     def pace(self) -> Turns:
         """To be waited for before a look."""
+        ...
+
+    @property
+    def last_contact_at(self) -> datetime | None:
+        """When the service last answered anything, in this process."""
         ...
 
     async def generate(self, request: VideoRequest) -> str:

@@ -57,7 +57,11 @@ def _add_serve(commands: _Commands) -> None:
         default="stdio",
         help="stdio (default); sse and streamable-http serve /mcp and /sse on HTTP",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="HTTP address, this machine's only (default 127.0.0.1)")
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="HTTP address (default 127.0.0.1); any that others can reach needs SORA2_AUTH_TOKENS",
+    )
     serve.add_argument("--port", type=_port, default=8000, help="HTTP port (default 8000; 0 = any free one)")
     _add_simulate_switch(serve)
 

@@ -1,6 +1,5 @@
-"""Serves many clients over HTTP: streamable HTTP at /mcp, SSE at /sse, in one application."""
+"""Serves many clients over HTTP."""
 
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -9,18 +8,18 @@ from typing import Any
 
 import anyio
 import uvicorn
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.access import access_of
+from sora2_mcp.server.app import build_server
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
+from sora2_mcp.server.web import check_reach, in_url, web_app
 
 logger = logging.getLogger(__name__)
 
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _GRACEFUL_SECONDS = 1
 
 
@@ -30,18 +29,19 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     ``ending`` is called when the end begins.
 
     Raises:
-        ConfigurationError: the address is no loopback address, or cannot be listened on.
+        ConfigurationError: other machines could connect and there are no tokens, or the address cannot be listened on.
     """
-    check_loopback(host)
+    access_of(runtime.settings, runtime.clock)
+    check_reach(runtime.settings, host)
     with stop_signals() as stop, _listening(host, port) as listener:
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
-            web = _WebServer(http_app(server, host))
+            web = _WebServer(web_app(server, runtime, host=host))
             group.start_soon(web.serve, [listener])
             with suppress(Sora2Error):
                 # Whatever is wrong, the first call says so; a server that says it serves can be used at once.
                 await runtime.service()
-            address = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
+            address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
             logger.info("serving MCP at %s/mcp (streamable HTTP) and %s/sse (SSE)", address, address)
             await stop.wait()
             logger.info("ending on a signal")
@@ -50,38 +50,19 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
             web.should_exit = True
 
 
-def http_app(server: Sora2Server, host: str = "127.0.0.1") -> Starlette:
-    """Both HTTP transports over one server, for the names of this machine and ``host``; its lifespan must run."""
-    names = {*_LOOPBACK_NAMES, _in_url(host)}
-    security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=[pattern for name in names for pattern in (name, f"{name}:*")],
-        allowed_origins=[pattern for name in names for pattern in (f"http://{name}", f"http://{name}:*")],
-    )
-    app = server.streamable_http_app(transport_security=security)
-    app.router.routes.extend(server.sse_app(transport_security=security).routes)
-    return app
-
-
-def check_loopback(host: str) -> None:
-    """Raises:
-    ConfigurationError: anybody but this machine could connect there.
-    """
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        problem = f"{host} is not served: only this machine may connect; allowed are 127.0.0.1, ::1 and localhost."
-        raise ConfigurationError("--host", problem)
-
-
 class _WebServer(uvicorn.Server):
     """A web server that leaves signals to its runner."""
 
     def __init__(self, app: Starlette) -> None:
         super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACEFUL_SECONDS)
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_GRACEFUL_SECONDS,
+            )
         )
 
     def capture_signals(self) -> Any:
@@ -96,8 +77,3 @@ def _listening(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError("--port", f"{port} cannot be listened on ({reason}); choose another one.") from error
-
-
-def _in_url(host: str) -> str:
-    name = host.strip("[]")
-    return f"[{name}]" if ":" in name else name

@@ -155,9 +155,8 @@ class Tools:
             return _result(texts.declined(error), declined_view(request, self._clock.now()))
         if isinstance(agreed, InputRequiredResult):
             return agreed
-        if agreed:
-            # A person may have thought for minutes: the three seconds begin with the answer.
-            called_at = self._clock.monotonic()
+        # A person may have thought for minutes: the three seconds begin with the answer.
+        called_at = self._clock.monotonic() if agreed else called_at
 
         async def order() -> Submission:
             service = await self._runtime.service(OPENING_PATIENCE_SECONDS)

@@ -198,6 +198,19 @@ class TaskService:
             raise UnknownTaskError(reference)
         return task
 
+    @property
+    def last_contact_at(self) -> datetime | None:
+        """When the service last answered anything, in this process."""
+        return self._client.last_contact_at
+
+    async def check(self) -> None:
+        """Asks the store something.
+
+        Raises:
+            StoreError: it cannot be used.
+        """
+        await self._store.next_due_at()
+
     def status_of(self, task: Task) -> Status:
         """The status to show now."""
         return task.status_at(self._clock.now())

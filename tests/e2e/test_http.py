@@ -124,8 +124,8 @@ def test_an_address_others_could_reach_is_refused_with_what_is_allowed(tmp_path:
 
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        f"sora2-mcp: --host {host} is not served: only this machine may connect; allowed are 127.0.0.1, ::1 and "
-        "localhost.\n"
+        f"sora2-mcp: --host {host} lets other machines connect, which needs tokens: set SORA2_AUTH_TOKENS=name:token "
+        "(at least 16 characters), or SORA2_OAUTH_ISSUER and its companions.\n"
     )
 
 

@@ -1,0 +1,138 @@
+"""One ASGI application: MCP over streamable HTTP and SSE, and health."""
+
+import ipaddress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.runtime import Endpoint, Runtime
+from sora2_mcp.server.access import Access, access_of
+from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.gate import Gate
+from sora2_mcp.server.health import health_routes
+from sora2_mcp.settings import Settings
+
+_BODY_LIMIT_BYTES = 1_000_000
+_SESSION_IDLE_SECONDS = 1800.0
+_SESSIONS = 1000
+_HEALTH_BODY_LIMIT_BYTES = 1000
+_TOKENS_HELP = (
+    "needs tokens: set SORA2_AUTH_TOKENS=name:token (at least 16 characters), or SORA2_OAUTH_ISSUER and its companions"
+)
+
+
+def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = None) -> Starlette:
+    """The whole server as an ASGI application, by the environment's settings unless others are given.
+
+    Its lifespan must run: it opens and closes everything. Mounted in another application, that one runs it::
+
+        app = create_app()
+        outer = Starlette(routes=[Mount("/video", app)], lifespan=lambda _: app.router.lifespan_context(app))
+
+    Raises:
+        ConfigurationError: a variable cannot be used.
+    """
+    runtime = Runtime(settings or Settings.load(), endpoint=endpoint)
+    return web_app(build_server(runtime), runtime, opens_runtime=True)
+
+
+def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runtime: bool = False) -> Starlette:
+    """The application over a server that listens at ``host``; ``opens_runtime`` where nobody else has entered it."""
+    settings = runtime.settings
+    access = access_of(settings, runtime.clock)
+    check_reach(settings, host)
+    named = [in_url(host).lower()] if host and not _is_wildcard(host) else []
+    gate = Gate(hosts=[*named, *settings.hosts], origins=settings.origins, behind_proxy=access is not None)
+    # The gate looks at names and pages, here and on every route alike.
+    unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    streamable = server.streamable_http_app(
+        transport_security=unchecked,
+        max_request_body_size=_BODY_LIMIT_BYTES,
+        session_idle_timeout=_SESSION_IDLE_SECONDS,
+        max_sessions=_SESSIONS,
+    )
+    sse = server.sse_app(transport_security=unchecked, max_request_body_size=_BODY_LIMIT_BYTES)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with streamable.router.lifespan_context(streamable):
+            if not opens_runtime:
+                yield
+                return
+            async with runtime:
+                yield
+
+    routes = [_guarded(route, gate, access) for route in (*streamable.routes, *sse.routes)]
+    return Starlette(routes=[*routes, *_limited(health_routes(runtime))], lifespan=lifespan)
+
+
+def check_reach(settings: Settings, host: str) -> None:
+    """Keeps other machines out unless there are tokens.
+
+    Raises:
+        ConfigurationError: the address, or a name to be served, is not this machine's own.
+    """
+    if settings.has_access_control:
+        return
+    if host and not _is_loopback(host):
+        raise ConfigurationError("--host", f"{host} lets other machines connect, which {_TOKENS_HELP}.")
+    if settings.hosts:
+        raise ConfigurationError("SORA2_ALLOWED_HOSTS", f"lets other machines connect, which {_TOKENS_HELP}.")
+
+
+def _guarded(route: BaseRoute, gate: Gate, access: Access | None) -> BaseRoute:
+    """The route behind the gate, for known callers only where there are tokens."""
+    assert isinstance(route, Route | Mount)  # noqa: S101 - the SDK makes no others
+    app = gate.guarded(access.guarded(route.app) if access else route.app)
+    if isinstance(route, Mount):
+        return Mount(route.path, app=app)
+    # A browser's question beforehand (CORS) comes as OPTIONS; the gate answers it.
+    methods = {*route.methods, "OPTIONS"} if route.methods else None
+    return Route(route.path, endpoint=_Application(app), methods=methods)
+
+
+def _limited(routes: Sequence[Route]) -> list[Route]:
+    """Routes that take no body worth mentioning."""
+    return [
+        Route(
+            route.path,
+            endpoint=_Application(RequestBodyLimitMiddleware(route.app, _HEALTH_BODY_LIMIT_BYTES)),
+            methods=route.methods,
+        )
+        for route in routes
+    ]
+
+
+class _Application:
+    """An ASGI application that Starlette does not take for a function of a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
+def in_url(host: str) -> str:
+    """The host as an address bar wants it."""
+    name = host.strip("[]")
+    return f"[{name}]" if ":" in name else name

@@ -12,8 +12,12 @@ from tests.faults.hosts import Service, database, rows, service
 
 ORDER = {"name": "generate_video", "arguments": {"prompt": "A kitten"}}
 CLIENT = {"name": "test", "version": "1"}
-CANNOT = [{}, {"elicitation": {"url": {}}}]
-CAN = [{"elicitation": {}}, {"elicitation": {"form": {}}}, {"elicitation": {"form": {}, "url": {}}}]
+CANNOT: list[dict[str, Any]] = [{}, {"elicitation": {"url": {}}}]
+CAN: list[dict[str, Any]] = [
+    {"elicitation": {}},
+    {"elicitation": {"form": {}}},
+    {"elicitation": {"form": {}, "url": {}}},
+]
 
 
 @contextmanager
@@ -54,9 +58,7 @@ def test_a_host_that_can_show_no_form_is_refused_and_told_why(
     tmp_path: Path, capabilities: dict[str, Any], era: str
 ) -> None:
     with service(tmp_path) as sora, host(tmp_path, sora) as asking:
-        result = (
-            legacy_call(asking, capabilities)["result"] if era == "legacy" else modern_call(asking, capabilities)
-        )
+        result = legacy_call(asking, capabilities)["result"] if era == "legacy" else modern_call(asking, capabilities)
 
         assert result["isError"]
         [block] = result["content"]

@@ -36,8 +36,10 @@ async def test_a_wrong_password_is_told_without_it_and_nothing_is_ordered(
         error = await me.error("generate_video", prompt="A kitten")
 
         assert error.splitlines() == [
-            "Not ordered: The task store (SORA2_DATABASE_URL) cannot be used: InvalidPasswordError: "
-            'password authentication failed for user "ann". Nothing was spent.',
+            (
+                "Not ordered: The task store (SORA2_DATABASE_URL) cannot be used: InvalidPasswordError: "
+                'password authentication failed for user "ann". Nothing was spent.'
+            ),
             RETRY,
             NEXT,
         ]

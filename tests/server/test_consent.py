@@ -10,8 +10,8 @@ from mcp_types import CallToolResult, ElicitResult, InputRequiredResult
 
 from sora2_mcp.simulator.app import Simulator
 from tests.faults.hosts import rows
-from tests.servers import Agent, agent, text_of
 from tests.server.test_confirm import Person, orders
+from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -114,11 +114,15 @@ async def test_a_yes_that_belongs_to_no_question_orders_nothing(tmp_path: Path) 
 async def test_a_legacy_host_that_cannot_ask_reads_why_and_what_the_user_can_do(tmp_path: Path) -> None:
     async with agent(tmp_path, mode="legacy", confirm="always") as me:
         assert (await me.error("generate_video", **ORDER)).splitlines() == [
-            "Not ordered: SORA2_CONFIRM wants a person to agree to this order, but this host cannot ask one. "
-            "Nothing was spent.",
+            (
+                "Not ordered: SORA2_CONFIRM wants a person to agree to this order, but this host cannot ask one. "
+                "Nothing was spent."
+            ),
             "Repeating the same call helps only once that has changed.",
-            "Next: Ask the user to order it with `sora2-mcp generate`, to use a host that can ask (elicitation), or to "
-            "set SORA2_CONFIRM=never.",
+            (
+                "Next: Ask the user to order it with `sora2-mcp generate`, to use a host that can ask "
+                "(elicitation), or to set SORA2_CONFIRM=never."
+            ),
         ]
         assert orders(me) == []
         assert (await me.content("list_tasks"))["tasks"] == []

@@ -87,8 +87,10 @@ async def test_the_same_key_with_other_arguments_is_an_error_that_names_the_key(
         assert await read(me, "generate_video", prompt="A puppy", idempotency_key="spring-1") == (
             True,
             [
-                'Not ordered: idempotency_key "spring-1" was used before with other arguments, so nothing was ordered. '
-                "Nothing was spent.",
+                (
+                    'Not ordered: idempotency_key "spring-1" was used before with other arguments, so nothing was '
+                    "ordered. Nothing was spent."
+                ),
                 "Repeating the same call cannot help.",
                 "Next: Repeat the first arguments, or: Use a new idempotency_key to order this.",
             ],
@@ -105,17 +107,23 @@ async def test_the_key_of_a_failed_task_orders_nothing_and_asks_for_a_new_one(tm
         assert failed == (
             False,
             [
-                'Failed while generating (code 501): the service says "The video could not be generated". '
-                "Nothing more will come of this task.",
-                "Next: change the prompt and order again with generate_video. "
-                "If an idempotency_key was used, take a new one.",
+                (
+                    'Failed while generating (code 501): the service says "The video could not be generated". '
+                    "Nothing more will come of this task."
+                ),
+                (
+                    "Next: change the prompt and order again with generate_video. "
+                    "If an idempotency_key was used, take a new one."
+                ),
             ],
         )
         assert await read(me, "generate_video", prompt="A kitten", idempotency_key="k") == (
             True,
             [
-                f'Not ordered: idempotency_key "k" belongs to task {task_id}, which failed, so nothing was ordered. '
-                "Nothing was spent.",
+                (
+                    f'Not ordered: idempotency_key "k" belongs to task {task_id}, which failed, so nothing was '
+                    "ordered. Nothing was spent."
+                ),
                 "Repeating the same call cannot help.",
                 "Next: Use a new idempotency_key to order this.",
             ],
@@ -193,8 +201,10 @@ async def test_a_server_that_is_ending_takes_no_order(tmp_path: Path) -> None:
         assert await read(me, "generate_video", prompt="A kitten") == (
             True,
             [
-                "Not ordered: The task store (SORA2_DATABASE_URL) is closed because the server is ending, "
-                "so nothing was ordered. Nothing was spent.",
+                (
+                    "Not ordered: The task store (SORA2_DATABASE_URL) is closed because the server is ending, "
+                    "so nothing was ordered. Nothing was spent."
+                ),
                 "Repeating the same call later can help.",
                 STORE_HINT,
             ],

@@ -1,4 +1,4 @@
-"""What the agent reads while nobody knows: an order without an answer, a look that failed."""
+"""What the agent reads while nobody knows: an order without an answer, or refused late; a look that failed."""
 
 from pathlib import Path
 
@@ -30,12 +30,12 @@ async def read(me: Agent, tool: str, **arguments: str | int) -> tuple[bool, list
     return result.is_error, text_of(result).splitlines()
 
 
-async def ordered_slowly(me: Agent, clock: FakeClock) -> tuple[bool, list[str]]:
-    """What is read of an order that the service has not answered within three seconds."""
+async def ordered_slowly(me: Agent, clock: FakeClock, **arguments: str) -> tuple[bool, list[str]]:
+    """What is read of an order that the service has not accepted within three seconds."""
     answers: list[tuple[bool, list[str]]] = []
 
     async def order() -> None:
-        answers.append(await read(me, "generate_video", prompt="A kitten", aspect_ratio="portrait", quality="hd"))
+        answers.append(await read(me, "generate_video", prompt="A kitten", **arguments))
 
     await me.content("list_tasks")
     with anyio.fail_after(20):
@@ -59,8 +59,10 @@ async def test_an_unconfirmed_order_tells_when_it_was_sent_why_it_is_unclear_and
         first = await read(me, "generate_video", prompt="A kitten")
         local_id = await listed_id(me)
         told = [
-            f"Unclear whether the order arrived: {local_id} was sent at 2026-11-22T12:00:00Z, "
-            f"but no readable answer came back (HTTP 502 with a web page). {UNSURE}",
+            (
+                f"Unclear whether the order arrived: {local_id} was sent at 2026-11-22T12:00:00Z, "
+                f"but no readable answer came back (HTTP 502 with a web page). {UNSURE}"
+            ),
             ASK_FIRST,
         ]
         await clock.advance(7200)
@@ -97,8 +99,10 @@ async def test_an_order_that_the_servers_end_overtook_says_so_to_the_next_agent(
         assert await read(me, "get_task_status", task_id=local_id) == (
             False,
             [
-                f"Unclear whether the order arrived: {local_id} was sent at 2026-11-22T12:00:00Z, "
-                f"but no readable answer came back (the server ended before an answer came). {UNSURE}",
+                (
+                    f"Unclear whether the order arrived: {local_id} was sent at 2026-11-22T12:00:00Z, "
+                    f"but no readable answer came back (the server ended before an answer came). {UNSURE}"
+                ),
                 ASK_FIRST,
             ],
         )
@@ -109,19 +113,61 @@ async def test_an_order_whose_answer_takes_long_is_told_as_under_way_with_the_ne
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with agent(tmp_path, simulator=timed(clock, "order-slow=10"), clock=clock) as me:
-        told = await ordered_slowly(me, clock)
+        told = await ordered_slowly(me, clock, aspect_ratio="portrait", quality="hd")
         local_id = await listed_id(me)
 
         assert local_id.startswith("local-")
         assert told == (
             False,
             [
-                f"Being ordered: task {local_id}, portrait, hd. "
-                "The service is slow to answer; the order goes on by itself.",
+                (
+                    f"Being ordered: task {local_id}, portrait, hd. "
+                    "The service is slow to answer; the order goes on by itself."
+                ),
                 f'Next: wait_for_video(task_id="{local_id}").',
             ],
         )
         assert len(me.simulator.received) == 1
+
+
+async def test_an_order_refused_after_its_id_was_shown_is_a_failed_task_whose_key_orders_nothing_more(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    simulator = timed(clock, "order-429=5*1", "order-402*1")
+    async with agent(tmp_path, simulator=simulator, clock=clock) as me:
+        await ordered_slowly(me, clock, idempotency_key="k")
+        local_id = await listed_id(me)
+
+        async def failed() -> bool:
+            await clock.advance(1)
+            return bool((await me.content("get_task_status", task_id=local_id))["status"] == "failed")
+
+        await eventually(failed)
+        assert await read(me, "get_task_status", task_id=local_id) == (
+            False,
+            [
+                (
+                    "Failed before it was created: The account has no credits left (402); "
+                    'the service says "Insufficient credits". Nothing was spent.'
+                ),
+                (
+                    "Next: Ask the user to top up the account, then repeat the same call. "
+                    "If an idempotency_key was used, take a new one."
+                ),
+            ],
+        )
+        assert await read(me, "generate_video", prompt="A kitten", idempotency_key="k") == (
+            True,
+            [
+                (
+                    f'Not ordered: idempotency_key "k" belongs to task {local_id}, which failed, so nothing was '
+                    "ordered. Nothing was spent."
+                ),
+                "Repeating the same call cannot help.",
+                "Next: Use a new idempotency_key to order this.",
+            ],
+        )
+        assert len(me.simulator.received) == 2, "refused for now, then for good"
 
 
 @pytest.mark.parametrize(("fault", "code"), [("look-500*3", " (500)"), ("look-drop*3", "")])

@@ -19,7 +19,7 @@ from sora2_mcp.errors import (
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.service import TaskService
-from tests.clocks import FakeClock, eventually
+from tests.clocks import FakeClock
 from tests.tasks.core import looks, opened, settings_for, until
 
 pytestmark = pytest.mark.anyio

@@ -13,11 +13,7 @@ from tests.faults.hosts import Service, database, rows, service
 ORDER = {"name": "generate_video", "arguments": {"prompt": "A kitten"}}
 CLIENT = {"name": "test", "version": "1"}
 CANNOT: list[dict[str, Any]] = [{}, {"elicitation": {"url": {}}}]
-CAN: list[dict[str, Any]] = [
-    {"elicitation": {}},
-    {"elicitation": {"form": {}}},
-    {"elicitation": {"form": {}, "url": {}}},
-]
+CAN: list[dict[str, Any]] = [{"elicitation": {}}, {"elicitation": {"form": {}}}]
 
 
 @contextmanager
@@ -70,7 +66,7 @@ def test_a_host_that_can_show_no_form_is_refused_and_told_why(
         assert rows(tmp_path, "id") == []
 
 
-@pytest.mark.parametrize("capabilities", CAN, ids=["unsaid", "form", "form and url"])
+@pytest.mark.parametrize("capabilities", CAN, ids=["unsaid", "form"])
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_a_host_that_can_show_a_form_is_given_the_question_and_nothing_is_sent_before_its_answer(
     tmp_path: Path, capabilities: dict[str, Any], era: str

@@ -28,6 +28,15 @@ class PostgresServer:
         """Runs statements as the server's owner, each in a transaction of its own."""
         self._server.psql(";\n".join([*statements, ""]))
 
+    def address_with_password(self, role: str, password: str, *, given: str) -> str:
+        """The address of a new role that must show its password, with the one it is ``given``."""
+        self.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        rules = Path(self._server.psql("SHOW hba_file").splitlines()[2].strip())
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT pg_reload_conf()")
+        uri: str = self._server.get_uri()
+        return uri.replace("//postgres:@", f"//{role}:{given}@")
+
     def listeners(self) -> int:
         """How many connections listen for changes."""
         listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"

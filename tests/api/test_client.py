@@ -12,6 +12,7 @@ from sora2_mcp.api.client import LOOK_LIMIT_SECONDS, Sora2Client
 from sora2_mcp.api.codec import BODY_LIMIT_BYTES
 from sora2_mcp.api.pace import Pace
 from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
+from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Sighting, Snapshot
 from sora2_mcp.errors import (
@@ -51,7 +52,7 @@ class Service:
 
 
 @asynccontextmanager
-async def client_of(service: Answer, clock: FakeClock, requests_per_second: float = 1000) -> AsyncIterator[Sora2Client]:
+async def client_of(service: Answer, clock: Clock, requests_per_second: float = 1000) -> AsyncIterator[Sora2Client]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service)) as http:
         pace = Pace(requests_per_second)
         yield Sora2Client(orders=http, looks=http, base_url=BASE_URL, clock=clock, pace=pace)

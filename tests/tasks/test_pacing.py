@@ -34,3 +34,23 @@ def test_failures_never_shorten_a_pace_slower_than_a_minute() -> None:
 
     assert min(wanted) >= 300 * 0.88
     assert min(idle) >= 3600 * 0.88
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(600, 600), (3600, 3600), (86_400, 3600)])
+def test_a_long_retry_after_holds_every_look_back_for_an_hour_at_most(told: float, seconds: float) -> None:
+    plan = Pacing(5, 60).plan(START, failures=1, retry_after_seconds=told)
+
+    at = START + timedelta(seconds=seconds)
+    assert (plan.wanted_at, plan.idle_at, plan.not_before) == (at, at, at)
+
+
+def test_a_short_retry_after_never_makes_a_look_come_sooner() -> None:
+    plan = Pacing(5, 60).plan(START, failures=1, retry_after_seconds=2)
+
+    assert plan.not_before == START + timedelta(seconds=2)
+    assert plan.wanted_at >= START + timedelta(seconds=10 * 0.88)
+    assert plan.idle_at >= START + timedelta(seconds=60 * 0.88)
+
+
+def test_a_plan_without_retry_after_forbids_nothing() -> None:
+    assert Pacing(5, 60).plan(START, failures=1).not_before is None

@@ -6,7 +6,7 @@ from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.database import Database
 from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
 from tests.clocks import START, FakeClock
-from tests.tasks.store.drafts import draft, ordered, plan
+from tests.tasks.store.drafts import draft, ordered, plan, row
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +162,63 @@ async def test_failed_looks_are_counted_and_move_the_next_one(store: Database, c
     failing = await store.load(task.id)
     assert failing is not None
     assert (failing.look_failed_at, failing.look_error_code, failing.last_look_at) == (clock.now(), 401, None)
+
+
+async def held_back(store: Database, clock: FakeClock, *, until: datetime) -> Task:
+    """A task whose look the service answered with a wish for a pause."""
+    task = await generating(store, clock, "task-1")
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    wish = LookPlan(wanted_at=until, idle_at=until, not_before=until)
+    await store.settle_look(task.id, "me", wish, 429)
+    seen = await store.load(task.id)
+    assert seen is not None
+    return seen
+
+
+async def test_waiting_pulls_no_look_forward_to_before_the_service_allows_it(store: Database, clock: FakeClock) -> None:
+    allowed_at = START + seconds(600)
+    task = await held_back(store, clock, until=allowed_at)
+    assert (await row(store, task.id))["look_not_before"] == allowed_at
+
+    await store.want(task, clock.now() + seconds(3600), clock.now() + seconds(5))
+
+    assert await store.next_due_at() == allowed_at
+    await clock.advance(599)
+    assert await urgent(store) == ""
+    await clock.advance(1)
+    assert await urgent(store) == "task-1"
+
+
+async def test_waiting_pulls_a_look_forward_to_the_very_instant_the_service_allows(
+    store: Database, clock: FakeClock
+) -> None:
+    task = await generating(store, clock, "task-1")
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    wish = LookPlan(wanted_at=START + seconds(20), idle_at=START + seconds(60), not_before=START + seconds(15))
+    await store.settle_look(task.id, "me", wish, 429)
+    failing = await store.load(task.id)
+    assert failing is not None
+    assert await store.next_due_at() == START + seconds(60)
+
+    await store.want(failing, START + seconds(3600), START + seconds(5))
+
+    assert await store.next_due_at() == START + seconds(15)
+
+
+@pytest.mark.parametrize("error_code", [None, 500], ids=["works", "fails without a wish"])
+async def test_the_services_wish_for_a_pause_ends_with_the_next_look(
+    store: Database, clock: FakeClock, error_code: int | None
+) -> None:
+    task = await held_back(store, clock, until=START + seconds(600))
+    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.settle_look(task.id, "me", plan(clock.now()), error_code)
+    seen = await store.load(task.id)
+    assert seen is not None
+
+    await store.want(seen, clock.now() + seconds(3600), clock.now() + seconds(5))
+
+    assert (await row(store, task.id))["look_not_before"] is None
+    assert await store.next_due_at() == START + seconds(5)
 
 
 async def test_a_look_that_works_ends_the_row_of_failures(store: Database, clock: FakeClock) -> None:

@@ -1,5 +1,6 @@
 """What only a server can do: break connections, fall silent, be configured by others."""
 
+import re
 import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import anyio.abc
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import text
 
@@ -15,7 +17,7 @@ from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.database import Database, open_store
 from sora2_mcp.tasks.store.port import Outcome
 from sora2_mcp.tasks.store.postgres import PostgresEngine
-from tests.clocks import FakeClock
+from tests.clocks import FakeClock, eventually
 from tests.postgres import PostgresServer
 from tests.tasks.core import closed_address
 from tests.tasks.store.drafts import SERVICE, draft, ordered, reserve, saved, succeeded
@@ -130,6 +132,33 @@ async def test_what_was_saved_while_the_feed_was_broken_is_heard_afterwards(
 
         async with listening(two) as feed:
             assert await next_ids(feed) == {task.id}
+
+
+async def test_notices_carry_the_services_mark_and_an_id_and_nothing_of_the_order(
+    postgres_url: str, clock: FakeClock
+) -> None:
+    heard: list[str] = []
+
+    def hear(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+        heard.append(payload)
+
+    listener = await asyncpg.connect(postgres_url)
+    try:
+        await listener.add_listener("sora2_tasks", hear)
+        async with open_store(postgres_url, SERVICE, clock) as store:
+            order = draft(clock, prompt="A secret cat", key="secret-key", id="0123456789abcdef0123456789abcdef")
+            task = await ordered(store, order, "task-1")
+            await saved(store, succeeded(task, clock.now()))
+            await eventually(lambda: len([payload for payload in heard if payload.endswith(task.id)]) == 3)
+    finally:
+        await listener.close()
+
+    # Other tests' stores notify on the same channel.
+    ours = {payload for payload in heard if payload.endswith(task.id)}
+    [(mark, id)] = {tuple(payload.split(":")) for payload in ours}
+    assert id == task.id
+    assert re.fullmatch(r"[0-9a-f]{16}", mark)
+    assert all(re.fullmatch(r"[0-9a-f]{16}:[0-9a-f]{32}", payload) for payload in heard)
 
 
 async def read(store: Database, _clock: FakeClock) -> None:

@@ -11,7 +11,7 @@ from sora2_mcp.tasks.service import Page
 from sora2_mcp.tasks.store.port import Outcome
 
 _PROMPT_SHOWN = 60
-_NEW_KEY = "If an idempotency_key was used, take a new one."
+_NEW_KEY = "Give that order a new idempotency_key if this one had one."
 
 
 def submitted(submission: Submission, now: datetime) -> str:

@@ -60,6 +60,7 @@ class Looker:
         self._owner = owner
         self._background = background
         self._under_way: dict[str, Look] = {}
+        self._told_failing: set[str] = set()
 
     async def look(self, task: Task) -> None:
         """Returns when a look that was under way, or one begun now, has been saved. Cancelling does not stop the look.
@@ -111,12 +112,14 @@ class Looker:
         self._outage.answered()
         seen = await self._ledger.observe(task, snapshot)
         await self._store.settle_look(task.id, self._owner, self._pacing.plan(self._clock.now()), None)
-        if failures:
+        if task.id in self._told_failing:
+            self._told_failing.discard(task.id)
             logger.info("looks at task %s work again; it is %s", task.task_id, seen.status)
 
     async def _settle_failed(self, task: Task, error: Sora2Error, failures: int) -> None:
         self._outage.failed(error)
         if not failures and not self._outage.is_on:
+            self._told_failing.add(task.id)
             logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
         told = error.retry_after_seconds if isinstance(error, ServiceError) else None
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)

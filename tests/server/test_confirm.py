@@ -168,8 +168,9 @@ async def test_an_answer_to_a_question_that_is_no_longer_open_orders_nothing_and
 
         assert result.is_error
         assert text_of(result) == (
-            "Not ordered: SORA2_CONFIRM wants a person to agree to this order, who answered a question that is no "
-            "longer open (it is older than ten minutes, or of before a restart). Nothing was spent.\n"
+            "Not ordered: SORA2_CONFIRM wants a person to agree to this order, who answered a question that is not "
+            "open here (it is older than ten minutes, of before a restart, or about another order). "
+            "Nothing was spent.\n"
             "Repeating the same call later can help.\n"
             "Next: Repeat the same call: the user is asked then."
         )

@@ -5,7 +5,6 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import MCPError
 from mcp_types import CallToolResult, ElicitResult, InputRequiredResult
 
 from sora2_mcp.simulator.app import Simulator
@@ -91,8 +90,11 @@ async def test_a_yes_to_one_order_sends_no_other(tmp_path: Path, other: dict[str
             await agreed(me, ORDER, question)
         sent = len(orders(me))
 
-        with pytest.raises(MCPError):
-            await agreed(me, other, question)
+        refused = await agreed(me, other, question)
+
+        assert isinstance(refused, CallToolResult)
+        assert refused.is_error
+        assert text_of(refused).startswith("Not ordered: SORA2_CONFIRM wants a person to agree to this order")
 
         assert len(orders(me)) == sent
         assert len((await me.content("list_tasks"))["tasks"]) == sent
@@ -104,8 +106,9 @@ async def test_a_yes_that_belongs_to_no_question_orders_nothing(tmp_path: Path) 
         forged = question.model_copy(update={"request_state": '{"consent": "0123456789abcdef"}'})
         stateless = question.model_copy(update={"request_state": None})
 
-        with pytest.raises(MCPError):
-            await agreed(me, ORDER, forged)
+        refused = await agreed(me, ORDER, forged)
+        assert isinstance(refused, CallToolResult)
+        assert refused.is_error
         assert isinstance(await agreed(me, ORDER, stateless), InputRequiredResult)
 
         assert orders(me) == []

@@ -92,7 +92,7 @@ async def test_the_same_key_with_other_arguments_is_an_error_that_names_the_key(
                     "ordered. Nothing was spent."
                 ),
                 "Repeating the same call cannot help.",
-                "Next: Repeat the first arguments, or: Use a new idempotency_key to order this.",
+                "Next: Repeat the first arguments, or use a new idempotency_key to order this.",
             ],
         )
         assert [(post.body or {})["prompt"] for post in orders(me)] == ["A kitten"]
@@ -113,7 +113,7 @@ async def test_the_key_of_a_failed_task_orders_nothing_and_asks_for_a_new_one(tm
                 ),
                 (
                     "Next: change the prompt and order again with generate_video. "
-                    "If an idempotency_key was used, take a new one."
+                    "Give that order a new idempotency_key if this one had one."
                 ),
             ],
         )

@@ -152,7 +152,7 @@ async def test_an_order_refused_after_its_id_was_shown_is_a_failed_task_whose_ke
                 ),
                 (
                     "Next: Ask the user to top up the account, then repeat the same call. "
-                    "If an idempotency_key was used, take a new one."
+                    "Give that order a new idempotency_key if this one had one."
                 ),
             ],
         )

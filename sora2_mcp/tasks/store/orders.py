@@ -149,7 +149,9 @@ class Orders(StorePart):
             return None
         if row["fingerprint"] != fingerprint:
             problem = "was used before with other arguments, so nothing was ordered."
-            raise KeyReusedError(draft.idempotency_key, problem, f"Repeat the first arguments, or: {_NEW_KEY}")
+            raise KeyReusedError(
+                draft.idempotency_key, problem, f"Repeat the first arguments, or {_NEW_KEY[0].lower()}{_NEW_KEY[1:]}"
+            )
         if row["status"] == Status.FAILED.value:
             reference = task_from(row).reference
             problem = f"belongs to task {reference}, which failed, so nothing was ordered."

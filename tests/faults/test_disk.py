@@ -10,7 +10,7 @@ import pytest
 
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from tests.clocks import eventually
-from tests.faults.hosts import rows
+from tests.faults.stores import file_in
 from tests.servers import Agent, agent
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +97,7 @@ async def test_the_id_of_a_paid_order_is_kept_once_there_is_room_again(
         await eventually(lambda: len(simulator.received) == 1)
         with filled(small_disk):
             await eventually(lambda: "its id could not be saved yet" in caplog.text)
-        assert rows(small_disk, "status", "task_id") == [("generating", None)]
+        assert file_in(small_disk).rows("status", "task_id") == [("generating", None)]
 
         async def bound() -> bool:
             tasks = (await me.content("list_tasks"))["tasks"]
@@ -120,11 +120,11 @@ async def test_a_video_that_does_not_fit_leaves_nothing_and_is_saved_once_there_
         assert text.startswith(f"Not saved: The video of task {task_id} was not saved")
         assert "No space left on device" in text
         assert "SORA2_VIDEO_DIR" in text
-        assert rows(tmp_path, "file_path", "download_owner") == [(None, None)]
+        assert file_in(tmp_path).rows("file_path", "download_owner") == [(None, None)]
 
         saved = await me.content("download_video", task_id=task_id)
     assert Path(saved["file_path"]).read_bytes() == CLIP
-    assert rows(tmp_path, "file_path") == [(saved["file_path"],)]
+    assert file_in(tmp_path).rows("file_path") == [(saved["file_path"],)]
 
 
 async def test_with_a_store_that_may_only_be_read_nothing_is_ordered(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_with_a_store_that_may_only_be_read_nothing_is_ordered(tmp_path: P
             assert "SORA2_DATABASE_URL" in text
             assert "Nothing was spent" in text
             assert len((await me.client.list_tools()).tools) == 5
-    assert rows(disk, "task_id") == [(kept["task_id"],)]
+    assert file_in(disk).rows("task_id") == [(kept["task_id"],)]
     assert len([request for request in simulator.received if request.method == "POST"]) == 1
 
 

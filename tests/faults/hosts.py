@@ -62,6 +62,13 @@ class Server:
         content: dict[str, Any] = result["structuredContent"]
         return content
 
+    def error(self, tool: str, **arguments: Any) -> str:
+        """The text of a call that failed."""
+        result = self._host.call(tool, **arguments)
+        assert result["isError"], result
+        text: str = result["content"][0]["text"]
+        return text
+
     def send(self, tool: str, **arguments: Any) -> int:
         """Sends a call without waiting for its answer; gives its number."""
         return self._host.send("tools/call", {"name": tool, "arguments": arguments})

@@ -65,6 +65,22 @@ class SQLiteStore(Store):
             yield
             connection.execute("ROLLBACK")
 
+    @contextmanager
+    def damaged(self) -> Iterator[None]:
+        """Not a byte of the database is as it was within the block, for those who have it open too."""
+        # What others keep of it in memory, whole pages or damaged ones, counts no longer after a change.
+        self._change("PRAGMA user_version = 1")
+        files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        whole = {file: file.read_bytes() for file in files}
+        for file, content in whole.items():
+            _overwrite(file, b"\xa5" * len(content))
+        try:
+            yield
+        finally:
+            for file, content in whole.items():
+                _overwrite(file, content)
+            self._change("PRAGMA user_version = 2")
+
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._open() as connection:
             return connection.execute(query).fetchall()
@@ -109,6 +125,11 @@ class PostgresStore(Store):
                 yield runner, connection
             finally:
                 runner.run(connection.close())
+
+
+def _overwrite(file: Path, content: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.write(content)
 
 
 def file_in(folder: Path) -> SQLiteStore:

@@ -68,8 +68,7 @@ class SQLiteStore(Store):
     @contextmanager
     def damaged(self) -> Iterator[None]:
         """Not a byte of the database is as it was within the block, for those who have it open too."""
-        # What others keep of it in memory, whole pages or damaged ones, counts no longer after a change.
-        self._change("PRAGMA user_version = 1")
+        self.touch()
         files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
         whole = {file: file.read_bytes() for file in files}
         for file, content in whole.items():
@@ -79,7 +78,11 @@ class SQLiteStore(Store):
         finally:
             for file, content in whole.items():
                 _overwrite(file, content)
-            self._change("PRAGMA user_version = 2")
+
+    def touch(self) -> None:
+        """Another program's change: what others keep of the file in memory, whole or damaged, counts no longer."""
+        [(version,)] = self._rows("PRAGMA user_version")
+        self._change(f"PRAGMA user_version = {version + 1}")
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._open() as connection:

@@ -1,9 +1,8 @@
-"""Hosts with real server processes on one store, the simulator process behind them, and what lies in the store."""
+"""Hosts with real server processes on one store, and the simulator process behind them."""
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import httpx2
 
 from tests.clocks import PATIENCE_SECONDS
 from tests.e2e.processes import Process, StdioHost, simulator
+from tests.faults.stores import Store, file_in
 
 LONG_SECONDS = "86400"
 
@@ -62,6 +62,13 @@ class Server:
         content: dict[str, Any] = result["structuredContent"]
         return content
 
+    def error(self, tool: str, **arguments: Any) -> str:
+        """The text of a call that failed."""
+        result = self._host.call(tool, **arguments)
+        assert result["isError"], result
+        text: str = result["content"][0]["text"]
+        return text
+
     def send(self, tool: str, **arguments: Any) -> int:
         """Sends a call without waiting for its answer; gives its number."""
         return self._host.send("tools/call", {"name": tool, "arguments": arguments})
@@ -96,41 +103,15 @@ class Server:
 
 
 @contextmanager
-def served(folder: Path, base_url: str, *, home: str = "a", **variables: str) -> Iterator[Server]:
-    """A server process on the store in ``folder``; several need a ``home`` each."""
+def served(
+    folder: Path, base_url: str, store: Store | None = None, *, home: str = "a", **variables: str
+) -> Iterator[Server]:
+    """A server process on that store, or on the file in ``folder``; several need a ``home`` each."""
     (folder / home).mkdir(exist_ok=True)
-    places = {"SORA2_DATABASE_URL": f"sqlite:///{database(folder)}", "SORA2_VIDEO_DIR": str(folder / "videos")}
+    places = {"SORA2_DATABASE_URL": (store or file_in(folder)).url, "SORA2_VIDEO_DIR": str(folder / "videos")}
     access = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any"}
     with Process(folder / home, **{**access, **places, **variables}) as process:
         yield Server(process)
-
-
-def database(folder: Path) -> Path:
-    return folder / "tasks.db"
-
-
-def rows(folder: Path, *columns: str) -> list[tuple[Any, ...]]:
-    """Columns of every stored task, oldest first."""
-    with closing(sqlite3.connect(database(folder), timeout=30)) as connection:
-        query = f"SELECT {', '.join(columns)} FROM tasks ORDER BY created_at"  # noqa: S608 - names of columns
-        return connection.execute(query).fetchall()
-
-
-def lapse(folder: Path) -> None:
-    """Lets every lease run out: what the time after a kill does."""
-    with closing(sqlite3.connect(database(folder), timeout=30)) as connection:
-        for lease in ("sending_until", "look_lease_until", "download_lease_until"):
-            connection.execute(f"UPDATE tasks SET {lease} = 1 WHERE {lease} IS NOT NULL")  # noqa: S608 - names of columns
-        connection.commit()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Nobody else can write to the database within the block."""
-    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -1,6 +1,9 @@
 """Kills at random: servers that order are killed at any instant, and their agents repeat what got no answer.
 
-``python -m tests.faults.soak --rounds 1000`` prints the figures and fails if an order was lost or paid twice.
+At times they do so after so long that every lease has lapsed and no window for repeats helps any more.
+
+``python -m tests.faults.soak --rounds 1000`` prints the figures and fails if an order was lost or paid twice;
+``--engine postgres`` keeps the tasks on a PostgreSQL server.
 """
 
 import argparse
@@ -9,13 +12,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tests.faults.hosts import LONG_SECONDS, Server, Service, lapse, served, service
+from tests.faults.hosts import LONG_SECONDS, Server, Service, served, service
+from tests.faults.stores import PostgresStore, Store, file_in
+from tests.postgres import running_postgres
 
 LANES = 2
 """So many servers work on one store at a time, each killed in its own time."""
@@ -24,11 +30,15 @@ ROUNDS_ON_ONE_STORE = 50
 _ORDERS_EACH_ROUND = 4
 _LONGEST_LIFE_SECONDS = 0.3
 _LONGEST_OPENING_SECONDS = 1.0
+_LATE_REPEATS = 0.5
+"""How often an agent comes back only after all leases and windows are over."""
 
 _WORDS = ("", "", "[sim:order-slow=0.2]", "[sim:order-429=0*1]", "[sim:order-drop*1]", "[sim:order-500*1]")
 """What the service does to an order; the last two and a kill are alike to an agent that hears nothing."""
 
 Call = dict[str, Any]
+NewStore = Callable[[Path], Store]
+"""An empty store, for servers whose files are in that folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,66 +66,90 @@ class Figures:
         )
 
 
-def soak(rounds: int, seed: int) -> Iterator[Figures]:
+def soak(rounds: int, seed: int, new_store: NewStore = file_in) -> Iterator[Figures]:
     """The figures so far, store after store."""
     total = Figures()
     while total.rounds < rounds:
-        with tempfile.TemporaryDirectory() as folder:
-            here = min(ROUNDS_ON_ONE_STORE, rounds - total.rounds)
-            total += on_one_store(Path(folder), rounds=here, seed=seed + total.rounds)
+        with tempfile.TemporaryDirectory() as name:
+            folder, here = Path(name), min(ROUNDS_ON_ONE_STORE, rounds - total.rounds)
+            total += on_one_store(folder, new_store(folder), rounds=here, seed=seed + total.rounds)
         yield total
 
 
-def on_one_store(folder: Path, *, rounds: int, seed: int) -> Figures:
+def on_one_store(folder: Path, store: Store, *, rounds: int, seed: int) -> Figures:
     """Kills so many servers on a new store, then counts."""
     with service(folder) as sora:
-        with ThreadPoolExecutor(LANES) as lanes:
-            shares = [len(range(lane, rounds, LANES)) for lane in range(LANES)]
-            lives = [lanes.submit(_lane, folder, sora, lane, share, seed) for lane, share in enumerate(shares)]
-            calls = sum(life.result() for life in lives)
-        lapse(folder)
-        with served(folder, sora.base_url) as server:
+        lanes = [_Lane(folder, store, sora, number, seed) for number in range(LANES)]
+        with ThreadPoolExecutor(LANES) as threads:
+            shares = [len(range(lane.number, rounds, LANES)) for lane in lanes]
+            calls = sum(threads.map(_Lane.run, lanes, shares))
+        store.lapse()
+        with served(folder, sora.base_url, store) as server:
             listed = server.tasks()
         return _counted(sora.posts(), listed, rounds=rounds, calls=calls)
 
 
-def _lane(folder: Path, sora: Service, lane: int, rounds: int, seed: int) -> int:
-    """One agent and its servers, one after the other; gives how often it called."""
-    chance = random.Random(f"{seed} {lane}")  # noqa: S311 - no secret
-    calls, unanswered = 0, list[Call]()
-    for number in range(rounds):
-        fresh = [_order(chance, lane, number, index) for index in range(_ORDERS_EACH_ROUND)]
-        # Agents of several hosts may have the same idea at once; its key is what tells.
-        shared = {"prompt": f"both {number}", "idempotency_key": f"both-{number}"}
-        wanted = [*unanswered, *fresh, shared]
-        chance.shuffle(wanted)
-        with _server(folder, sora, lane) as server:
-            _life(server, chance, wanted)
-        calls += len(wanted)
-        unanswered = [*fresh, shared]
-    return calls
+class _Lane:
+    """One agent and its servers, one after the other."""
 
+    def __init__(self, folder: Path, store: Store, sora: Service, number: int, seed: int) -> None:
+        self.number = number
+        self._folder = folder
+        self._store = store
+        self._sora = sora
+        self._chance = random.Random(f"{seed} {number}")  # noqa: S311 - no secret
+        self._opened = False
 
-def _server(folder: Path, sora: Service, lane: int) -> Any:
-    quiet = {"SORA2_IDLE_POLL_SECONDS": LONG_SECONDS, "SORA2_DUPLICATE_WINDOW_SECONDS": LONG_SECONDS}
-    return served(folder, sora.base_url, home=f"lane{lane}", SORA2_MAX_REQUESTS_PER_SECOND="100", **quiet)
+    def run(self, rounds: int) -> int:
+        """Kills so many servers; gives how often the agent called."""
+        calls, unanswered = 0, list[Call]()
+        for round in range(rounds):
+            fresh = [self._order(round, index) for index in range(_ORDERS_EACH_ROUND)]
+            # Agents of several hosts may have the same idea at once; its key is what tells.
+            shared = {"prompt": f"both {round}", "idempotency_key": f"both-{round}"}
+            wanted = [*unanswered, *fresh, shared]
+            self._chance.shuffle(wanted)
+            with self._server() as server:
+                self._life(server, wanted)
+            calls += len(wanted)
+            unanswered = [*fresh, shared]
+            if self._opened and self._chance.random() < _LATE_REPEATS:
+                self._much_later()
+        return calls
 
+    def _server(self) -> AbstractContextManager[Server]:
+        quiet = {"SORA2_IDLE_POLL_SECONDS": LONG_SECONDS, "SORA2_DUPLICATE_WINDOW_SECONDS": LONG_SECONDS}
+        home = f"lane{self.number}"
+        return served(
+            self._folder, self._sora.base_url, self._store, home=home, SORA2_MAX_REQUESTS_PER_SECOND="100", **quiet
+        )
 
-def _life(server: Server, chance: random.Random, wanted: list[Call]) -> None:
-    """Orders everything at once and dies at an instant of chance: at times while the store is still being opened."""
-    longest = _LONGEST_OPENING_SECONDS
-    if chance.random() < 0.7:
-        server.call("list_tasks")
-        longest = _LONGEST_LIFE_SECONDS
-    for call in wanted:
-        server.send("generate_video", **call)
-    time.sleep(chance.uniform(0, longest))
-    server.kill()
+    def _life(self, server: Server, wanted: list[Call]) -> None:
+        """Orders everything at once and dies at an instant of chance: at times while the store is being opened."""
+        longest = _LONGEST_OPENING_SECONDS
+        if self._chance.random() < 0.7:
+            server.call("list_tasks")
+            self._opened = True
+            longest = _LONGEST_LIFE_SECONDS
+        for call in wanted:
+            server.send("generate_video", **call)
+        time.sleep(self._chance.uniform(0, longest))
+        server.kill()
 
+    def _much_later(self) -> None:
+        """Nothing but the rule for unconfirmed orders stops an exact repeat then."""
+        # Only this lane's: the others' servers live.
+        self._store.lapse(f"{self._name}%")
+        self._store.age_unanswered(f"{self._name}%")
 
-def _order(chance: random.Random, lane: int, number: int, index: int) -> Call:
-    prompt = f"lane {lane}, round {number}, order {index} {chance.choice(_WORDS)}".strip()
-    return {"prompt": prompt} | ({"idempotency_key": f"{lane}-{number}-{index}"} if chance.random() < 0.5 else {})
+    def _order(self, round: int, index: int) -> Call:
+        prompt = f"{self._name}, round {round}, order {index} {self._chance.choice(_WORDS)}".strip()
+        key = {"idempotency_key": f"{self.number}-{round}-{index}"} if self._chance.random() < 0.5 else {}
+        return {"prompt": prompt} | key
+
+    @property
+    def _name(self) -> str:
+        return f"lane {self.number}"
 
 
 def _counted(posts: list[dict[str, Any]], listed: list[dict[str, Any]], *, rounds: int, calls: int) -> Figures:
@@ -140,17 +174,28 @@ def _counted(posts: list[dict[str, Any]], listed: list[dict[str, Any]], *, round
     )
 
 
+@contextmanager
+def _stores_on(engine: str) -> Iterator[NewStore]:
+    if engine == "sqlite":
+        yield file_in
+        return
+    with running_postgres() as server:
+        yield lambda _: PostgresStore(server.empty_place())
+
+
 def main() -> int:
     """Runs from the command line; 1 if an order was lost or paid twice."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--engine", choices=["sqlite", "postgres"], default="sqlite")
     options = parser.parse_args()
     sys.stdout.write(f"seed {options.seed}\n")
     figures, began = Figures(), time.monotonic()
-    for figures in soak(options.rounds, options.seed):
-        sys.stdout.write(f"{time.monotonic() - began:.0f} s: {figures}\n")
-        sys.stdout.flush()
+    with _stores_on(options.engine) as new_store:
+        for figures in soak(options.rounds, options.seed, new_store):
+            sys.stdout.write(f"{time.monotonic() - began:.0f} s: {figures}\n")
+            sys.stdout.flush()
     return 1 if figures.lost or figures.doubled else 0
 
 

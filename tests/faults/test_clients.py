@@ -17,7 +17,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.e2e.processes import ENDS_WITHIN_SECONDS, Process
 from tests.e2e.test_http import address
-from tests.faults.hosts import Server, Service, database, rows, served, service, until
+from tests.faults.hosts import Server, Service, served, service, until
+from tests.faults.stores import file_in
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +28,7 @@ def serving_http(folder: Path, sora: Service) -> Iterator[Process]:
     variables = {
         "SORA2_API_BASE_URL": sora.base_url,
         "SORA2_API_KEY": "any",
-        "SORA2_DATABASE_URL": f"sqlite:///{database(folder)}",
+        "SORA2_DATABASE_URL": file_in(folder).url,
     }
     (folder / "http").mkdir()
     with Process(folder / "http", "serve", "--transport", "streamable-http", "--port", "0", **variables) as process:
@@ -48,7 +49,7 @@ async def test_an_order_goes_on_when_its_client_over_http_is_gone(tmp_path: Path
             until(lambda: len(sora.posts()) == 1)
             _reset(connection)
         until(lambda: [post["code"] for post in sora.posts()] == [200])
-        until(lambda: rows(tmp_path, "task_id") == [(sora.posts()[0]["taskId"],)])
+        until(lambda: file_in(tmp_path).rows("task_id") == [(sora.posts()[0]["taskId"],)])
 
         [task] = (await content(process, "list_tasks"))["tasks"]
         again = await content(process, "generate_video", prompt="A kitten")
@@ -119,7 +120,7 @@ def test_an_order_that_outlasts_the_server_of_a_host_that_is_gone_is_unconfirmed
             _leave(server)
             assert server.process.seconds_to_end() < ENDS_WITHIN_SECONDS
 
-        [(id,)] = rows(tmp_path, "id")
+        [(id,)] = file_in(tmp_path).rows("id")
         with served(tmp_path, sora.base_url) as server:
             assert [(task["task_id"], task["status"]) for task in server.tasks()] == [(f"local-{id}", "unconfirmed")]
             assert server.call("generate_video", prompt="A kitten")["task_id"] == f"local-{id}"

@@ -12,7 +12,7 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import eventually
-from tests.faults.hosts import database, locked, rows
+from tests.faults.stores import file_in
 from tests.servers import agent
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ def posts(simulator: Simulator) -> list[ReceivedRequest]:
 async def held(folder: Path) -> AsyncIterator[None]:
     """Another program writes to the store for as long as the block lasts."""
     # In a thread: whoever holds the lock may need the event loop to give it back.
-    lock = locked(database(folder))
+    lock = file_in(folder).locked()
     await anyio.to_thread.run_sync(lock.__enter__)
     try:
         yield
@@ -77,7 +77,7 @@ async def test_while_the_store_is_locked_nothing_is_ordered_and_everything_else_
         await eventually(only_what_was_told)
     prompts = [post.body["prompt"] for post in posts(simulator) if post.body]
     assert prompts == ["A puppy", "A calf [sim:seconds=600]", "A kid"]
-    assert [prompt for (prompt,) in rows(tmp_path, "prompt")] == prompts
+    assert [prompt for (prompt,) in file_in(tmp_path).rows("prompt")] == prompts
 
 
 async def test_many_orders_that_wait_for_a_lock_keep_nobody_from_reading(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_an_order_under_way_keeps_its_answer_over_a_lock(
             await eventually(lambda: "ordered as" in caplog.text)
             with anyio.fail_after(4):
                 await eventually(lambda: len(given) == 1)
-            [(id, task_id)] = rows(tmp_path, "id", "task_id")
+            [(id, task_id)] = file_in(tmp_path).rows("id", "task_id")
             assert (given, task_id) == ([f"local-{id}"], None)
 
         task_id = posts(simulator)[0].task_id
@@ -157,7 +157,7 @@ async def test_a_damaged_database_is_named_and_the_server_lives(tmp_path: Path) 
     simulator = Simulator(seconds_per_task=0)
     async with agent(tmp_path, simulator=simulator) as me:
         await me.content("generate_video", prompt="A puppy")
-    _damage(database(tmp_path), from_byte=4096)
+    _damage(file_in(tmp_path).path, from_byte=4096)
 
     async with agent(tmp_path, simulator=simulator) as me:
         with anyio.fail_after(3):

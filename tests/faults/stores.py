@@ -1,0 +1,140 @@
+"""Where server processes keep their tasks: what lies there, and what time or another program does to it."""
+
+import asyncio
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+
+_LEASES = ("sending_until", "look_lease_until", "download_lease_until")
+_LONGER_THAN_ANY_WINDOW = timedelta(days=2)
+
+
+class Store(ABC):
+    """One database, empty until a server opens it. For tests that are no coroutines, unless it is a file."""
+
+    url: str
+    """What ``SORA2_DATABASE_URL`` is set to."""
+
+    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+        """Columns of every stored task, oldest first."""
+        return self._rows(f"SELECT {', '.join(columns)} FROM tasks ORDER BY created_at")  # noqa: S608 - names of columns
+
+    def lapse(self, prompts: str = "%") -> None:
+        """Lets every lease run out: what the time after a kill does. ``prompts``: whose, as ``LIKE`` spells it."""
+        values = ", ".join(f"{lease} = CASE WHEN {lease} IS NULL THEN NULL ELSE 1 END" for lease in _LEASES)
+        self._change(f"UPDATE tasks SET {values} WHERE prompt LIKE '{prompts}'")  # noqa: S608 - names of columns
+
+    def age_unanswered(self, prompts: str) -> None:
+        """Makes orders without an answer older than any window for repeats; nobody may be sending them."""
+        microseconds = _LONGER_THAN_ANY_WINDOW // timedelta(microseconds=1)
+        open_still = "task_id IS NULL AND status IN ('generating', 'unconfirmed')"
+        self._change(
+            f"UPDATE tasks SET created_at = created_at - {microseconds} "  # noqa: S608 - a number and a pattern of ours
+            f"WHERE {open_still} AND prompt LIKE '{prompts}'"
+        )
+
+    @abstractmethod
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else can write to the tasks within the block."""
+
+    @abstractmethod
+    def _rows(self, query: str) -> list[tuple[Any, ...]]: ...
+
+    @abstractmethod
+    def _change(self, statement: str) -> None: ...
+
+
+class SQLiteStore(Store):
+    """A file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+
+    @contextmanager
+    def damaged(self) -> Iterator[None]:
+        """Not a byte of the database is as it was within the block, for those who have it open too."""
+        self.touch()
+        files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        whole = {file: file.read_bytes() for file in files}
+        for file, content in whole.items():
+            _overwrite(file, b"\xa5" * len(content))
+        try:
+            yield
+        finally:
+            for file, content in whole.items():
+                _overwrite(file, content)
+
+    def touch(self) -> None:
+        """Another program's change: what others keep of the file in memory, whole or damaged, counts no longer."""
+        [(version,)] = self._rows("PRAGMA user_version")
+        self._change(f"PRAGMA user_version = {version + 1}")
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self._open() as connection:
+            return connection.execute(query).fetchall()
+
+    def _change(self, statement: str) -> None:
+        with self._open() as connection:
+            connection.execute(statement)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as connection:
+            yield connection
+
+
+class PostgresStore(Store):
+    """A place on a server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._open() as (runner, connection):
+            # Who only reads is let in, as in a file that is locked.
+            runner.run(connection.execute("BEGIN; LOCK TABLE tasks IN EXCLUSIVE MODE"))
+            yield
+            runner.run(connection.execute("ROLLBACK"))
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self._open() as (runner, connection):
+            return [tuple(row) for row in runner.run(connection.fetch(query))]
+
+    def _change(self, statement: str) -> None:
+        with self._open() as (runner, connection):
+            runner.run(connection.execute(statement))
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[asyncio.Runner, Any]]:
+        with asyncio.Runner() as runner:
+            connection = runner.run(asyncpg.connect(self.url))
+            try:
+                yield runner, connection
+            finally:
+                runner.run(connection.close())
+
+
+def _overwrite(file: Path, content: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.write(content)
+
+
+def file_in(folder: Path) -> SQLiteStore:
+    """The file that a server keeps its tasks in where a test names no other store."""
+    return SQLiteStore(folder / "tasks.db")

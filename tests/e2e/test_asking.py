@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.processes import Process, StdioHost
-from tests.faults.hosts import Service, database, rows, service
+from tests.faults.hosts import Service, service
+from tests.faults.stores import file_in
 
 ORDER = {"name": "generate_video", "arguments": {"prompt": "A kitten"}}
 CLIENT = {"name": "test", "version": "1"}
@@ -22,7 +23,7 @@ def host(folder: Path, sora: Service) -> Iterator[StdioHost]:
     variables = {
         "SORA2_API_BASE_URL": sora.base_url,
         "SORA2_API_KEY": "any",
-        "SORA2_DATABASE_URL": f"sqlite:///{database(folder)}",
+        "SORA2_DATABASE_URL": f"sqlite:///{file_in(folder).path}",
         "SORA2_CONFIRM": "always",
     }
     with Process(folder, **variables) as process:
@@ -63,7 +64,7 @@ def test_a_host_that_can_show_no_form_is_refused_and_told_why(
             "Nothing was spent.\n"
         )
         assert sora.posts() == []
-        assert rows(tmp_path, "id") == []
+        assert file_in(tmp_path).rows("id") == []
 
 
 @pytest.mark.parametrize("capabilities", CAN, ids=["unsaid", "form"])
@@ -83,4 +84,4 @@ def test_a_host_that_can_show_a_form_is_given_the_question_and_nothing_is_sent_b
         assert question["message"] == 'Order this video (landscape, standard)? It costs credits.\n"A kitten"'
         assert [*question["requestedSchema"]["properties"]] == ["order"]
         assert sora.posts() == []
-        assert rows(tmp_path, "id") == []
+        assert file_in(tmp_path).rows("id") == []

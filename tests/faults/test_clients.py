@@ -54,7 +54,7 @@ async def test_an_order_goes_on_when_its_client_over_http_is_gone(tmp_path: Path
         [task] = (await content(process, "list_tasks"))["tasks"]
         again = await content(process, "generate_video", prompt="A kitten")
         assert [post["taskId"] for post in sora.posts()] == [task["task_id"]] == [again["task_id"]]
-        assert rows(tmp_path, "status", "sending_until") == [("generating", None)]
+        assert file_in(tmp_path).rows("status", "sending_until") == [("generating", None)]
 
 
 async def test_a_wait_ends_with_its_client_and_the_next_one_hears_of_the_video(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_wait_ends_with_its_client_and_the_next_one_hears_of_the_video(t
         with anyio.fail_after(20):
             done = await content(process, "wait_for_video", task_id=task_id)
         assert (done["task_id"], done["status"]) == (task_id, "succeeded")
-        assert rows(tmp_path, "task_id", "status", "video_url") == [(task_id, "succeeded", done["video_url"])]
+        assert file_in(tmp_path).rows("task_id", "status", "video_url") == [(task_id, "succeeded", done["video_url"])]
         assert len(sora.posts()) == 1
 
 
@@ -77,18 +77,18 @@ async def test_abandoned_waits_end_in_the_server_and_no_longer_set_the_pace_of_l
             wait = {"task_id": task_id, "timeout_seconds": 200}
             waits = [stack.enter_context(_sent(process, "wait_for_video", **wait)) for _ in range(20)]
             until(lambda: len(sora.looks()) >= 3)
-            [(wanted_until,)] = rows(tmp_path, "wanted_until")
+            [(wanted_until,)] = file_in(tmp_path).rows("wanted_until")
             assert wanted_until > _now(), "somebody waits"
             for connection in waits:
                 _reset(connection)
 
         def idle() -> bool:
-            return bool(rows(tmp_path, "next_look_at")[0][0] > _now() + 30_000_000)
+            return bool(file_in(tmp_path).rows("next_look_at")[0][0] > _now() + 30_000_000)
 
         # The next look is planned anew with each one: a minute ahead only once nobody has said for a while that they
         # wait, which those who do repeat every second.
         until(idle)
-        [(wanted_until, *kept)] = rows(tmp_path, "wanted_until", "task_id", "status", "look_owner")
+        [(wanted_until, *kept)] = file_in(tmp_path).rows("wanted_until", "task_id", "status", "look_owner")
         assert wanted_until < _now()
         assert kept == [task_id, "generating", None]
         assert len(sora.posts()) == 1
@@ -107,7 +107,7 @@ def test_an_order_whose_host_is_gone_is_found_by_the_next_server(tmp_path: Path)
         with served(tmp_path, sora.base_url) as server:
             assert [(task["task_id"], task["status"]) for task in server.tasks()] == [(task_id, "generating")]
             assert server.call("generate_video", prompt="A kitten")["task_id"] == task_id
-        assert rows(tmp_path, "task_id", "status", "sending_until") == [(task_id, "generating", None)]
+        assert file_in(tmp_path).rows("task_id", "status", "sending_until") == [(task_id, "generating", None)]
         assert len(sora.posts()) == 1
 
 
@@ -124,7 +124,7 @@ def test_an_order_that_outlasts_the_server_of_a_host_that_is_gone_is_unconfirmed
         with served(tmp_path, sora.base_url) as server:
             assert [(task["task_id"], task["status"]) for task in server.tasks()] == [(f"local-{id}", "unconfirmed")]
             assert server.call("generate_video", prompt="A kitten")["task_id"] == f"local-{id}"
-        assert rows(tmp_path, "id", "task_id", "status", "sending_until") == [(id, None, "unconfirmed", None)]
+        assert file_in(tmp_path).rows("id", "task_id", "status", "sending_until") == [(id, None, "unconfirmed", None)]
         assert len(sora.posts()) == 1
 
 

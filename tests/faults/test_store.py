@@ -119,7 +119,7 @@ async def test_an_order_that_was_given_up_is_not_what_its_repeat_joins(tmp_path:
 
         assert again == [post.task_id for post in posts(simulator)]
         assert [task["task_id"] for task in (await me.content("list_tasks"))["tasks"]] == again
-    assert rows(tmp_path, "prompt", "task_id") == [("A kitten", again[0])]
+    assert file_in(tmp_path).rows("prompt", "task_id") == [("A kitten", again[0])]
 
 
 async def test_an_order_under_way_keeps_its_answer_over_a_lock(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.hosts import Server, served, service, until
-from tests.faults.stores import Store
+from tests.faults.stores import Store, file_in
 
 RACERS = 20
 Call = dict[str, Any]
@@ -95,7 +95,8 @@ def test_a_wait_in_one_hears_of_an_end_that_the_other_saw(tmp_path: Path, store:
         assert first.tasks() == second.tasks()
 
 
-def test_two_hundred_waiters_over_both_cost_as_many_looks_as_one(tmp_path: Path, store: Store) -> None:
+def test_two_hundred_waiters_over_both_cost_as_many_looks_as_one(tmp_path: Path) -> None:
+    store = file_in(tmp_path)
     poll_seconds = 0.5
     paced = {"SORA2_POLL_SECONDS": str(poll_seconds), "SORA2_IDLE_POLL_SECONDS": "3600"}
     with service(tmp_path) as sora, pair(tmp_path, sora.base_url, store, **paced) as servers:

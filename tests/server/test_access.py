@@ -30,18 +30,13 @@ pytestmark = pytest.mark.anyio
 
 ANN, BOB = "ann-0123456789abcdef", "bob-0123456789abcdef"
 TOKENS = f"ann:{ANN},bob:{BOB}"
-LIST = {
+HELLO = {
     "jsonrpc": "2.0",
     "id": 1,
-    "method": "tools/list",
-    "params": {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}},
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
 }
-MCP = {
-    "content-type": "application/json",
-    "accept": "application/json, text/event-stream",
-    "mcp-protocol-version": "2026-07-28",
-    "mcp-method": "tools/list",
-}
+MCP = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 ROUTES = [("POST", "/mcp"), ("GET", "/mcp"), ("DELETE", "/mcp"), ("GET", "/sse"), ("POST", "/messages/?session_id=1")]
 
 
@@ -49,7 +44,7 @@ async def status_of(base: str, method: str = "POST", path: str = "/mcp", **heade
     """The status of a request as it comes; streams are not waited for."""
     given = {**MCP, **{name.replace("_", "-"): value for name, value in headers.items()}}
     async with httpx2.AsyncClient(timeout=20, trust_env=False) as http:
-        content = json.dumps(LIST) if method == "POST" else None
+        content = json.dumps(HELLO) if method == "POST" else None
         async with http.stream(method, f"{base}{path}", headers=given, content=content) as response:
             return response.status_code
 
@@ -158,8 +153,7 @@ async def test_a_page_that_may_call_gets_its_question_beforehand_answered(tmp_pa
         assert evil.status_code == 403
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "sora.example", ""])
-def test_names_of_other_machines_need_tokens(tmp_path: Path, host: str) -> None:
+def test_names_of_other_machines_need_tokens(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, allowed_hosts="sora.example")
     with pytest.raises(ConfigurationError, match=r"SORA2_AUTH_TOKENS=name:token \(at least 16 characters\)"):
         create_app(settings)
@@ -191,7 +185,7 @@ async def test_readiness_names_what_is_missing(tmp_path: Path) -> None:
 
 async def test_it_can_be_mounted_in_another_application(tmp_path: Path) -> None:
     app = create_app(settings_in(tmp_path, auth_tokens=TOKENS))
-    outer = Starlette(routes=[Mount("/video", app)], lifespan=lambda _: app.router.lifespan_context(app))
+    outer = Starlette(routes=[Mount("/video", app)], lifespan=lambda _: app.router.lifespan_context(app))  # type: ignore[arg-type]
     async with listening(outer) as base:
         assert await status_of(base, path="/video/mcp") == 401
         assert await status_of(base, path="/video/mcp", authorization=f"Bearer {ANN}") == 200
@@ -247,7 +241,7 @@ def wrong_tokens(own: RSAPrivateKey, stranger: RSAPrivateKey) -> Iterator[str]:
     yield made(own, kid="k2")
     yield made(own, algorithm="RS512")
     yield made("a shared secret of thirty-two bytes", algorithm="HS256")
-    yield jwt.encode({"iss": ISSUER, "aud": AUDIENCE, "sub": "carol"}, None, algorithm="none", headers={"kid": "k1"})
+    yield made("", algorithm="none")
     yield from (
         made(own, **change)
         for change in (
@@ -257,9 +251,9 @@ def wrong_tokens(own: RSAPrivateKey, stranger: RSAPrivateKey) -> Iterator[str]:
             {"nbf": SystemClock().now() + timedelta(minutes=5)},
             {"sub": " "},
             {"sub": "x" * 201},
-            *({name: None} for name in ("iss", "aud", "sub", "exp")),
         )
     )
+    yield from (made(own, iss=None), made(own, aud=None), made(own, sub=None), made(own, exp=None))
     yield "a.b.c"
     yield made(own)[:-3]
 

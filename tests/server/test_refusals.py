@@ -8,7 +8,6 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import FakeClock, eventually
-from tests.faults.hosts import locked
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
@@ -174,7 +173,7 @@ async def test_while_the_store_is_being_opened_an_order_is_refused_in_time(tmp_p
         async def order() -> None:
             answers.append(await read(me, "generate_video", prompt="A kitten"))
 
-        with locked(tmp_path / "tasks.db"), anyio.fail_after(20):
+        with file_in(tmp_path).locked(), anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 group.start_soon(order)
                 await eventually(lambda: clock.awaits(2.5))

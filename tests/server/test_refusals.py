@@ -8,6 +8,7 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import FakeClock, eventually
+from tests.faults.stores import file_in
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
         "daily_limit": _COUNT,
         "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
         "confirm": "never, hd or always",
+        "public_url": "an http:// or https:// address without ?, # and user name",
         "max_video_mb": "a number from 0.1 to 100,000",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
         "log_format": "text or json",
@@ -110,6 +111,9 @@ class Settings(BaseSettings):
     confirm: Annotated[Literal["never", "hd", "always"], BeforeValidator(_lower)] = Field(
         default="never", description="Whether a person is asked, through the host, before an order is sent."
     )
+    public_url: str = Field(
+        default="", description="Where the service reaches this server, so that it can call back; empty = no callbacks."
+    )
     max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
         default=2000, description="The largest file that is saved, in MB."
     )
@@ -133,6 +137,13 @@ class Settings(BaseSettings):
     def _base_url_is_one(cls, url: str) -> str:
         if not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@"):
             raise ValueError("not a base URL")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_takes_a_path(cls, url: str) -> str:
+        if url and (not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@")):
+            raise ValueError("not a public URL")
         return url
 
     @field_validator("database_url")

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.callbacks import callback_routes
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
 
@@ -36,7 +37,9 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     with stop_signals() as stop, _listening(host, port) as listener:
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
-            web = _WebServer(http_app(server, host))
+            app = http_app(server, host)
+            app.router.routes.extend(callback_routes(runtime))
+            web = _WebServer(app)
             group.start_soon(web.serve, [listener])
             with suppress(Sora2Error):
                 # Whatever is wrong, the first call says so; a server that says it serves can be used at once.

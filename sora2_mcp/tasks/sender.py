@@ -133,10 +133,10 @@ class Sender:
 
     async def _bound(self, task: Task, task_id: str) -> None:
         try:
-            await self._ledger.bind(task.id, task_id)
+            await self._ledger.bind(task, task_id)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
-                await self._recorded(task, self._ledger.bind(task.id, task_id))
+                await self._recorded(task, self._ledger.bind(task, task_id))
             raise
 
     async def _refused(self, task: Task, error: Sora2Error) -> None:

@@ -22,10 +22,10 @@ from sora2_mcp.server.callbacks import BODY_LIMIT_BYTES, callback_routes
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import CallbackShape
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.callback_path import new_callback_path
+from sora2_mcp.tasks.callback_path import callback_hash, new_callback_path
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
-from tests.servers import settings_in
+from tests.servers import agent, settings_in
 from tests.tasks.core import change, looks, orders
 
 pytestmark = pytest.mark.anyio
@@ -333,11 +333,12 @@ async def test_a_flood_of_junk_meets_no_server_error_and_leaves_nothing_behind(r
     assert (seen.status, seen.task_id) == (Status.GENERATING, task.task_id)
 
 
-async def test_the_secret_gets_into_no_log(reached: Host, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    # What stands for other programs here: the client that posts, and the simulator.
-    for name in ("httpx2", "httpcore2", "sora2_mcp.simulator", "asyncio"):
+async def test_the_secret_gets_into_no_log(reached: Host, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    # What stands for other programs here: the client that posts, and the simulator. And pytest listens to the access
+    # log, which the server has switched off.
+    for name in ("httpx2", "httpcore2", "sora2_mcp.simulator", "uvicorn.access"):
         caplog.set_level(logging.CRITICAL, name)
+    caplog.set_level(logging.DEBUG)
     await reached.service.submit(LONG_CAT, "local")
     for body in (b"{}", b"x" * (BODY_LIMIT_BYTES + 1)):
         await reached.http.post(reached.path(), content=body)
@@ -347,8 +348,28 @@ async def test_the_secret_gets_into_no_log(reached: Host, caplog: pytest.LogCapt
     async with anyio.create_task_group() as group:
         group.start_soon(reached.http.post, unknown)
         await eventually(lambda: reached.service._callbacks.pending == 1)
-        group.cancel_scope.cancel()
+        await clock.advance(0.8)
 
-    assert caplog.text
+    assert "callbacks arrive" in caplog.text
     assert reached.path().rpartition("/")[2] not in caplog.text
     assert unknown.rpartition("/")[2] not in caplog.text
+
+
+async def test_no_agent_ever_reads_where_an_order_is_called_back_about(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    simulator = Simulator(seconds_per_task=0)
+    read: list[str] = []
+    async with agent(tmp_path, simulator=simulator, public_url="http://127.0.0.1:9/here") as here:
+        task_id = (await here.content("generate_video", prompt="A cat"))["task_id"]
+        secret = str((orders(simulator)[0].body or {})["callBackUrl"]).rpartition("/")[2]
+        async with agent(tmp_path / "elsewhere", simulator=simulator) as there:
+            # Its own store knows nothing: all that it shows comes from the service's record, parameters included.
+            for reader in (here, there):
+                for tool, arguments in (("get_task_status", {"task_id": task_id}), ("list_tasks", {})):
+                    read.append((await reader.call(tool, **arguments)).model_dump_json())
+                uris = ("sora2://tasks", f"sora2://tasks/{task_id}")
+                read += [(await reader.client.read_resource(uri)).model_dump_json() for uri in uris]
+
+    assert len(secret) == 32
+    assert all(task_id in text for text in read)
+    assert not [text for text in read if "callbacks/" in text or secret in text or callback_hash(secret) in text]

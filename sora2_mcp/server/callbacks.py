@@ -3,12 +3,12 @@
 import logging
 from contextlib import suppress
 
+import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from sora2_mcp.api.codec import callback_task_id
-from sora2_mcp.clock import Clock
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER, may_be_secret
@@ -33,7 +33,7 @@ def callback_routes(runtime: Runtime) -> list[Route]:
         secret = request.path_params.get("secret", "")
         if not may_be_secret(secret):
             return Response(status_code=404)
-        body, was_slow = await _body(request, runtime.clock)
+        body, was_slow = await _body(request, runtime)
         if body is None:
             return Response(status_code=413)
         status = 200 if await _taken_in(runtime, secret, body) else 404
@@ -58,15 +58,28 @@ async def _taken_in(runtime: Runtime, secret: str, body: bytes) -> bool:
     return True
 
 
-async def _body(request: Request, clock: Clock) -> tuple[bytes | None, bool]:
+async def _body(request: Request, runtime: Runtime) -> tuple[bytes | None, bool]:
     """What was posted, None if it is too large; and whether there was no waiting for the rest."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > BODY_LIMIT_BYTES:
         return None, False
     body = bytearray()
-    with clock.timeout(BODY_SECONDS) as patience, suppress(ClientDisconnect):
+    with runtime.clock.timeout(BODY_SECONDS) as patience:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_lose_patience, runtime.stopping, patience)
+            await _read(request, body)
+            group.cancel_scope.cancel()
+    return (bytes(body) if len(body) <= BODY_LIMIT_BYTES else None), patience.cancelled_caught
+
+
+async def _read(request: Request, body: bytearray) -> None:
+    with suppress(ClientDisconnect):
         async for chunk in request.stream():
             body += chunk
             if len(body) > BODY_LIMIT_BYTES:
-                return None, False
-    return bytes(body), patience.cancelled_caught
+                return
+
+
+async def _lose_patience(stopping: anyio.Event, patience: anyio.CancelScope) -> None:
+    await stopping.wait()
+    patience.cancel()

@@ -38,6 +38,7 @@ format: setup
 bench: setup
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/waiting.py
+	$(BIN)/python bench/push.py
 
 # Kills servers at random for about 20 minutes and counts what the service received and what is listed.
 soak: setup

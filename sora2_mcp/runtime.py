@@ -20,6 +20,7 @@ from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
 from sora2_mcp.tasks.downloads import Downloads
 from sora2_mcp.tasks.ledger import Ledger
@@ -166,33 +167,23 @@ class Runtime:
         background.start_soon(poller.run)
         background.start_soon(relay_changes, store, bus, clock)
         downloads = Downloads(
-            http=files,
-            folder=settings.videos,
-            limit_bytes=int(settings.max_video_mb * 1_000_000),
-            store=store,
-            ledger=ledger,
-            looker=looker,
-            clock=clock,
-            owner=owner,
-            background=background,
-        )
+            http=files, folder=settings.videos, limit_bytes=int(settings.max_video_mb * 1_000_000), store=store,
+            ledger=ledger, looker=looker, clock=clock, owner=owner, background=background,
+        )  # fmt: skip
         sender = Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm)
         demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
         ordering = Ordering(
-            store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders, stopping=self.stopping
-        )
+            store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders, stopping=self.stopping,
+            public_url=settings.public_url,
+        )  # fmt: skip
+        callbacks = Callbacks(
+            store=store, ledger=ledger, looker=looker, client=client, bus=bus, clock=clock, pacing=pacing,
+            background=background, stopping=self.stopping,
+        )  # fmt: skip
         return TaskService(
-            store=store,
-            ledger=ledger,
-            ordering=ordering,
-            looker=looker,
-            demand=demand,
-            downloads=downloads,
-            client=client,
-            bus=bus,
-            clock=clock,
-            stopping=self.stopping,
-        )
+            store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,
+            callbacks=callbacks, client=client, bus=bus, clock=clock, stopping=self.stopping,
+        )  # fmt: skip
 
 
 def _files_client() -> httpx2.AsyncClient:

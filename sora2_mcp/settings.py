@@ -7,6 +7,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
         "oauth_jwks_url": "an http:// or https:// address",
         "allowed_hosts": "host names, with or without a port, separated by commas",
         "allowed_origins": "http:// or https:// origins without a path, separated by commas",
+        "public_url": "an http:// or https:// address without ?, # and user name",
         "max_video_mb": "a number from 0.1 to 100,000",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
         "log_format": "text or json",
@@ -135,6 +137,9 @@ class Settings(BaseSettings):
     allowed_origins: str = Field(
         default="", description="Web pages (`Origin`) that may call over HTTP beside this machine's own."
     )
+    public_url: str = Field(
+        default="", description="Where the service reaches this server, so that it can call back; empty = no callbacks."
+    )
     max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
         default=2000, description="The largest file that is saved, in MB."
     )
@@ -158,6 +163,13 @@ class Settings(BaseSettings):
     def _base_url_is_one(cls, url: str) -> str:
         if not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@"):
             raise ValueError("not a base URL")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_takes_a_path(cls, url: str) -> str:
+        if url and (not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@")):
+            raise ValueError("not a public URL")
         return url
 
     @field_validator("database_url")
@@ -263,6 +275,11 @@ class Settings(BaseSettings):
     def hosts(self) -> tuple[str, ...]:
         """``Host`` names that are served beside this machine's own, in lower case."""
         return tuple(name.lower() for name in _listed(self.allowed_hosts))
+
+    @property
+    def public_host(self) -> tuple[str, ...]:
+        """The ``Host`` name under which the world reaches this server, if it does and callers show who they are."""
+        return (urlsplit(self.public_url).netloc.lower(),) if self.public_url and self.has_access_control else ()
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from sora2_mcp.api.wire import Envelope, Record, SubmitData, parsed
+from sora2_mcp.api.wire import Callback, Envelope, Record, SubmitData, parsed
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import LostAnswerError, service_error
@@ -22,6 +22,13 @@ _TASK_ID_LIMIT = 200
 _CLIENT_ERRORS = range(400, 500)
 _REDIRECTS = range(300, 400)
 _GATEWAY_CODES = (502, 503, 504)
+_SPELLED = {
+    "prompt": "prompt",
+    "image_urls": "imageUrls",
+    "aspect_ratio": "aspectRatio",
+    "quality": "quality",
+    "watermark": "watermark",
+}
 
 Model = TypeVar("Model", Envelope, SubmitData, Record)
 
@@ -52,7 +59,7 @@ def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float |
     if envelope.code != OK:
         raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
     task_id = _read(SubmitData, envelope.data).task_id
-    if not task_id or len(task_id) > _TASK_ID_LIMIT or not task_id.isprintable():
+    if not _is_task_id(task_id):
         raise LostAnswerError("it says the order is accepted but names no task")
     return task_id
 
@@ -81,9 +88,27 @@ def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_se
     return _snapshot(record, seen_at)
 
 
+def callback_task_id(body: bytes) -> str:
+    """The id of the task a callback says it is about; empty where it says none. Never raises, whatever was posted.
+
+    Source: the two shapes of the vendor's callbacks; both hold ``data.taskId``.
+    """
+    try:
+        content = parsed(body)
+        callback = Callback.model_validate(content if isinstance(content, dict) else {})
+    except ValueError:
+        return ""
+    return callback.said_id if _is_task_id(callback.said_id) else ""
+
+
+def _is_task_id(text: str) -> bool:
+    return bool(text) and len(text) <= _TASK_ID_LIMIT and text.isprintable()
+
+
 def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
     ordered = _ordered(record.parameters)
-    seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=ordered, task_id=record.task_id)
+    said = frozenset(name for name, spelled in _SPELLED.items() if record.parameters.get(spelled) is not None)
+    seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=ordered, said=said, task_id=record.task_id)
     if record.success_flag == 1:
         url = record.video_url
         return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=url)

@@ -92,6 +92,18 @@ class SubmitData(Lenient):
     task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
 
 
+class Callback(Lenient):
+    """What the service posts when a task has ended; all that is read of it is which task it is about."""
+
+    data: Annotated[SubmitData, BeforeValidator(_object)] = SubmitData()
+    task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
+
+    @property
+    def said_id(self) -> str:
+        """The id, in ``data`` or beside it."""
+        return self.data.task_id or self.task_id
+
+
 class Record(Lenient):
     """``data`` of record-info.
 

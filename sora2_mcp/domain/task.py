@@ -5,7 +5,7 @@
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -77,6 +77,7 @@ class Snapshot:
     """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED.
 
     ``request`` is what the service says was ordered, and ``task_id`` which task it speaks of, where it says so.
+    ``said`` names the fields of ``request`` that it stated; the others hold defaults.
     """
 
     sighting: Sighting
@@ -84,7 +85,19 @@ class Snapshot:
     video_url: str = ""
     failure: Failure | None = None
     request: VideoRequest | None = None
+    said: frozenset[str] = frozenset()
     task_id: str = ""
+
+    def fits(self, ordered: VideoRequest) -> bool:
+        """Whether all that the service says of the task's order is true of ``ordered``; it must say the prompt."""
+        told = self.request
+        return told is not None and "prompt" in self.said and all(_same(told, ordered, name) for name in self.said)
+
+
+def _same(one: VideoRequest, other: VideoRequest, name: str) -> bool:
+    values = (getattr(request, name) for request in (one, other))
+    mine, theirs = (value.strip() if isinstance(value, str) else value for value in values)
+    return bool(mine == theirs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +123,9 @@ class Task:
 
     ``id`` is ours, from the moment before the order is sent; ``task_id`` is the service's, empty until it answered.
     ``sending_until`` is the end of the lease under which some process sends the order, ``unclear_because`` why it is
-    unconfirmed. ``look_failed_at`` is set while
-    looks fail, with the service's code where it gave one. ``version`` counts saved changes.
+    unconfirmed. ``look_failed_at`` is set while looks fail, with the service's code where it gave one.
+    ``callback_hash`` tells which path of ours the service was given to call back on; empty means none.
+    ``version`` counts saved changes.
     """
 
     id: str
@@ -124,6 +138,7 @@ class Task:
     idempotency_key: str = ""
     adopted: bool = False
     sending_until: datetime | None = None
+    callback_hash: str = field(default="", repr=False)
     known_unfinished_at: datetime | None = None
     doubts: tuple[Doubt, ...] = ()
     finished_at: datetime | None = None
@@ -145,6 +160,11 @@ class Task:
     @property
     def finished(self) -> bool:
         return self.status in (Status.SUCCEEDED, Status.FAILED, Status.REFUSED)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether a look could show anything new of it."""
+        return not self.finished or self.correctable
 
     @property
     def correctable(self) -> bool:

@@ -1,4 +1,4 @@
-"""One ASGI application: MCP over streamable HTTP and SSE, and health."""
+"""One ASGI application: MCP over streamable HTTP and SSE, the service's callbacks, and health."""
 
 import ipaddress
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +13,7 @@ from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.access import Access, access_of
 from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.callbacks import callback_routes
 from sora2_mcp.server.gate import Gate
 from sora2_mcp.server.health import health_routes
 from sora2_mcp.settings import Settings
@@ -47,7 +48,11 @@ def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runt
     access = access_of(settings, runtime.clock)
     check_reach(settings, host)
     named = [in_url(host).lower()] if host and not _is_wildcard(host) else []
-    gate = Gate(hosts=[*named, *settings.hosts], origins=settings.origins, behind_proxy=access is not None)
+    gate = Gate(
+        hosts=[*named, *settings.hosts, *settings.public_host],
+        origins=settings.origins,
+        behind_proxy=access is not None,
+    )
     # The gate looks at names and pages, here and on every route alike.
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     streamable = server.streamable_http_app(
@@ -68,7 +73,9 @@ def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runt
                 yield
 
     routes = [_guarded(route, gate, access) for route in (*streamable.routes, *sse.routes)]
-    return Starlette(routes=[*routes, *_limited(health_routes(runtime))], lifespan=lifespan)
+    # What the service and whoever watches over this process call; the secret in its path lets a callback in.
+    open_routes = [*callback_routes(runtime), *_limited(health_routes(runtime))]
+    return Starlette(routes=[*routes, *open_routes], lifespan=lifespan)
 
 
 def check_reach(settings: Settings, host: str) -> None:

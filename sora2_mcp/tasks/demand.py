@@ -14,9 +14,6 @@ from sora2_mcp.tasks.store.port import Store
 
 logger = logging.getLogger(__name__)
 
-_FAILING_PACE = 4
-"""While looks fail, waiting pulls the next one forward to this many intervals only."""
-
 
 class Demand:
     """Notes which tasks are waited for; a crowd of waiters on one task costs the store no more than one."""
@@ -25,7 +22,7 @@ class Demand:
         self._store = store
         self._alarm = alarm
         self._clock = clock
-        self._poll_seconds = pacing.poll_seconds
+        self._pacing = pacing
         self.refresh_seconds = max(pacing.poll_seconds, 1.0)
         self._background = background
         self._noted: dict[str, float] = {}
@@ -46,11 +43,11 @@ class Demand:
         until = self._clock.now() + timedelta(seconds=self.refresh_seconds * 3)
         # A key that is not accepted is told at once; other faults are given time to pass.
         failing = task.look_failed_at is not None and task.look_error_code != UnauthorizedError.code
-        intervals = _FAILING_PACE if failing else 1
+        pause = timedelta(seconds=self._pacing.wanted_seconds(task, failing=failing))
         # Instants ahead of now stem from a clock that was set back meanwhile.
         looked_at = min(max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at))), self._clock.now())
         try:
-            await self._store.want(task, until, looked_at + timedelta(seconds=self._poll_seconds * intervals))
+            await self._store.want(task, until, looked_at + pause)
         except StoreError as error:
             logger.debug("that task %s is waited for could not be noted: %s", task.task_id, error)
         self._alarm.ring()

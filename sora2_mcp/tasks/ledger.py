@@ -48,16 +48,18 @@ class Ledger:
         principal: str,
         key: str,
         consent: str = "",
+        callback_hash: str = "",
         admit: Callable[[Task], None] = lambda _: None,
     ) -> Reservation:
         """Saves the intent to order, durably, or finds the task the order already has.
 
-        ``admit`` may raise to keep the intent from being saved.
+        ``callback_hash``: of the path of ours that a new order is sent with. ``admit`` may raise to keep the intent
+        from being saved.
 
         Raises:
             KeyReusedError, LimitError, StoreError: nothing was saved.
         """
-        draft = self._draft(request, principal, key)
+        draft = replace(self._draft(request, principal, key), callback_hash=callback_hash)
         return await self._store.reserve(draft, fingerprint(request), self._budget, consent, admit)
 
     def _draft(self, request: VideoRequest, principal: str, key: str) -> Task:
@@ -72,10 +74,18 @@ class Ledger:
             sending_until=now + SENDING_LEASE,
         )
 
-    async def bind(self, id: str, task_id: str) -> Task:
+    async def bind(self, order: Task, task_id: str) -> Task:
         """Gives an order the service's id; idempotent."""
-        task = await self._store.bind(id, task_id, self._pacing.plan(self._clock.now()))
+        task = await self._store.bind(order.id, task_id, self._pacing.first(order, self._clock.now()))
         return self._published(task, TaskSubmitted)
+
+    async def bind_hinted(self, order: Task, task_id: str) -> Task | None:
+        """Gives an order the id that a callback named and the service confirmed; None if another order has that one.
+
+        An order that has an id by now keeps it.
+        """
+        task = await self._store.bind_hinted(order.id, task_id, self._pacing.first(order, self._clock.now()))
+        return task and self._published(task, TaskSubmitted)
 
     async def refuse(self, task: Task, error: Sora2Error) -> Task:
         """Ends an order that certainly was not accepted."""

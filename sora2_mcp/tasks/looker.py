@@ -24,9 +24,15 @@ _OTHERS_LOOK_SECONDS = 0.25
 
 
 class Look:
-    """One look under way; whoever wants to know joins it."""
+    """One look under way; whoever wants to know joins it.
+
+    ``begun``: the service is being asked, so what happens from now on may be missing in the answer. ``elsewhere``:
+    another process had the lease, and its look, begun who knows when, was waited for.
+    """
 
     def __init__(self) -> None:
+        self.begun = False
+        self.elsewhere = False
         self.leased = anyio.Event()
         self.done = anyio.Event()
         self.error: Sora2Error | None = None
@@ -73,6 +79,13 @@ class Looker:
         if look.error is not None:
             raise look.error
 
+    async def begin_anew(self, task: Task) -> Look:
+        """A look that asks the service from now on: one that has begun to is waited for first and does not count."""
+        look = self._under_way.get(task.id)
+        if look is not None and look.begun:
+            await look.done.wait()
+        return self.begin(task)
+
     def begin(self, task: Task, *, has_turn: bool = False) -> Look:
         """Starts a look, or gives the one under way. ``has_turn``: the caller has waited for its turn already."""
         look = self._under_way.get(task.id)
@@ -100,6 +113,7 @@ class Looker:
 
     async def _leased_look(self, task: Task, look: Look) -> None:
         failures = await self._store.claim_look(task.id, self._owner, self._clock.now() + LOOK_LEASE)
+        look.begun, look.elsewhere = True, failures is None
         look.leased.set()
         if failures is None:
             await self._await_other(task)
@@ -111,7 +125,7 @@ class Looker:
             raise
         self._outage.answered()
         seen = await self._ledger.observe(task, snapshot)
-        await self._store.settle_look(task.id, self._owner, self._pacing.plan(self._clock.now()), None)
+        await self._store.settle_look(task.id, self._owner, self._pacing.next(task, self._clock.now()), None)
         if task.id in self._told_failing:
             self._told_failing.discard(task.id)
             logger.info("looks at task %s work again; it is %s", task.task_id, seen.status)

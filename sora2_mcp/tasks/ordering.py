@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,6 +12,7 @@ from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import NOT_REACHED, Status, Task
 from sora2_mcp.errors import NotAskedError, NotReachedError, Sora2Error, StoreError, service_error
 from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, new_callback_path
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.store.port import Outcome, Reservation, Store
@@ -66,6 +67,7 @@ class Ordering:
         clock: Clock,
         senders: TaskGroup,
         stopping: anyio.Event,
+        public_url: str = "",
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -74,6 +76,7 @@ class Ordering:
         self._clock = clock
         self._senders = senders
         self._stopping = stopping
+        self._public_url = public_url
 
     async def submit(
         self,
@@ -107,21 +110,29 @@ class Ordering:
 
     async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str) -> None:
         """Reserves and sends, so that no caller's end can tear the two apart."""
-        reservation = await self._reserved(intent, request, principal, key, consent)
+        callback = self._callback_of(request)
+        reservation = await self._reserved(intent, request, principal, key, consent, callback)
         if reservation is None or reservation.outcome is not Outcome.NEW:
             return
         try:
-            await self._sender.send(reservation.task, intent)
+            await self._sender.send(_calling_back(reservation.task, callback), intent)
         except Exception:
             # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
             # lapses, reads as unconfirmed, which is never wrong.
             logger.exception("order %s was given up", reservation.task.id)
 
+    def _callback_of(self, request: VideoRequest) -> CallbackPath:
+        """A path of our own, unless the caller gave an address: the service calls back only once."""
+        wanted = self._public_url and not request.callback_url
+        return new_callback_path(self._public_url) if wanted else NO_CALLBACK
+
     async def _reserved(
-        self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str
+        self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str, callback: CallbackPath
     ) -> Reservation | None:
         try:
-            intent.reservation = await self._ledger.reserve(request, principal, key, consent, intent.admit)
+            intent.reservation = await self._ledger.reserve(
+                request, principal, key, consent, callback.hash, intent.admit
+            )
         except Sora2Error as error:
             intent.error = error
         except Exception as error:
@@ -167,6 +178,11 @@ class Ordering:
         with self._clock.timeout(max(seconds, 0) + _MARGIN_SECONDS / 2):
             await done.wait()
         return answers[0] if answers else task
+
+
+def _calling_back(order: Task, callback: CallbackPath) -> Task:
+    """The order as it is sent, every time it is tried; what is saved and shown of it never holds the path."""
+    return replace(order, request=replace(order.request, callback_url=callback.url)) if callback.url else order
 
 
 def refusal_of(task: Task) -> Sora2Error:

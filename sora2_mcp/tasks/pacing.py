@@ -1,27 +1,61 @@
 """How often tasks are looked at."""
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.port import LookPlan
 
 _JITTER = 0.12
 _BACKOFF_CAP_SECONDS = 60.0
 _RETRY_AFTER_CAP_SECONDS = 3600.0
+_FAILING_PACE = 4
+"""While looks fail, waiting pulls the next one forward to this many intervals only."""
+
+SAFETY_SECONDS = 30.0
+"""The first look at a task that the service is to call back about, as long as it is not known whether it can."""
 
 
 class Pacing:
-    """Intervals between looks, ±12 % so that many tasks spread out, doubled with every look that failed in a row."""
+    """Intervals between looks, ±12 % so that many tasks spread out, doubled with every look that failed in a row.
+
+    ``called_back``: a callback has come in this run. From then on tasks that the service is to call back about keep the
+    idle pace even while somebody waits, as long as looks at them work.
+    """
 
     def __init__(self, poll_seconds: float, idle_poll_seconds: float) -> None:
         self.poll_seconds = poll_seconds
         self.idle_poll_seconds = idle_poll_seconds
+        self.called_back = False
 
     @property
     def farthest(self) -> timedelta:
         """No plan of this pacing sets a look further ahead."""
         longest = max(self.poll_seconds, self.idle_poll_seconds, _BACKOFF_CAP_SECONDS)
         return timedelta(seconds=max(longest * (1 + _JITTER), _RETRY_AFTER_CAP_SECONDS))
+
+    def first(self, order: Task, now: datetime) -> LookPlan:
+        """The first look at an order that was accepted at ``now``."""
+        if order.callback_hash and not self.called_back:
+            safety_at = now + timedelta(seconds=SAFETY_SECONDS)
+            return LookPlan(wanted_at=safety_at, idle_at=safety_at)
+        return self.next(order, now)
+
+    def next(self, task: Task, now: datetime) -> LookPlan:
+        """The next look at a task after one at ``now`` that worked."""
+        plan = self.plan(now)
+        return replace(plan, wanted_at=plan.idle_at) if task.callback_hash and self.called_back else plan
+
+    def wanted_seconds(self, task: Task, *, failing: bool) -> float:
+        """How long after the last look, or else the order, somebody who waits has the next one made."""
+        if failing:
+            return self.poll_seconds * _FAILING_PACE
+        if not task.callback_hash:
+            return self.poll_seconds
+        if self.called_back:
+            return self.idle_poll_seconds
+        return self.poll_seconds if task.last_look_at or task.look_failed_at else SAFETY_SECONDS
 
     def plan(self, now: datetime, failures: int = 0, retry_after_seconds: float | None = None) -> LookPlan:
         """The next look after one at ``now``, the last ``failures`` of which failed; not before the service allows."""

@@ -125,14 +125,14 @@ class Sender:
             await self._bound(task, task_id)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
-                await self._recorded(task, self._ledger.bind(task.id, task_id))
+                await self._recorded(task, self._ledger.bind(task, task_id))
             raise
 
     async def _bound(self, task: Task, task_id: str) -> None:
         """A store that fails is asked again until it works."""
         while True:
             try:
-                await self._ledger.bind(task.id, task_id)
+                await self._ledger.bind(task, task_id)
             except StoreError as error:
                 logger.warning("task %s is ordered, but its id could not be saved yet: %s", task_id, error)
                 await self._clock.sleep(_SAVE_PAUSE_SECONDS)

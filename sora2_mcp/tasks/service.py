@@ -19,6 +19,7 @@ from sora2_mcp.errors import (
     UnknownTaskError,
 )
 from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
 from sora2_mcp.tasks.downloads import Download, Downloads, saveable
 from sora2_mcp.tasks.ledger import Ledger
@@ -58,6 +59,7 @@ class TaskService:
         looker: Looker,
         demand: Demand,
         downloads: Downloads,
+        callbacks: Callbacks,
         client: Sora2API,
         bus: EventBus,
         clock: Clock,
@@ -69,6 +71,7 @@ class TaskService:
         self._looker = looker
         self._demand = demand
         self._downloads = downloads
+        self._callbacks = callbacks
         self._client = client
         self._bus = bus
         self._clock = clock
@@ -114,8 +117,7 @@ class TaskService:
         """
         deadline = self._clock.monotonic() + seconds
         task = await self._known(reference, principal, seconds)
-        unfinished = task.status is Status.GENERATING or task.correctable
-        if not task.task_id or not unfinished or self._is_fresh(task):
+        if not task.task_id or not task.may_change or self._is_fresh(task):
             return task
         with self._clock.timeout(deadline - self._clock.monotonic()):
             await self._looker.look(task)
@@ -182,6 +184,13 @@ class TaskService:
             return task, None
         saveable(task)
         return task, self._downloads.begin(task, filename)
+
+    async def called_back(self, secret: str, said_id: str = "") -> bool:
+        """Takes in a callback on the path that ends in ``secret``: a hint to look at that order's task, nothing more.
+
+        ``said_id``: the task it says it is about. Gives False where the path is none of ours. Never raises.
+        """
+        return await self._callbacks.received(secret, said_id)
 
     async def usage(self, principal: str) -> Usage:
         """How many orders there were today and this month."""

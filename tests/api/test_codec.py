@@ -348,5 +348,6 @@ def test_the_vendors_own_example_is_a_success() -> None:
         seen_at=SEEN_AT,
         video_url="https://cdn.sora2api.ai/videos/example_video.mp4",
         request=VideoRequest(prompt=prompt, quality=Quality.HD),
+        said=frozenset({"prompt", "aspect_ratio", "quality"}),
         task_id="sora2_task_abcdef123456",
     )

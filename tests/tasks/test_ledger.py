@@ -53,7 +53,7 @@ def ledger(store: Database, bus: EventBus, clock: FakeClock) -> Ledger:
 
 async def ordered(ledger: Ledger) -> Task:
     reservation = await ledger.reserve(CAT, "local", "")
-    return await ledger.bind(reservation.task.id, "task-1")
+    return await ledger.bind(reservation.task, "task-1")
 
 
 def success(seconds: float, url: str = "https://cdn.example/a.mp4") -> Snapshot:
@@ -173,7 +173,7 @@ async def test_every_step_has_its_event(ledger: Ledger, store: Database, bus: Ev
     with bus.subscribed(heard.append):
         order = (await ledger.reserve(CAT, "local", "k")).task
         await ledger.unclear(order.id, LostAnswerError("no answer"))
-        await ledger.bind(order.id, "task-1")
+        await ledger.bind(order, "task-1")
         await store.claim_download(order.id, "me", clock.now() + timedelta(seconds=60))
         saved = await ledger.file_saved(order, "me", file)
         adopted = await ledger.adopt("task-2", "local", success(1))

@@ -28,6 +28,11 @@ class Database(Orders, Looks, Changes):
             row = await self._row(connection, tasks.c.id == id)
             return task_from(row) if row is not None else None
 
+    async def of_callback(self, callback_hash: str) -> Task | None:
+        async with self._engine.reading() as connection:
+            row = await self._row(connection, tasks.c.callback == callback_hash)
+            return task_from(row) if row is not None else None
+
     async def find(self, principal: str, reference: str) -> Task | None:
         async with self._engine.reading() as connection:
             mine = tasks.c.principal == principal

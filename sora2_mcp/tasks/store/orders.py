@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.domain.task import Status, Task
@@ -78,13 +78,23 @@ class Orders(StorePart):
     async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
         async with self._alone() as connection:
             task = await self._task(connection, id, held=True)
+            return task if task.task_id else await self._bound(connection, task, task_id, plan)
+
+    async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
+        async with self._alone() as connection:
+            task = await self._task(connection, id, held=True)
             if task.task_id:
                 return task
-            values = {"task_id": task_id, "sending_until": None, **await self._adopted_facts(connection, task, task_id)}
-            if values["status"] == Status.GENERATING.value:
-                values["next_look_at"] = next_look(self._clock.now(), plan)
-            await self._change(connection, id, values)
-            return await self._task(connection, id)
+            adoptable = and_(tasks.c.adopted.is_(True), tasks.c.principal == task.principal)
+            taken = await self._row(connection, tasks.c.task_id == task_id, not_(adoptable))
+            return None if taken is not None or task.finished else await self._bound(connection, task, task_id, plan)
+
+    async def _bound(self, connection: AsyncConnection, task: Task, task_id: str, plan: LookPlan) -> Task:
+        values = {"task_id": task_id, "sending_until": None, **await self._adopted_facts(connection, task, task_id)}
+        if values["status"] == Status.GENERATING.value:
+            values["next_look_at"] = next_look(self._clock.now(), plan)
+        await self._change(connection, task.id, values)
+        return await self._task(connection, task.id)
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
         async with self._alone() as connection:

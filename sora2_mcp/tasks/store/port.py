@@ -124,6 +124,13 @@ class Store(Protocol):
         """Gives an order the service's id. Idempotent; merges an adopted task of the same id."""
         ...
 
+    async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
+        """``bind``, where nobody but a callback named the id: None, and nothing changed, if another order has it.
+
+        An order that has an id by now is given as it is.
+        """
+        ...
+
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
         """Saves a task ordered elsewhere, unless it is known by now; gives the saved one.
 
@@ -134,6 +141,10 @@ class Store(Protocol):
 
     async def load(self, id: str) -> Task | None:
         """The task with this local id, refused ones too."""
+        ...
+
+    async def of_callback(self, callback_hash: str) -> Task | None:
+        """The order that was sent with this callback path, whoever's it is."""
         ...
 
     async def find(self, principal: str, reference: str) -> Task | None:

@@ -1,0 +1,473 @@
+"""Upstream callbacks: hints that make a look, and nothing else, whatever they say."""
+
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from sora2_mcp.domain.request import AspectRatio, VideoRequest
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.settings import Settings
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.tasks.callback_path import callback_hash, new_callback_path
+from sora2_mcp.tasks.callbacks import PENDING_LIMIT
+from sora2_mcp.tasks.service import TaskService
+from tests.clocks import FakeClock, eventually
+from tests.tasks.core import CAT, DOG, change, closed_address, listed, looks, opened, orders, settings_for, until
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC_URL = closed_address().removesuffix("/api/v1/sora2") + "/sora"
+LONG_CAT = VideoRequest(prompt="A cat [sim:seconds=600]")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, base_url: str) -> Settings:
+    """Callbacks are asked for; the tests deliver them themselves, for nobody listens at the address."""
+    return settings_for(tmp_path, base_url, public_url=PUBLIC_URL, poll_seconds=3600, idle_poll_seconds=3600)
+
+
+@pytest.fixture
+async def service(settings: Settings, clock: FakeClock) -> AsyncIterator[TaskService]:
+    async with Runtime(settings, clock=clock) as runtime:
+        yield await runtime.service()
+
+
+def callback_urls(simulator: Simulator) -> list[str | None]:
+    """Where each order asked to be called back, in order."""
+    return [(order.body or {}).get("callBackUrl") for order in orders(simulator)]
+
+
+def secret_of(simulator: Simulator, number: int = -1) -> str:
+    return (callback_urls(simulator)[number] or "").rpartition("/")[2]
+
+
+async def quiet(service: TaskService) -> None:
+    """Returns once all that callbacks led to is over."""
+    await eventually(lambda: service._callbacks.pending == 0)
+
+
+async def only_task(service: TaskService) -> Task:
+    [task] = await listed(service)
+    return task
+
+
+async def submitted(service: TaskService, request: VideoRequest = CAT, key: str = "") -> Task:
+    return (await service.submit(request, "local", key=key)).task
+
+
+async def test_every_order_is_sent_with_a_path_of_its_own_that_nobody_can_guess(
+    service: TaskService, simulator: Simulator
+) -> None:
+    for number in range(20):
+        await submitted(service, CAT, key=str(number))
+
+    urls = callback_urls(simulator)
+    assert len(set(urls)) == 20
+    for url in urls:
+        folder, _, secret = (url or "").rpartition("/")
+        assert folder == f"{PUBLIC_URL}/callbacks"
+        assert len(secret) == 32
+
+
+async def test_without_a_public_address_no_callback_is_asked_for(
+    tmp_path: Path, base_url: str, simulator: Simulator, clock: FakeClock
+) -> None:
+    async with opened(settings_for(tmp_path, base_url), clock) as service:
+        task = await submitted(service)
+
+    assert callback_urls(simulator) == [None]
+    assert task.callback_hash == ""
+
+
+async def test_the_agents_own_callback_address_wins(service: TaskService, simulator: Simulator) -> None:
+    own = "https://agent.example/hook?token=7"
+
+    task = await submitted(service, VideoRequest(prompt="A cat", callback_url=own))
+
+    assert callback_urls(simulator) == [own]
+    assert task.callback_hash == ""
+
+
+async def test_every_try_of_an_order_names_the_same_path(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    simulator.add_fault("order-429=1*2")
+    async with anyio.create_task_group() as group:
+        group.start_soon(submitted, service)
+        await until(clock, lambda: len(orders(simulator)) == 3)
+
+    assert len(set(callback_urls(simulator))) == 1
+
+
+async def test_a_repeat_joins_its_order_whether_or_not_callbacks_are_asked_for(
+    tmp_path: Path, base_url: str, service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    first = await submitted(service)
+    async with opened(settings_for(tmp_path, base_url), clock) as other:
+        second = await submitted(other)
+    third = await submitted(service)
+
+    assert first.id == second.id == third.id
+    assert len(orders(simulator)) == 1
+
+
+async def test_the_secret_is_nowhere_but_in_the_order_that_was_sent(
+    tmp_path: Path, service: TaskService, simulator: Simulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The simulator lives in this process, and so does the log of what it posts.
+    for name in ("httpx2", "httpcore2", "sora2_mcp.simulator"):
+        caplog.set_level(logging.CRITICAL, name)
+    caplog.set_level(logging.DEBUG)
+    simulator.add_fault("order-429=0.1*1")
+    shown: list[str] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(submitted, service)
+        await until(clock, lambda: len(orders(simulator)) == 2, step_seconds=0.1)
+    secret = secret_of(simulator)
+    await clock.advance(5)
+    assert await service.called_back(secret)
+    await quiet(service)
+
+    shown += [repr(task) for task in await listed(service)]
+    stored = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("t.db*")))
+    assert (await only_task(service)).status is Status.SUCCEEDED
+    assert "callbacks arrive" in caplog.text
+    assert secret not in "".join(shown) + caplog.text
+    assert secret.encode() not in stored
+    assert callback_hash(secret).encode() in stored
+
+
+async def test_a_callback_makes_exactly_one_look_and_ends_the_wait(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = await submitted(service)
+    ended: list[Task] = []
+
+    async def wait() -> None:
+        ended.append(await service.wait(task.task_id, "local", 200))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await clock.advance(5)
+        assert looks(simulator) == []
+        assert await service.called_back(secret_of(simulator))
+        await eventually(lambda: bool(ended))
+
+    assert [task.status for task in ended] == [Status.SUCCEEDED]
+    assert looks(simulator) == [task.task_id]
+
+
+async def test_a_lying_callback_finishes_nothing(service: TaskService, simulator: Simulator) -> None:
+    task = await submitted(service, LONG_CAT)
+
+    assert await service.called_back(secret_of(simulator), "sora2_task_lie")
+    await quiet(service)
+
+    seen = await only_task(service)
+    assert (seen.status, seen.task_id, seen.video_url) == (Status.GENERATING, task.task_id, "")
+    assert looks(simulator) == [task.task_id]
+
+
+async def test_a_callback_about_a_finished_task_costs_nothing(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = await submitted(service)
+    await clock.advance(5)
+    await service.get(task.task_id, "local")
+
+    for _ in range(10):
+        assert await service.called_back(secret_of(simulator))
+    await quiet(service)
+
+    assert looks(simulator) == [task.task_id]
+
+
+async def test_a_look_that_had_begun_when_the_callback_came_does_not_count(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = await submitted(service, LONG_CAT)
+    simulator.add_fault("look-slow=3*1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(service.get, task.task_id, "local")
+        await eventually(lambda: len(looks(simulator)) == 1)
+        for _ in range(5):
+            assert await service.called_back(secret_of(simulator))
+        assert len(looks(simulator)) == 1
+        await clock.advance(3)
+    await quiet(service)
+
+    assert looks(simulator) == [task.task_id] * 2
+
+
+async def test_callbacks_that_come_before_the_look_begins_are_joined(
+    service: TaskService, settings: Settings, simulator: Simulator
+) -> None:
+    task = await submitted(service, LONG_CAT)
+    with locked(settings):
+        for _ in range(50):
+            assert await service.called_back(secret_of(simulator))
+        await eventually(lambda: bool(service._looker._under_way))
+        assert await service.called_back(secret_of(simulator))
+        assert service._callbacks.pending == 1
+        assert looks(simulator) == []
+    await quiet(service)
+
+    assert looks(simulator) == [task.task_id]
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Nobody can write meanwhile, so no look gets its lease."""
+    with closing(sqlite3.connect(settings.store_url.removeprefix("sqlite:///"), isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("COMMIT")
+
+
+async def test_another_processs_look_that_had_begun_does_not_count_either(
+    settings: Settings, service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = await submitted(service, LONG_CAT)
+    simulator.add_fault("look-slow=3*1")
+    async with opened(settings, clock) as other, anyio.create_task_group() as group:
+        group.start_soon(other.get, task.task_id, "local")
+        await eventually(lambda: len(looks(simulator)) == 1)
+        assert await service.called_back(secret_of(simulator))
+        await until(clock, lambda: len(looks(simulator)) == 2, step_seconds=0.25)
+        await quiet(service)
+
+    assert looks(simulator) == [task.task_id] * 2
+
+
+async def test_a_callback_is_taken_in_by_any_process_on_the_store(
+    tmp_path: Path, base_url: str, service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    await submitted(service)
+    await clock.advance(5)
+    async with opened(settings_for(tmp_path, base_url), clock) as other:
+        assert await other.called_back(secret_of(simulator))
+        await quiet(other)
+
+    assert (await only_task(service)).status is Status.SUCCEEDED
+
+
+async def test_a_path_of_another_account_is_unknown(
+    tmp_path: Path, base_url: str, service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    await submitted(service)
+    async with opened(settings_for(tmp_path, base_url, api_key="another-key"), clock) as stranger:
+        assert not await stranger.called_back(secret_of(simulator))
+
+    assert looks(simulator) == []
+
+
+@pytest.mark.parametrize("path", ["", "x", "x" * 31, "x" * 33, "x" * 100_000, "é" * 32, " " * 32, "x" * 31 + "\n"])
+async def test_what_cannot_be_a_path_of_ours_is_not_even_looked_up(
+    service: TaskService, settings: Settings, path: str
+) -> None:
+    await change(settings, "ALTER TABLE tasks RENAME TO away")
+    assert not await service.called_back(path)
+    await change(settings, "ALTER TABLE away RENAME TO tasks")
+
+
+async def test_a_callback_outlasts_a_store_that_fails_for_a_moment(
+    service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = await submitted(service)
+    await clock.advance(5)
+    await change(settings, "ALTER TABLE tasks RENAME TO away")
+    answers: list[bool] = []
+
+    async def call_back() -> None:
+        answers.append(await service.called_back(secret_of(simulator)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call_back)
+        await eventually(lambda: service._callbacks.pending == 1 and clock.awaits(6))
+        await change(settings, "ALTER TABLE away RENAME TO tasks")
+        await until(clock, lambda: bool(answers), step_seconds=1)
+    await quiet(service)
+
+    assert answers == [True]
+    assert looks(simulator) == [task.task_id]
+
+
+async def test_junk_callbacks_leave_nothing_behind(service: TaskService, simulator: Simulator) -> None:
+    await submitted(service)
+    most = 0
+
+    async def junk(count: int) -> None:
+        nonlocal most
+        for _ in range(count):
+            assert not await service.called_back(new_callback_path("").url.rpartition("/")[2], "sora2_task_x")
+            most = max(most, service._callbacks.pending)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(junk, 100)
+
+    assert service._callbacks.pending == 0
+    assert most <= 20
+    assert looks(simulator) == []
+
+
+async def test_callbacks_that_cannot_be_looked_up_are_kept_up_to_a_limit(
+    service: TaskService, settings: Settings, clock: FakeClock
+) -> None:
+    await change(settings, "ALTER TABLE tasks RENAME TO away")
+    async with anyio.create_task_group() as group:
+        for _ in range(PENDING_LIMIT + 200):
+            group.start_soon(service.called_back, new_callback_path("").url.rpartition("/")[2])
+        await eventually(lambda: service._callbacks.pending == PENDING_LIMIT)
+        await change(settings, "ALTER TABLE away RENAME TO tasks")
+        await until(clock, lambda: service._callbacks.pending == 0, step_seconds=1)
+
+
+async def lost_order(service: TaskService, simulator: Simulator, key: str = "") -> tuple[Task, str]:
+    """An order that was accepted while its answer was lost, and the id the service gave it."""
+    simulator.add_fault("order-drop*1")
+    task = await submitted(service, CAT, key)
+    assert task.status is Status.UNCONFIRMED
+    return task, orders(simulator)[-1].task_id or ""
+
+
+async def test_a_callback_settles_an_order_whose_answer_was_lost(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    order, task_id = await lost_order(service, simulator)
+    await clock.advance(5)
+
+    assert await service.called_back(secret_of(simulator), task_id)
+    await quiet(service)
+
+    settled = await only_task(service)
+    assert (settled.id, settled.task_id, settled.status) == (order.id, task_id, Status.SUCCEEDED)
+    assert looks(simulator) == [task_id]
+
+
+async def test_a_callback_settles_an_order_even_before_its_task_has_ended(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    _, task_id = await lost_order(service, simulator)
+    assert await service.called_back(secret_of(simulator), task_id)
+    await quiet(service)
+    settled = await only_task(service)
+    await clock.advance(5)
+    assert await service.called_back(secret_of(simulator))
+    await quiet(service)
+
+    assert (settled.task_id, settled.status) == (task_id, Status.GENERATING)
+    assert (await only_task(service)).status is Status.SUCCEEDED
+
+
+async def test_a_callback_that_names_nothing_or_an_unknown_task_settles_nothing(
+    service: TaskService, simulator: Simulator
+) -> None:
+    order, _ = await lost_order(service, simulator)
+
+    for said_id in ("", "sora2_task_nobody", "../generate", "x" * 200):
+        assert await service.called_back(secret_of(simulator), said_id)
+        await quiet(service)
+
+    assert await only_task(service) == order
+
+
+@pytest.mark.parametrize("other", [DOG, VideoRequest(prompt="A cat", aspect_ratio=AspectRatio.PORTRAIT)])
+async def test_a_task_that_was_ordered_otherwise_is_not_taken_for_the_order(
+    service: TaskService, base_url: str, tmp_path: Path, simulator: Simulator, clock: FakeClock, other: VideoRequest
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    async with opened(settings_for(tmp_path / "elsewhere", base_url), clock) as elsewhere:
+        foreign = await submitted(elsewhere, other)
+    order, _ = await lost_order(service, simulator)
+
+    assert await service.called_back(secret_of(simulator), foreign.task_id)
+    await quiet(service)
+
+    assert await only_task(service) == order
+
+
+async def test_the_id_of_another_order_is_not_taken(service: TaskService, simulator: Simulator) -> None:
+    mine = await submitted(service, CAT, key="mine")
+    order, _ = await lost_order(service, simulator, key="lost")
+
+    assert await service.called_back(secret_of(simulator), mine.task_id)
+    await quiet(service)
+
+    assert {task.id: task.task_id for task in await listed(service)} == {mine.id: mine.task_id, order.id: ""}
+
+
+async def test_a_task_taken_in_by_its_id_and_called_back_about_is_one_task(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    order, task_id = await lost_order(service, simulator)
+    await service.get(task_id, "local")
+    assert len(await listed(service)) == 2
+
+    await clock.advance(5)
+    assert await service.called_back(secret_of(simulator), task_id)
+    await quiet(service)
+
+    merged = await only_task(service)
+    assert (merged.id, merged.task_id, merged.status) == (order.id, task_id, Status.SUCCEEDED)
+
+
+async def test_settling_goes_on_over_a_service_that_fails_for_a_moment(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    _, task_id = await lost_order(service, simulator)
+    await clock.advance(5)
+    simulator.add_fault("look-500*3")
+
+    assert await service.called_back(secret_of(simulator), task_id)
+    await eventually(lambda: len(looks(simulator)) == 3)
+    await until(clock, lambda: service._callbacks.pending == 0)
+
+    assert (await only_task(service)).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["with the id", "without any id"])
+async def test_a_callback_that_comes_before_the_orders_answer_is_not_lost(
+    service: TaskService,
+    simulator: Simulator,
+    clock: FakeClock,
+    named: bool,  # noqa: FBT001 - a case of its own
+) -> None:
+    simulator.add_fault("order-slow=10*1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(submitted, service)
+        await eventually(lambda: len(orders(simulator)) == 1)
+        await until(clock, lambda: clock.monotonic() >= 5)
+        task_id = orders(simulator)[0].task_id or ""
+
+        assert await service.called_back(secret_of(simulator), task_id if named else "")
+        if named:
+            await quiet(service)
+            assert (await only_task(service)).status is Status.SUCCEEDED
+        await until(clock, lambda: clock.monotonic() >= 12)
+        await quiet(service)
+
+    settled = await only_task(service)
+    assert (settled.task_id, settled.status) == (task_id, Status.SUCCEEDED)
+    assert looks(simulator) == [task_id]
+
+
+async def test_callbacks_at_the_end_of_the_process_are_answered_and_begin_nothing(
+    settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    async with Runtime(settings, clock=clock) as runtime:
+        service = await runtime.service()
+        await submitted(service)
+        runtime.stop()
+        assert await service.called_back(secret_of(simulator))
+    assert await service.called_back(secret_of(simulator))
+
+    assert looks(simulator) == []
+    assert json.dumps(callback_urls(simulator)).count(PUBLIC_URL) == 1

@@ -196,6 +196,14 @@ class TaskService:
             raise UnknownTaskError(reference)
         return task
 
+    async def by_id(self, id: str) -> Task | None:
+        """The task with this local id, whoever's it is, for those who follow events; None where it has gone.
+
+        Raises:
+            StoreError.
+        """
+        return await self._store.load(id)
+
     def status_of(self, task: Task) -> Status:
         """The status to show now."""
         return task.status_at(self._clock.now())

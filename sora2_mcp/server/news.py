@@ -110,6 +110,7 @@ class News:
             except Exception:
                 # One change's border: whatever is wrong with it, the next ones are told.
                 logger.exception("a change could not be told")
+                await self._runtime.clock.sleep(_STORE_PAUSE_SECONDS)
         self._reading = False
 
     async def _read_next(self, service: TaskService) -> None:

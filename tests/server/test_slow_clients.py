@@ -15,7 +15,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest
 
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.app import build_server
+from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
@@ -80,7 +80,7 @@ async def connected(server: Server[Any]) -> AsyncIterator[Host]:
 @asynccontextmanager
 async def a_slow_host_and_a_quick_one(
     folder: Path, mode: str, clock: FakeClock | None = None
-) -> AsyncIterator[tuple[Host, Agent]]:
+) -> AsyncIterator[tuple[Host, Agent, Sora2Server]]:
     simulator = Simulator(seconds_per_task=0)
     runtime = Runtime(settings_in(folder, poll_seconds=60), clock=clock, endpoint=lambda: running(simulator))
     server = build_server(runtime)
@@ -88,13 +88,13 @@ async def a_slow_host_and_a_quick_one(
         quick = Agent(client, runtime, simulator)
         await quick.content("list_tasks")
         await slow.subscribe(mode, TASKS)
-        yield slow, quick
+        yield slow, quick, server
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_many_changes_are_few_notifications_to_who_reads_slowly(tmp_path: Path, mode: str) -> None:
     ear = Ear()
-    async with a_slow_host_and_a_quick_one(tmp_path, mode) as (slow, quick), ear.listening(quick.client, TASKS):
+    async with a_slow_host_and_a_quick_one(tmp_path, mode) as (slow, quick, _), ear.listening(quick.client, TASKS):
         for number in range(10):
             ear.heard.clear()
             await quick.content("generate_video", prompt=f"A cat {number}")
@@ -129,7 +129,10 @@ async def test_who_reads_nothing_for_half_a_minute_is_told_nothing_more(
 ) -> None:
     caplog.set_level("INFO")
     ear = Ear()
-    async with a_slow_host_and_a_quick_one(tmp_path, mode, clock) as (slow, quick), ear.listening(quick.client, TASKS):
+    async with (
+        a_slow_host_and_a_quick_one(tmp_path, mode, clock) as (slow, quick, _),
+        ear.listening(quick.client, TASKS),
+    ):
         for number in range(4):
             ear.heard.clear()
             await quick.content("generate_video", prompt=f"A cat {number}")
@@ -150,7 +153,7 @@ async def test_who_reads_nothing_for_half_a_minute_is_told_nothing_more(
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_the_end_waits_for_nobody_who_does_not_read(tmp_path: Path, mode: str) -> None:
     ear = Ear()
-    async with a_slow_host_and_a_quick_one(tmp_path, mode) as (_, quick), ear.listening(quick.client, TASKS):
+    async with a_slow_host_and_a_quick_one(tmp_path, mode) as (_, quick, server), ear.listening(quick.client, TASKS):
         for number in range(4):
             ear.heard.clear()
             await quick.content("generate_video", prompt=f"A cat {number}")
@@ -158,3 +161,4 @@ async def test_the_end_waits_for_nobody_who_does_not_read(tmp_path: Path, mode: 
         quick.runtime.stop()
         with anyio.fail_after(5):
             await ear.ended.wait()
+            await server.idle()

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from types import TracebackType
@@ -83,6 +83,12 @@ class Runtime:
             self._opening = _Opening()
             self._group.start_soon(self._run, self._opening)
 
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs ``work`` until it ends or the runtime stops. Must be inside ``async with``."""
+        if self._group is None:
+            raise RuntimeError("in_background() is called outside `async with runtime`")
+        self._group.start_soon(self._until_stopping, work)
+
     def stop(self) -> None:
         """Lets waits end with the task as it is; the rest ends with ``async with``."""
         self.stopping.set()
@@ -107,6 +113,16 @@ class Runtime:
         if opening.service is None:
             raise opening.error or StoreError("is closed because the server is ending")
         return opening.service
+
+    async def _until_stopping(self, work: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            await work()
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            await self.stopping.wait()
+            group.cancel_scope.cancel()
 
     async def _run(self, opening: "_Opening") -> None:
         """One attempt at opening, and if it works, all that runs until the process stops."""

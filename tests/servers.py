@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp.client import Client
-from mcp.client.session import ElicitationFnT
+from mcp.client.session import ElicitationFnT, MessageHandlerFnT
 from mcp_types import CallToolResult, TextContent
 
 from sora2_mcp.clock import Clock
@@ -78,10 +78,12 @@ async def agent(
     simulator: Simulator | None = None,
     clock: Clock | None = None,
     person: ElicitationFnT | None = None,
+    told: MessageHandlerFnT | None = None,
     **values: Any,
 ) -> AsyncIterator[Agent]:
     """An agent connected to the real server, in the protocol era ``mode`` asks for."""
     simulator = simulator or Simulator(seconds_per_task=0)
     runtime = Runtime(settings_in(folder, **values), clock=clock, endpoint=lambda: running(simulator))
-    async with runtime, Client(build_server(runtime), mode=mode, elicitation_callback=person) as client:
+    server = build_server(runtime)
+    async with runtime, Client(server, mode=mode, elicitation_callback=person, message_handler=told) as client:
         yield Agent(client, runtime, simulator)

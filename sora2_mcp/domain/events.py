@@ -48,6 +48,12 @@ class VideoSaved(TaskEvent):
     __slots__ = ()
 
 
+class LookFailed(TaskEvent):
+    """A look at the task failed: nothing of the task has changed, but whoever waits may want to know."""
+
+    __slots__ = ()
+
+
 class TaskChanged(TaskEvent):
     """Another process saved something about the task; read it to see what."""
 

@@ -35,6 +35,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
 from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
+from sora2_mcp.server.notifications import Notifications, told_honestly
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools
@@ -58,7 +59,7 @@ class Sora2Server(MCPServer[Any]):
             description="Makes AI videos: order, wait, keep the file.",
             instructions=INSTRUCTIONS,
             version=__version__,
-            # Nothing changes in these lists but tasks, and change notifications are not offered yet.
+            # The SDK's own would let anybody watch everything; server/notifications.py does it by principal.
             subscriptions=False,
             cache_hints={
                 "server/discover": _FIXED,
@@ -77,6 +78,7 @@ class Sora2Server(MCPServer[Any]):
         self._requests_open = 0
         self._idle = anyio.Event()
         self._equipped = False
+        Notifications(runtime).register(self._lowlevel_server)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
 
     @property
@@ -173,7 +175,7 @@ class Sora2Server(MCPServer[Any]):
             result = await call_next(ctx)
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
-        return result
+        return told_honestly(result) if handshake else result
 
 
 async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

@@ -29,7 +29,7 @@ USAGE_URI = "sora2://usage"
 
 _JSON = "application/json"
 _MP4 = "video/mp4"
-_LISTED_TASKS = 20
+LISTED_TASKS = 20
 _COMPLETED_TASKS = 50
 _COMPLETION_LIMIT = 100
 _VIDEO_LIMIT_BYTES = 25_000_000
@@ -41,7 +41,7 @@ def build_resources(runtime: Runtime) -> list[Resource]:
     async def tasks() -> str:
         service = await _service(runtime)
         with _explained():
-            page = await service.page(current_principal(), limit=_LISTED_TASKS)
+            page = await service.page(current_principal(), limit=LISTED_TASKS)
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
         return _json(TaskListView(tasks=views, next_cursor=page.next_cursor).content())
@@ -103,7 +103,7 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
     """The newest tasks as resources, so that a person can attach one; none where the store cannot be used."""
     try:
-        page = await (await runtime.service()).page(current_principal(), limit=_LISTED_TASKS)
+        page = await (await runtime.service()).page(current_principal(), limit=LISTED_TASKS)
     except Sora2Error:
         # A host lists resources when it starts: the tools' own errors say what is wrong.
         return []

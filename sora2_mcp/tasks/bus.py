@@ -33,7 +33,7 @@ class EventBus:
     """Hands every event to all who listen, in the publisher's turn. Subscribe first, then read: nothing is missed."""
 
     def __init__(self) -> None:
-        self._listeners: dict[object, Listener] = {}
+        self._listeners: dict[object, tuple[Listener, Callable[[], None]]] = {}
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
 
     def publish(self, *events: TaskEvent) -> None:
@@ -41,7 +41,7 @@ class EventBus:
         for event in events:
             for watch in self._watches.get(event.id, ()):
                 watch.wake()
-            for listener in list(self._listeners.values()):
+            for listener, _ in list(self._listeners.values()):
                 try:
                     listener(event)
                 except Exception:
@@ -49,10 +49,13 @@ class EventBus:
                     logger.exception("a listener failed on %s", type(event).__name__)
 
     @contextmanager
-    def subscribed(self, listener: Listener) -> Iterator[None]:
-        """Calls ``listener`` with every event meanwhile; it must not block."""
+    def subscribed(self, listener: Listener, *, missed: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Calls ``listener`` with every event meanwhile, and ``missed`` whenever waiters are to read anew.
+
+        Neither may block.
+        """
         token = object()
-        self._listeners[token] = listener
+        self._listeners[token] = (listener, missed)
         try:
             yield
         finally:
@@ -71,7 +74,13 @@ class EventBus:
                 del self._watches[id]
 
     def wake_all(self) -> None:
-        """Lets every waiter read anew: after a gap in the change feed, and when the process is about to end."""
+        """Lets everybody read anew: after a gap in the change feed, and when the process is about to end."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.wake()
+        for _, missed in list(self._listeners.values()):
+            try:
+                missed()
+            except Exception:
+                # The bus's border, as above.
+                logger.exception("a listener failed on a gap")

@@ -8,7 +8,7 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
-from sora2_mcp.domain.events import TaskChanged
+from sora2_mcp.domain.events import LookFailed
 from sora2_mcp.domain.task import Task
 from sora2_mcp.errors import ServiceError, Sora2Error, StoreError
 from sora2_mcp.tasks.alarm import Alarm
@@ -139,7 +139,7 @@ class Looker:
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)
         code = error.code if isinstance(error, ServiceError) else 0
         await self._store.settle_look(task.id, self._owner, plan, code)
-        self._bus.publish(TaskChanged(id=task.id, at=self._clock.now()))
+        self._bus.publish(LookFailed(id=task.id, at=self._clock.now()))
 
     async def _await_other(self, task: Task) -> None:
         """Another process looks just now: its look serves as well."""

@@ -220,6 +220,14 @@ class TaskService:
         """
         await self._store.next_due_at()
 
+    async def by_id(self, id: str) -> Task | None:
+        """The task with this local id, whoever's it is, for those who follow events; None where it has gone.
+
+        Raises:
+            StoreError.
+        """
+        return await self._store.load(id)
+
     def status_of(self, task: Task) -> Status:
         """The status to show now."""
         return task.status_at(self._clock.now())

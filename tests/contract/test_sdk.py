@@ -3,9 +3,12 @@
 import inspect
 from pathlib import Path
 
+from mcp.server.connection import Connection
 from mcp.server.lowlevel.server import Server
 from mcp.server.mcpserver.server import MCPServer
 from mcp.server.mcpserver.tools import ToolManager
+from mcp.server.runner import ServerRunner, aclose_shielded
+from mcp.server.session import ServerSession
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
@@ -25,3 +28,18 @@ def test_the_sdk_still_calls_tools_through_the_method_we_override() -> None:
     assert "self.call_tool(" in inspect.getsource(MCPServer._handle_call_tool)
     assert "self.get_prompt(" in inspect.getsource(MCPServer._handle_get_prompt)
     assert "self.list_resources(" in inspect.getsource(MCPServer._handle_list_resources)
+
+
+def test_a_session_still_shows_the_connection_that_outlives_its_requests() -> None:
+    assert "self._connection = connection" in inspect.getsource(ServerSession.__init__)
+    assert {"state", "exit_stack"} <= set(Connection.__annotations__)
+    assert "connection.exit_stack.aclose()" in inspect.getsource(aclose_shielded)
+    assert list(inspect.signature(Connection.send_resource_updated).parameters) == ["self", "uri", "meta"]
+    assert list(inspect.signature(Connection.send_resource_list_changed).parameters) == ["self", "meta"]
+
+
+def test_a_handshakes_result_still_passes_the_middleware_as_it_goes_out() -> None:
+    source = inspect.getsource(ServerRunner._on_request)
+
+    assert "return self._serialize(method, version, self._handle_initialize(params))" in source
+    assert "_dump_result(await call(ctx))" in source

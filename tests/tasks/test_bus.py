@@ -103,3 +103,17 @@ def test_watches_leave_nothing_behind() -> None:
     bus.publish(FINISHED)
 
     assert dict(bus._watches) == {}
+
+
+def test_whoever_listens_hears_that_something_may_have_been_missed(caplog: pytest.LogCaptureFixture) -> None:
+    bus, gaps = EventBus(), list[str]()
+
+    def fail() -> None:
+        raise ValueError("broken listener")
+
+    with bus.subscribed(lambda _: None, missed=fail), bus.subscribed(lambda _: None, missed=lambda: gaps.append("gap")):
+        bus.wake_all()
+    bus.wake_all()
+
+    assert gaps == ["gap"]
+    assert "a listener failed on a gap" in caplog.text

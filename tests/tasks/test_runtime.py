@@ -110,3 +110,27 @@ async def test_the_end_in_the_midst_of_work_leaves_nothing_running(
         assert {task for task in asyncio.all_tasks() - before if "uvicorn" not in repr(task)} == set()
 
     assert len(orders(simulator)) == 5
+
+
+async def test_work_in_the_background_ends_by_itself_or_with_the_runtime(settings: Settings) -> None:
+    done = list[str]()
+
+    async def short() -> None:
+        done.append("short")
+
+    async def endless() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            done.append("endless")
+
+    runtime = Runtime(settings)
+    with pytest.raises(RuntimeError, match="async with"):
+        runtime.in_background(short)
+    with anyio.fail_after(5):
+        async with runtime:
+            runtime.in_background(endless)
+            runtime.in_background(short)
+            await anyio.lowlevel.checkpoint()
+
+    assert done == ["short", "endless"]

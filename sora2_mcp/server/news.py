@@ -1,0 +1,207 @@
+"""Events inside the process -> what those are told who asked for it: each change once, and only its own principal's."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from functools import partial
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR
+
+from sora2_mcp.domain.events import LookFailed, TaskEvent
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.errors import Sora2Error, UnknownTaskError
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.resources import LISTED_TASKS
+from sora2_mcp.server.subscriber import Change, Face, Subscriber, Topic, face_of
+from sora2_mcp.server.views import shown_status
+from sora2_mcp.tasks.service import TaskService
+
+logger = logging.getLogger(__name__)
+
+CLIENTS_LIMIT = 500
+"""How many clients and streams of one principal are told of changes at once."""
+
+LOOK_UP_SECONDS = 1.0
+"""How long a subscription waits for the store, to learn how things stand."""
+
+_REMEMBERED_TASKS = 10_000
+_STORE_PAUSE_SECONDS = 1.0
+
+
+class News:
+    """Reads each task that something happened to once, however many want to hear of it, and nothing if nobody does.
+
+    What was told is remembered by what can be read of a task, so that the echo of a change in the feed of all
+    processes, and a change nobody can see, are no news. A task nothing is known of is news: better once too often.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._subscribers: dict[Subscriber, None] = {}
+        self._seen: OrderedDict[str, tuple[int, Face]] = OrderedDict()
+        self._changed: dict[str, None] = {}
+        self._missed = False
+        self._reading = False
+        self._lapsing: set[str] = set()
+        self._listening = ExitStack()
+
+    def admit(self, subscriber: Subscriber) -> None:
+        """Lets a subscriber hear of what comes, once it is open.
+
+        Raises:
+            MCPError: its principal has too many already.
+        """
+        if sum(other.principal == subscriber.principal for other in self._subscribers) >= CLIENTS_LIMIT:
+            raise MCPError(INTERNAL_ERROR, f"At most {CLIENTS_LIMIT} clients can be told of changes; end some first.")
+        if self._runtime.stopping.is_set():
+            subscriber.close()
+        if not self._subscribers:
+            self._listening.enter_context(self._runtime.bus.subscribed(self._note, missed=self._note_gap))
+        self._subscribers[subscriber] = None
+
+    def dismiss(self, subscriber: Subscriber) -> None:
+        """Ends a subscriber; idempotent."""
+        subscriber.close()
+        self._subscribers.pop(subscriber, None)
+        if not self._subscribers:
+            self._listening.close()
+            self._changed, self._missed = {}, False
+            self._seen.clear()
+
+    async def look_up(self, principal: str, topics: Iterable[Topic]) -> None:
+        """Takes in how things stand, so that nothing older is news to who subscribes after this; never fails.
+
+        It is read before the client is told that it is subscribed: whatever it reads after that is no older.
+        """
+        with self._runtime.clock.timeout(LOOK_UP_SECONDS), suppress(Sora2Error):
+            await self._survey(await self._runtime.service(LOOK_UP_SECONDS), principal, topics)
+
+    def _note(self, event: TaskEvent) -> None:
+        if not isinstance(event, LookFailed):
+            self._changed[event.id] = None
+            self._begin()
+
+    def _note_gap(self) -> None:
+        if self._runtime.stopping.is_set():
+            for subscriber in list(self._subscribers):
+                subscriber.close()
+            return
+        self._missed = True
+        self._begin()
+
+    def _begin(self) -> None:
+        if not self._reading and not self._runtime.stopping.is_set():
+            self._reading = True
+            self._runtime.in_background(self._read)
+
+    async def _read(self) -> None:
+        failed = False
+        while self._missed or self._changed:
+            try:
+                await self._read_next(await self._runtime.service())
+                failed = False
+            except Sora2Error as error:
+                if not failed:
+                    logger.warning("clients hear of changes when the task store works again: %s", error)
+                failed = True
+                await self._runtime.clock.sleep(_STORE_PAUSE_SECONDS)
+            except Exception:
+                # One change's border: whatever is wrong with it, the next ones are told.
+                logger.exception("a change could not be told")
+                await self._runtime.clock.sleep(_STORE_PAUSE_SECONDS)
+        self._reading = False
+
+    async def _read_next(self, service: TaskService) -> None:
+        if self._missed:
+            self._missed = False
+            try:
+                await self._read_all(service)
+            except Sora2Error:
+                self._missed = True
+                raise
+            return
+        id = next(iter(self._changed))
+        del self._changed[id]
+        try:
+            task = await service.by_id(id)
+            if task is None:
+                self._gone(id)
+            else:
+                await self._take_in(service, task)
+        except Sora2Error:
+            self._changed[id] = None
+            raise
+
+    async def _read_all(self, service: TaskService) -> None:
+        """After a gap nobody knows what has changed: all that somebody asked for is read."""
+        asked: dict[str, set[Topic]] = {}
+        for subscriber in self._subscribers:
+            asked.setdefault(subscriber.principal, set()).update(topic for topic in subscriber.topics if topic.asked)
+        for principal, topics in asked.items():
+            await self._survey(service, principal, topics)
+
+    async def _survey(self, service: TaskService, principal: str, topics: Iterable[Topic]) -> None:
+        topics = set(topics)
+        if any(topic.is_of_many for topic in topics):
+            for task in (await service.page(principal, limit=LISTED_TASKS)).tasks:
+                await self._take_in(service, task)
+        for name in {topic.name for topic in topics if topic.name}:
+            with suppress(UnknownTaskError):
+                await self._take_in(service, await service.find(name, principal))
+
+    async def _take_in(self, service: TaskService, task: Task) -> None:
+        self._expect_lapse(task)
+        face = face_of(task, shown_status(task, self._runtime.clock.now()))
+        if not self._is_news(task, face):
+            return
+        of_many = any(topic.is_of_many for subscriber in self._hearing(task.principal) for topic in subscriber.topics)
+        is_recent = of_many and await _is_recent(service, task)
+        # From here on nothing waits: who was told, and what is known to be told, stay in step.
+        if self._is_news(task, face):
+            _, before = self._seen.pop(task.id, (0, None))
+            self._seen[task.id] = (task.version, face)
+            if len(self._seen) > _REMEMBERED_TASKS:
+                self._seen.popitem(last=False)
+            self._tell(task.principal, Change(before=before, now=face), is_recent=is_recent)
+
+    def _is_news(self, task: Task, face: Face) -> bool:
+        version, known = self._seen.get(task.id, (0, None))
+        return known is None or (task.version >= version and face != known)
+
+    def _gone(self, id: str) -> None:
+        if (seen := self._seen.pop(id, None)) is not None:
+            _, before = seen
+            self._tell(before.principal, Change(before=before, now=None), is_recent=True)
+
+    def _tell(self, principal: str, change: Change, *, is_recent: bool) -> None:
+        for subscriber in self._hearing(principal):
+            subscriber.hear(change, is_recent=is_recent)
+
+    def _hearing(self, principal: str) -> list[Subscriber]:
+        return [one for one in self._subscribers if one.is_open and one.principal == principal]
+
+    def _expect_lapse(self, task: Task) -> None:
+        """An order whose sender died becomes unconfirmed by time alone, and nobody publishes that."""
+        now = self._runtime.clock.now()
+        if task.sending_until is None or task.task_id or task.status_at(now) is not Status.GENERATING:
+            return
+        if task.id not in self._lapsing:
+            self._lapsing.add(task.id)
+            self._runtime.in_background(partial(self._lapse, task.id, (task.sending_until - now).total_seconds()))
+
+    async def _lapse(self, id: str, seconds: float) -> None:
+        await self._runtime.clock.sleep(seconds)
+        self._lapsing.discard(id)
+        if self._subscribers:
+            self._changed[id] = None
+            self._begin()
+
+
+async def _is_recent(service: TaskService, task: Task) -> bool:
+    """Whether the task is, or was until it was hidden, among the newest ones, which are listed by name."""
+    newest = (await service.page(task.principal, limit=LISTED_TASKS)).tasks
+    if len(newest) < LISTED_TASKS:
+        return True
+    return (task.created_at, task.id) >= (newest[-1].created_at, newest[-1].id)

@@ -3,34 +3,23 @@
 import signal
 import threading
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx2
 import pytest
-import uvicorn
 from mcp.client import Client
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
-from mcp.server.auth.provider import AccessToken
-from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.types import ASGIApp
 
-from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.app import build_server
-from sora2_mcp.server.http import http_app
-from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from tests.clocks import eventually
 from tests.e2e.processes import ENDS_WITHIN_SECONDS, PROGRAM, Process, StdioHost, environment, simulator
 from tests.e2e.test_http import address, transport
 from tests.ears import LIST, Ear
 from tests.servers import settings_in
+from tests.web import served
 
 pytestmark = pytest.mark.anyio
 
@@ -156,45 +145,15 @@ def test_open_streams_on_stdio_end_with_their_result_within_two_seconds(tmp_path
         assert sorted((end["id"], end["result"]["_meta"][key]) for end in ends) == [(n, n) for n in numbers]
 
 
-class _Tokens:
-    """Every token is its principal's name."""
-
-    async def verify_token(self, token: str) -> AccessToken:
-        return AccessToken(token=token, client_id=f"token:{token}", scopes=[])
-
-
-class _Web(uvicorn.Server):
-    """A web server on a port of its own, that leaves signals alone."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-
-    def capture_signals(self) -> Any:
-        return nullcontext()
-
-
-@asynccontextmanager
-async def _with_tokens(folder: Path) -> AsyncIterator[str]:
-    """A server for whoever brings a token; gives its address."""
-    settings = settings_in(folder, poll_seconds=60)
-    runtime = Runtime(settings, endpoint=lambda: running(Simulator(seconds_per_task=0)))
-    app = http_app(build_server(runtime))
-    web = _Web(AuthenticationMiddleware(AuthContextMiddleware(app), backend=BearerAuthBackend(_Tokens())))
-    async with runtime, anyio.create_task_group() as group:
-        group.start_soon(web.serve)
-        await eventually(lambda: web.started)
-        yield f"http://127.0.0.1:{web.servers[0].sockets[0].getsockname()[1]}"
-        runtime.stop()
-        web.should_exit = True
-
-
 @pytest.mark.parametrize(("kind", "mode"), HTTP)
 async def test_people_who_share_a_server_hear_of_their_own_tasks_alone(tmp_path: Path, kind: str, mode: str) -> None:
     alices, bobs = Ear(), Ear()
-    async with _with_tokens(tmp_path) as base, AsyncExitStack() as stack:
+    tokens = ",".join(f"{name}:{name}-0123456789abcdef" for name in ("alice", "bob"))
+    settings = settings_in(tmp_path, poll_seconds=60, auth_tokens=tokens)
+    async with served(settings) as base, AsyncExitStack() as stack:
 
         async def connected(name: str, ear: Ear) -> Client:
-            headers = {"authorization": f"Bearer {name}"}
+            headers = {"authorization": f"Bearer {name}-0123456789abcdef"}
             http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=30))
             streams = (
                 sse_client(f"{base}/sse", headers=headers)

@@ -16,11 +16,11 @@ from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER, may_be_secret
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 64 * 1024
-BODY_SECONDS = 5.0
+BODY_SECONDS = 0.5
 """How long a body is waited for; what has come by then is all there is."""
 
-_STORE_SECONDS = 0.8
-"""How long the store is waited for: the answer comes within a second, whatever becomes of the callback."""
+_STORE_SECONDS = 0.4
+"""How long the store is waited for. With the body's time that makes an answer within a second, whatever comes of it."""
 
 
 def callback_routes(runtime: Runtime) -> list[Route]:

@@ -70,6 +70,9 @@ def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runt
                 yield
                 return
             async with runtime:
+                if settings.key:
+                    # Tasks of an earlier run are looked at from now on, not from the first call on.
+                    runtime.begin()
                 yield
 
     routes = [_guarded(route, gate, access) for route in (*streamable.routes, *sse.routes)]

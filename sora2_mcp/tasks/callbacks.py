@@ -166,10 +166,10 @@ class Callbacks:
             await self._look(task, hint)
 
     async def _look(self, task: Task, hint: _Hint) -> None:
-        """A look that begins from now on, also where another process has the lease."""
+        """A look at the task, also where another process has the lease; still ``due`` if it had begun before."""
         for _ in range(_LEASES_WAITED_FOR):
-            hint.look = look = await self._looker.begin_anew(task)
-            # One that has begun already, after the wait, may have done so before the latest callback.
+            hint.look = look = self._looker.begin(task)
+            # One that is under way already does not count: another one follows it.
             hint.due = look.begun
             await look.done.wait()
             if not look.elsewhere:

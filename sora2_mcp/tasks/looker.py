@@ -79,13 +79,6 @@ class Looker:
         if look.error is not None:
             raise look.error
 
-    async def begin_anew(self, task: Task) -> Look:
-        """A look that asks the service from now on: one that has begun to is waited for first and does not count."""
-        look = self._under_way.get(task.id)
-        if look is not None and look.begun:
-            await look.done.wait()
-        return self.begin(task)
-
     def begin(self, task: Task, *, has_turn: bool = False) -> Look:
         """Starts a look, or gives the one under way. ``has_turn``: the caller has waited for its turn already."""
         look = self._under_way.get(task.id)

@@ -189,15 +189,16 @@ async def test_a_callback_about_a_finished_task_costs_nothing(
     assert looks(simulator) == [task.task_id]
 
 
+@pytest.mark.parametrize("callbacks", [1, 5])
 async def test_a_look_that_had_begun_when_the_callback_came_does_not_count(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: TaskService, simulator: Simulator, clock: FakeClock, callbacks: int
 ) -> None:
     task = await submitted(service, LONG_CAT)
     simulator.add_fault("look-slow=3*1")
     async with anyio.create_task_group() as group:
         group.start_soon(service.get, task.task_id, "local")
         await eventually(lambda: len(looks(simulator)) == 1)
-        for _ in range(5):
+        for _ in range(callbacks):
             assert await service.called_back(secret_of(simulator))
         assert len(looks(simulator)) == 1
         await clock.advance(3)

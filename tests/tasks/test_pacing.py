@@ -1,8 +1,12 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.pacing import Pacing
+from sora2_mcp.tasks.store.port import LookPlan
 from tests.clocks import START
 
 
@@ -54,3 +58,35 @@ def test_a_short_retry_after_never_makes_a_look_come_sooner() -> None:
 
 def test_a_plan_without_retry_after_forbids_nothing() -> None:
     assert Pacing(5, 60).plan(START, failures=1).not_before is None
+
+
+def order(callback_hash: str) -> Task:
+    request = VideoRequest(prompt="A cat")
+    return Task(
+        id="1", principal="local", service="here", request=request, created_at=START, callback_hash=callback_hash
+    )
+
+
+@pytest.mark.parametrize(
+    ("callback_hash", "called_back", "first_seconds", "next_seconds", "wanted_seconds"),
+    [("", False, 5, 5, 5), ("", True, 5, 5, 5), ("h", False, 30, 5, 30), ("h", True, 60, 60, 60)],
+    ids=["no callback", "no callback, others heard", "callback", "callback, heard"],
+)
+def test_what_somebody_who_waits_sees_depends_on_whether_callbacks_can_be_relied_on(
+    callback_hash: str,
+    called_back: bool,  # noqa: FBT001 - a case of its own
+    first_seconds: float,
+    next_seconds: float,
+    wanted_seconds: float,
+) -> None:
+    pacing, task = Pacing(5, 60), order(callback_hash)
+    pacing.called_back = called_back
+
+    def seconds(plan: LookPlan) -> float:
+        return (plan.wanted_at - START).total_seconds()
+
+    assert seconds(pacing.first(task, START)) == pytest.approx(first_seconds, rel=0.13)
+    assert seconds(pacing.next(task, START)) == pytest.approx(next_seconds, rel=0.13)
+    assert pacing.wanted_seconds(task, failing=False) == wanted_seconds
+    assert pacing.wanted_seconds(task, failing=True) == 20
+    assert pacing.wanted_seconds(replace(task, last_look_at=START), failing=False) == next_seconds

@@ -11,8 +11,11 @@ import jwt
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
+from pydantic import AnyHttpUrl
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.clock import Clock
@@ -176,4 +179,24 @@ def access_of(settings: Settings, clock: Clock) -> Access | None:
     if not missing:
         keys = IssuerKeys(settings.oauth_jwks_url, clock)
         witnesses.append(IssuedTokens(issuer=settings.oauth_issuer, audience=settings.oauth_audience, keys=keys))
-    return Access(tuple(witnesses)) if witnesses else None
+    return Access(tuple(witnesses), _challenge(settings)) if witnesses else None
+
+
+def issuer_routes(settings: Settings) -> list[Route]:
+    """Where clients read which issuer to turn to, if there is one and our address is known. Source: RFC 9728."""
+    resource = _resource(settings)
+    if resource is None:
+        return []
+    return create_protected_resource_routes(
+        resource_url=resource, authorization_servers=[AnyHttpUrl(settings.oauth_issuer)]
+    )
+
+
+def _challenge(settings: Settings) -> str:
+    resource = _resource(settings)
+    return f'Bearer resource_metadata="{build_resource_metadata_url(resource)}"' if resource else "Bearer"
+
+
+def _resource(settings: Settings) -> AnyHttpUrl | None:
+    known = settings.oauth_issuer and settings.public_url
+    return AnyHttpUrl(f"{settings.public_url.rstrip('/')}/mcp") if known else None

@@ -45,6 +45,7 @@ class News:
         self._missed = False
         self._reading = False
         self._lapsing: set[str] = set()
+        self._keeping_pace = False
         self._listening = ExitStack()
 
     def admit(self, subscriber: Subscriber) -> None:
@@ -60,6 +61,9 @@ class News:
         if not self._subscribers:
             self._listening.enter_context(self._runtime.bus.subscribed(self._note, missed=self._note_gap))
         self._subscribers[subscriber] = None
+        if not self._keeping_pace and not self._runtime.stopping.is_set():
+            self._keeping_pace = True
+            self._runtime.in_background(self._keep_pace)
 
     def dismiss(self, subscriber: Subscriber) -> None:
         """Ends a subscriber; idempotent."""
@@ -77,6 +81,24 @@ class News:
         """
         with self._runtime.clock.timeout(LOOK_UP_SECONDS), suppress(Sora2Error):
             await self._survey(await self._runtime.service(LOOK_UP_SECONDS), principal, topics)
+
+    async def _keep_pace(self) -> None:
+        """Whoever watches a task waits for it: it is looked at as often as for ``wait_for_video``."""
+        over: set[tuple[str, str]] = set()
+        while self._subscribers:
+            watched = {(one.principal, topic.name) for one in self._subscribers for topic in one.topics if topic.name}
+            for principal, name in watched - over:
+                try:
+                    waits = await (await self._runtime.service()).expect(name, principal)
+                except UnknownTaskError:
+                    waits = False
+                except Sora2Error:
+                    continue
+                if not waits:
+                    over.add((principal, name))
+            over &= watched
+            await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
+        self._keeping_pace = False
 
     def _note(self, event: TaskEvent) -> None:
         if not isinstance(event, LookFailed):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.runtime import Endpoint, Runtime
-from sora2_mcp.server.access import Access, access_of
+from sora2_mcp.server.access import Access, access_of, issuer_routes
 from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.server.callbacks import callback_routes
 from sora2_mcp.server.gate import Gate
@@ -77,7 +77,7 @@ def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runt
 
     routes = [_guarded(route, gate, access) for route in (*streamable.routes, *sse.routes)]
     # What the service and whoever watches over this process call; the secret in its path lets a callback in.
-    open_routes = [*callback_routes(runtime), *_limited(health_routes(runtime))]
+    open_routes = [*callback_routes(runtime), *issuer_routes(settings), *_limited(health_routes(runtime))]
     return Starlette(routes=[*routes, *open_routes], lifespan=lifespan)
 
 

@@ -144,6 +144,18 @@ class TaskService:
         # The store is closing, so it is not read once more.
         return task
 
+    async def expect(self, reference: str, principal: str) -> bool:
+        """Says that somebody waits for the task, for the next few seconds; gives whether there is anything to wait for.
+
+        Raises:
+            UnknownTaskError, StoreError.
+        """
+        task = await self.find(reference, principal)
+        if task.finished:
+            return False
+        self._demand.note(task)
+        return True
+
     async def page(self, principal: str, *, status: Status | None = None, limit: int = 10, cursor: str = "") -> Page:
         """The principal's tasks, newest first.
 

@@ -272,6 +272,21 @@ async def test_only_a_token_its_issuer_made_for_this_server_is_taken(
                 assert await status_of(base, authorization=f"Bearer {token}") == 401, token
 
 
+async def test_clients_are_told_the_issuer_where_there_is_one(tmp_path: Path) -> None:
+    oauth = {"oauth_issuer": ISSUER, "oauth_audience": AUDIENCE, "oauth_jwks_url": "https://id.example/keys"}
+    known = "/.well-known/oauth-protected-resource/mcp"
+    with_issuer = settings_in(tmp_path, public_url="https://sora.example", **oauth)
+    async with served(with_issuer) as base, httpx2.AsyncClient(base_url=base, trust_env=False) as http:
+        refused, told = await http.post("/mcp"), await http.get(known)
+    assert refused.headers["www-authenticate"] == f'Bearer resource_metadata="https://sora.example{known}"'
+    assert told.json()["authorization_servers"] == [ISSUER]
+    assert told.json()["resource"] == "https://sora.example/mcp"
+
+    without = settings_in(tmp_path, public_url="https://sora.example", auth_tokens=TOKENS)
+    async with served(without) as base, httpx2.AsyncClient(base_url=base, trust_env=False) as http:
+        assert (await http.get(known)).status_code == 404
+
+
 async def test_a_jwts_principal_is_its_issuer_and_subject(
     clock: FakeClock, keys: tuple[RSAPrivateKey, RSAPrivateKey]
 ) -> None:

@@ -305,3 +305,24 @@ async def test_an_order_whose_sender_died_is_news_when_time_has_made_it_unconfir
             await until(clock, lambda: TASKS in ear.heard)
             (task,) = (await me.content("list_tasks"))["tasks"]
             assert task["status"] == "unconfirmed"
+
+
+async def test_a_task_that_is_watched_is_looked_at_as_often_as_one_that_is_waited_for(
+    tmp_path: Path, mode: str, clock: FakeClock
+) -> None:
+    ear, simulator = Ear(), Simulator(seconds_per_task=12, now=clock.now, sleep=clock.sleep)
+    async with agent(
+        tmp_path,
+        mode=mode,
+        told=ear.on_message,
+        clock=clock,
+        simulator=simulator,
+        poll_seconds=5,
+        idle_poll_seconds=3600,
+    ) as me:
+        uri = await ordered(me)
+        async with ear.listening(me.client, uri):
+            await until(clock, lambda: uri in ear.heard)
+
+    looks = [request for request in simulator.received if request.method == "GET"]
+    assert 2 <= len(looks) <= 5

@@ -75,10 +75,13 @@ def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runt
                     runtime.begin()
                 yield
 
-    routes = [_guarded(route, gate, access) for route in (*streamable.routes, *sse.routes)]
+    routes = [guarded for route in (*streamable.routes, *sse.routes) for guarded in _guarded(route, gate, access)]
     # What the service and whoever watches over this process call; the secret in its path lets a callback in.
     open_routes = [*callback_routes(runtime), *issuer_routes(settings), *_limited(health_routes(runtime))]
-    return Starlette(routes=[*routes, *open_routes], lifespan=lifespan)
+    app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan)
+    # A redirect would name whatever host the request does, before the gate has looked at it.
+    app.router.redirect_slashes = False
+    return app
 
 
 def check_reach(settings: Settings, host: str) -> None:
@@ -95,15 +98,15 @@ def check_reach(settings: Settings, host: str) -> None:
         raise ConfigurationError("SORA2_ALLOWED_HOSTS", f"lets other machines connect, which {_TOKENS_HELP}.")
 
 
-def _guarded(route: BaseRoute, gate: Gate, access: Access | None) -> BaseRoute:
-    """The route behind the gate, for known callers only where there are tokens."""
+def _guarded(route: BaseRoute, gate: Gate, access: Access | None) -> list[BaseRoute]:
+    """The route behind the gate, with and without a slash at its end; for known callers only where there are tokens."""
     assert isinstance(route, Route | Mount)  # noqa: S101 - the SDK makes no others
     app = gate.guarded(access.guarded(route.app) if access else route.app)
     if isinstance(route, Mount):
-        return Mount(route.path, app=app)
+        return [Mount(route.path, app=app)]
     # A browser's question beforehand (CORS) comes as OPTIONS; the gate answers it.
     methods = {*route.methods, "OPTIONS"} if route.methods else None
-    return Route(route.path, endpoint=_Application(app), methods=methods)
+    return [Route(path, endpoint=_Application(app), methods=methods) for path in (route.path, f"{route.path}/")]
 
 
 def _limited(routes: Sequence[Route]) -> list[Route]:

@@ -37,7 +37,14 @@ HELLO = {
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
 }
 MCP = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-ROUTES = [("POST", "/mcp"), ("GET", "/mcp"), ("DELETE", "/mcp"), ("GET", "/sse"), ("POST", "/messages/?session_id=1")]
+ROUTES = [
+    ("POST", "/mcp"),
+    ("POST", "/mcp/"),
+    ("GET", "/mcp"),
+    ("DELETE", "/mcp"),
+    ("GET", "/sse"),
+    ("POST", "/messages/?session_id=1"),
+]
 
 
 async def status_of(base: str, method: str = "POST", path: str = "/mcp", **headers: str) -> int:
@@ -157,6 +164,13 @@ def test_names_of_other_machines_need_tokens(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, allowed_hosts="sora.example")
     with pytest.raises(ConfigurationError, match=r"SORA2_AUTH_TOKENS=name:token \(at least 16 characters\)"):
         create_app(settings)
+
+
+async def test_no_answer_sends_anybody_elsewhere(tmp_path: Path) -> None:
+    async with served(settings_in(tmp_path)) as base:
+        assert await status_of(base, path="/mcp/") == 200
+        for path in ("/healthz/", "/messages", "/nothing/", "//mcp", "/mcp//"):
+            assert await status_of(base, "GET", path, host="evil.example") in (404, 421)
 
 
 async def test_health_is_told_to_anybody_and_holds_nothing(tmp_path: Path) -> None:

@@ -28,6 +28,6 @@ def health_routes(runtime: Runtime) -> list[Route]:
             return JSONResponse({"status": "not ready", "problem": problem}, status_code=503)
         contact = service.last_contact_at
         seen = contact.isoformat(timespec="seconds") if contact else None
-        return JSONResponse({"status": "ready", "store": "ok", "service_last_contact_at": seen})
+        return JSONResponse({"status": "ready", "store": "ok", "migrations": "done", "service_last_contact_at": seen})
 
     return [Route("/healthz", alive), Route("/readyz", ready)]

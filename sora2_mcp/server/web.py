@@ -19,7 +19,9 @@ from sora2_mcp.server.health import health_routes
 from sora2_mcp.settings import Settings
 
 _BODY_LIMIT_BYTES = 1_000_000
-_SESSION_IDLE_SECONDS = 1800.0
+SESSION_IDLE_SECONDS = 1800.0
+"""How long a legacy session may be silent, with no request and no stream open, until it is closed."""
+
 _SESSIONS = 1000
 _HEALTH_BODY_LIMIT_BYTES = 1000
 _TOKENS_HELP = (
@@ -42,7 +44,14 @@ def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = 
     return web_app(build_server(runtime), runtime, opens_runtime=True)
 
 
-def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runtime: bool = False) -> Starlette:
+def web_app(
+    server: Sora2Server,
+    runtime: Runtime,
+    *,
+    host: str = "",
+    opens_runtime: bool = False,
+    session_idle_seconds: float = SESSION_IDLE_SECONDS,
+) -> Starlette:
     """The application over a server that listens at ``host``; ``opens_runtime`` where nobody else has entered it."""
     settings = runtime.settings
     access = access_of(settings, runtime.clock)
@@ -58,7 +67,7 @@ def web_app(server: Sora2Server, runtime: Runtime, *, host: str = "", opens_runt
     streamable = server.streamable_http_app(
         transport_security=unchecked,
         max_request_body_size=_BODY_LIMIT_BYTES,
-        session_idle_timeout=_SESSION_IDLE_SECONDS,
+        session_idle_timeout=session_idle_seconds,
         max_sessions=_SESSIONS,
     )
     sse = server.sse_app(transport_security=unchecked, max_request_body_size=_BODY_LIMIT_BYTES)

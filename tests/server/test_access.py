@@ -20,8 +20,10 @@ from starlette.routing import Mount, Route
 
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import IssuedTokens, IssuerKeys, access_of
-from sora2_mcp.server.web import create_app
+from sora2_mcp.server.app import build_server
+from sora2_mcp.server.web import create_app, web_app
 from tests.clocks import FakeClock
 from tests.servers import settings_in
 from tests.web import listening, served, tokens_of
@@ -166,6 +168,18 @@ def test_names_of_other_machines_need_tokens(tmp_path: Path) -> None:
         create_app(settings)
 
 
+async def test_a_legacy_session_that_is_silent_too_long_is_closed(tmp_path: Path) -> None:
+    runtime = Runtime(settings_in(tmp_path))
+    app = web_app(build_server(runtime), runtime, opens_runtime=True, session_idle_seconds=0.3)
+    async with listening(app) as base, httpx2.AsyncClient(base_url=base, trust_env=False) as http:
+        hello = await http.post("/mcp", json=HELLO, headers=MCP)
+        session = {"mcp-session-id": hello.headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
+        ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+        assert (await http.post("/mcp", json=ping, headers={**MCP, **session})).status_code == 200
+        await anyio.sleep(0.6)
+        assert (await http.post("/mcp", json=ping, headers={**MCP, **session})).status_code == 404
+
+
 async def test_no_answer_sends_anybody_elsewhere(tmp_path: Path) -> None:
     async with served(settings_in(tmp_path)) as base:
         assert await status_of(base, path="/mcp/") == 200
@@ -180,7 +194,7 @@ async def test_health_is_told_to_anybody_and_holds_nothing(tmp_path: Path) -> No
         assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
         assert (ready.status_code, ready.json()) == (
             200,
-            {"status": "ready", "store": "ok", "service_last_contact_at": None},
+            {"status": "ready", "store": "ok", "migrations": "done", "service_last_contact_at": None},
         )
         assert (await http.request("GET", "/healthz", content=b"x" * 2000)).status_code == 413
         assert (await http.post("/healthz")).status_code == 405

@@ -20,6 +20,7 @@ from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.bus import EventBus
+from sora2_mcp.tasks.callback_path import CallbackPaths
 from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
 from sora2_mcp.tasks.downloads import Downloads
@@ -53,6 +54,7 @@ class Runtime:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.bus = EventBus()
+        self.callback_paths = CallbackPaths(settings.public_url, settings.callback_key)
         self.stopping = anyio.Event()
         self._endpoint = endpoint or (lambda: nullcontext(settings.base_url))
         self._group: TaskGroup | None = None
@@ -190,11 +192,11 @@ class Runtime:
         demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
         ordering = Ordering(
             store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders, stopping=self.stopping,
-            public_url=settings.public_url,
+            callback_paths=self.callback_paths,
         )  # fmt: skip
         callbacks = Callbacks(
             store=store, ledger=ledger, looker=looker, client=client, bus=bus, clock=clock, pacing=pacing,
-            background=background, stopping=self.stopping,
+            paths=self.callback_paths, background=background, stopping=self.stopping,
         )  # fmt: skip
         return TaskService(
             store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,

@@ -297,6 +297,11 @@ class Settings(BaseSettings):
         account = blake2b(self.key.encode(), key=b"sora2-mcp account", digest_size=8).hexdigest()
         return f"{self.base_url}#{account}"
 
+    @cached_property
+    def callback_key(self) -> bytes:
+        """What callback paths are marked with; the same in every process that uses the same API key."""
+        return blake2b(self.key.encode(), key=b"sora2-mcp callbacks", digest_size=32).digest()
+
     @property
     def data_dir(self) -> Path:
         """Where this program keeps its own files; the simulator's are apart."""

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from sora2_mcp.api.codec import callback_task_id
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER, may_be_secret
+from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def callback_routes(runtime: Runtime) -> list[Route]:
 
     async def receive(request: Request) -> Response:
         secret = request.path_params.get("secret", "")
-        if not may_be_secret(secret):
+        if not runtime.callback_paths.is_authentic(secret):
             return Response(status_code=404)
         body, was_slow = await _body(request, runtime)
         if body is None:

@@ -1,5 +1,6 @@
 """Whether this process lives, and whether it can work."""
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -8,26 +9,49 @@ from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 
 _PATIENCE_SECONDS = 2.0
+_KEPT_SECONDS = 1.0
 
 
 def health_routes(runtime: Runtime) -> list[Route]:
     """``/healthz``: 200 as long as the process answers. ``/readyz``: 200 if the store works, else 503.
 
-    What they say holds no names, paths or ids: anybody may ask.
+    What they say holds no names, paths or ids: anybody may ask, and however many do, the store is asked once a second.
     """
+    readiness = _Readiness(runtime)
 
     async def alive(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> JSONResponse:
+        report = await readiness.report()
+        return JSONResponse(report, status_code=200 if report["status"] == "ready" else 503)
+
+    return [Route("/healthz", alive), Route("/readyz", ready)]
+
+
+class _Readiness:
+    """What ``/readyz`` says, kept for a second."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._turn = anyio.Lock()
+        self._report: dict[str, str | None] = {}
+        self._made_at = float("-inf")
+
+    async def report(self) -> dict[str, str | None]:
+        async with self._turn:
+            if self._runtime.clock.monotonic() - self._made_at >= _KEPT_SECONDS:
+                self._report = await self._made()
+                self._made_at = self._runtime.clock.monotonic()
+            return self._report
+
+    async def _made(self) -> dict[str, str | None]:
         try:
-            service = await runtime.service(_PATIENCE_SECONDS)
+            service = await self._runtime.service(_PATIENCE_SECONDS)
             await service.check()
         except Sora2Error as error:
             problem = error.variable if isinstance(error, ConfigurationError) else "the task store"
-            return JSONResponse({"status": "not ready", "problem": problem}, status_code=503)
+            return {"status": "not ready", "problem": problem}
         contact = service.last_contact_at
         seen = contact.isoformat(timespec="seconds") if contact else None
-        return JSONResponse({"status": "ready", "store": "ok", "migrations": "done", "service_last_contact_at": seen})
-
-    return [Route("/healthz", alive), Route("/readyz", ready)]
+        return {"status": "ready", "store": "ok", "migrations": "done", "service_last_contact_at": seen}

@@ -172,14 +172,15 @@ def _usage(usage: Usage, runtime: Runtime) -> dict[str, Any]:
         "today": {"orders": usage.mine_today, "failed": usage.mine_failed_today},
         "this_month": {"orders": usage.mine_this_month, "failed": usage.mine_failed_this_month},
         "limits": {
-            "daily": _limit(settings.daily_limit, usage.all_today),
-            "active": _limit(settings.max_active_tasks, usage.all_active),
+            **_limit("daily", settings.daily_limit, usage.all_today),
+            **_limit("active", settings.max_active_tasks, usage.all_active),
         },
     }
 
 
-def _limit(limit: int, used: int) -> dict[str, int]:
-    return {"used": used, "limit": limit, "left": max(0, limit - used)} if limit else {"used": used}
+def _limit(name: str, limit: int, used: int) -> dict[str, dict[str, int]]:
+    """What all callers together have used of a limit; without one, how much others order is nobody's business."""
+    return {name: {"used": used, "limit": limit, "left": max(0, limit - used)}} if limit else {}
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.access import Access, access_of, issuer_routes
 from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.server.callbacks import callback_routes
-from sora2_mcp.server.gate import Gate
+from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
 from sora2_mcp.settings import Settings
 
@@ -60,7 +60,7 @@ def web_app(
     gate = Gate(
         hosts=[*named, *settings.hosts, *settings.public_host],
         origins=settings.origins,
-        behind_proxy=access is not None,
+        own_only=access is None,
     )
     # The gate looks at names and pages, here and on every route alike.
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -101,7 +101,7 @@ def check_reach(settings: Settings, host: str) -> None:
     """
     if settings.has_access_control:
         return
-    if host and not _is_loopback(host):
+    if host and not is_loopback(host):
         raise ConfigurationError("--host", f"{host} lets other machines connect, which {_TOKENS_HELP}.")
     if settings.hosts:
         raise ConfigurationError("SORA2_ALLOWED_HOSTS", f"lets other machines connect, which {_TOKENS_HELP}.")
@@ -138,13 +138,6 @@ class _Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_wildcard(host: str) -> bool:

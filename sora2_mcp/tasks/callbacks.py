@@ -12,7 +12,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Sighting, Status, Task
 from sora2_mcp.errors import Sora2Error, StoreError
 from sora2_mcp.tasks.bus import EventBus, Watch
-from sora2_mcp.tasks.callback_path import callback_hash, may_be_secret
+from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
 from sora2_mcp.tasks.looker import Look, Looker
 from sora2_mcp.tasks.pacing import Pacing
@@ -20,7 +20,7 @@ from sora2_mcp.tasks.store.port import Store
 
 logger = logging.getLogger(__name__)
 
-PENDING_LIMIT = 1000
+PENDING_LIMIT = 2000
 """The most hints followed at a time, and the most paths being looked up; what comes beyond is left to the poller."""
 
 _LOOKUPS_AT_ONCE = 2
@@ -70,6 +70,7 @@ class Callbacks:
         bus: EventBus,
         clock: Clock,
         pacing: Pacing,
+        paths: CallbackPaths,
         background: TaskGroup,
         stopping: anyio.Event,
     ) -> None:
@@ -80,6 +81,7 @@ class Callbacks:
         self._bus = bus
         self._clock = clock
         self._pacing = pacing
+        self._paths = paths
         self._background = background
         self._stopping = stopping
         self._lookups = anyio.Semaphore(_LOOKUPS_AT_ONCE)
@@ -96,7 +98,7 @@ class Callbacks:
 
         ``said_id``: the task the callback says it is about. Cancelling takes nothing back.
         """
-        if not may_be_secret(secret):
+        if not self._paths.is_authentic(secret):
             return False
         if self._stopping.is_set():
             return True

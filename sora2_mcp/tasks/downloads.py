@@ -192,7 +192,7 @@ def folder_of(folder: Path, principal: str) -> Path:
     if principal == _OWNER_OF_THE_FOLDER:
         return folder
     name = safe_name(principal, "other").removesuffix(".mp4")
-    return folder / f"{name}-{sha256(principal.encode()).hexdigest()[:8]}"
+    return folder / f"{name}-{sha256(principal.encode()).hexdigest()[:32]}"
 
 
 def placed(part: Path, folder: Path, name: str, reference: str) -> Path:

@@ -12,7 +12,7 @@ from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import NOT_REACHED, Status, Task
 from sora2_mcp.errors import NotAskedError, NotReachedError, Sora2Error, StoreError, service_error
 from sora2_mcp.tasks.bus import EventBus
-from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, new_callback_path
+from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, CallbackPaths
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.store.port import Outcome, Reservation, Store
@@ -67,7 +67,7 @@ class Ordering:
         clock: Clock,
         senders: TaskGroup,
         stopping: anyio.Event,
-        public_url: str = "",
+        callback_paths: CallbackPaths,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -76,7 +76,7 @@ class Ordering:
         self._clock = clock
         self._senders = senders
         self._stopping = stopping
-        self._public_url = public_url
+        self._callback_paths = callback_paths
 
     async def submit(
         self,
@@ -123,8 +123,7 @@ class Ordering:
 
     def _callback_of(self, request: VideoRequest) -> CallbackPath:
         """A path of our own, unless the caller gave an address: the service calls back only once."""
-        wanted = self._public_url and not request.callback_url
-        return new_callback_path(self._public_url) if wanted else NO_CALLBACK
+        return NO_CALLBACK if request.callback_url else self._callback_paths.new()
 
     async def _reserved(
         self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str, callback: CallbackPath

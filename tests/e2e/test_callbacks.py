@@ -11,6 +11,8 @@ import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from sora2_mcp.settings import Settings
+from sora2_mcp.tasks.callback_path import CallbackPaths
 from tests.e2e.processes import ENDS_WITHIN_SECONDS, Process, simulator
 
 pytestmark = pytest.mark.anyio
@@ -58,10 +60,9 @@ async def test_a_callback_ends_a_clients_wait_after_one_look_and_leaves_no_trace
 async def test_it_ends_within_two_seconds_with_a_callback_half_received(tmp_path: Path) -> None:
     with simulator(tmp_path) as api, reachable(tmp_path, api) as (process, address):
         port = int(address.rpartition(":")[2])
+        path = CallbackPaths(address, Settings.load(api_key="any").callback_key).new().url.removeprefix(address)
         with closing(socket.create_connection(("127.0.0.1", port))) as wire:
-            head = (
-                f"POST /callbacks/{'x' * 32} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n"
-            )
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n"
             wire.sendall(head.encode())
             # The server has begun to wait for the body.
             assert wire.recv(100).startswith(b"HTTP/1.1 100 ")
@@ -70,5 +71,5 @@ async def test_it_ends_within_two_seconds_with_a_callback_half_received(tmp_path
         logged = process.stderr
 
     assert process.popen.returncode == 0
-    assert "x" * 32 not in logged
+    assert path not in logged
     assert "Traceback" not in logged

@@ -149,7 +149,7 @@ async def test_a_video_that_drips_in_holds_up_no_call_and_is_fetched_once_and_sa
         group.start_soon(save)
         for number in range(1, len(pieces)):
             await eventually(lambda number=number: len(sent) == number)
-            assert [file.suffix for file in files(tmp_path)] == [".part"]
+            await eventually(lambda: [file.suffix for file in files(tmp_path)] == [".part"])
             # Whoever else is on the store must not begin it anew, however long it takes.
             await eventually(lambda: _leased_until(tmp_path) > clock.now().timestamp() * 1e6 + 30e6)
             if number * pause_seconds > SAVING_SECONDS + pause_seconds:

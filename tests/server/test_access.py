@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import ConfigurationError
@@ -127,13 +128,41 @@ async def raw_status(base: str, *lines: str) -> int:
         return int((await stream.receive()).split()[1])
 
 
-@pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+    ],
+)
 async def test_without_tokens_a_proxy_opens_no_door(tmp_path: Path, header: str) -> None:
     async with served(settings_in(tmp_path)) as base:
         assert await status_of(base) == 200
         assert await status_of(base, **{header: "203.0.113.7"}) == 421
     async with served(settings_in(tmp_path, auth_tokens=TOKENS)) as base:
         assert await status_of(base, authorization=f"Bearer {ANN}", **{header: "203.0.113.7"}) == 200
+
+
+async def test_without_tokens_what_only_a_proxy_says_or_another_machine_comes_in_to_nothing(tmp_path: Path) -> None:
+    app = create_app(settings_in(tmp_path))
+    async with listening(app) as base:
+        assert await raw_status(base, "POST /mcp HTTP/1.0", f"Host: {base.removeprefix('http://')}") == 421
+        assert await raw_status(base, "POST /mcp HTTP/1.1", f"Host: {base.removeprefix('http://')}") == 400
+
+    for client, server in (("192.0.2.7", "127.0.0.1"), ("127.0.0.1", "192.0.2.1")):
+
+        async def from_there(scope: Scope, receive: Receive, send: Send, ends: Any = (client, server)) -> None:
+            await app({**scope, "client": (ends[0], 1), "server": (ends[1], 80)}, receive, send)
+
+        transport = httpx2.ASGITransport(from_there)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            assert (await http.post("/mcp")).status_code == 421
 
 
 async def test_names_and_pages_of_the_settings_are_served_with_tokens(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from sora2_mcp.server.callbacks import BODY_LIMIT_BYTES, BODY_SECONDS, callback_
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import CallbackShape
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.callback_path import callback_hash, new_callback_path
+from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
 from tests.servers import agent, settings_in
@@ -93,8 +93,9 @@ async def reached(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Host]:
         yield reached
 
 
-def unknown_path() -> str:
-    return "/callbacks/" + new_callback_path("").url.rpartition("/")[2]
+def unknown_path(key: bytes = b"nobody's") -> str:
+    """A path like ours; made with a server's own key, it is authentic, but belongs to no order."""
+    return "/callbacks/" + CallbackPaths("http://x", key).new().url.rpartition("/")[2]
 
 
 @pytest.mark.parametrize("shape", ["full", "short"])
@@ -177,12 +178,12 @@ UNKNOWN = [
     "/callbacks/",
     "/callbacks//",
     "/callbacks/x",
-    "/callbacks/" + "x" * 32,
-    "/callbacks/" + "x" * 32 + "/",
-    "/callbacks/" + "x" * 32 + "/more",
+    "/callbacks/" + "x" * 40,
+    "/callbacks/" + "x" * 40 + "/",
+    "/callbacks/" + "x" * 40 + "/more",
     "/callbacks/" + "x" * 30_000,
     "/callbacks/%00%ff%0a" + "x" * 29,
-    "/callbacks/" + "%C3%A9" * 32,
+    "/callbacks/" + "%C3%A9" * 40,
     "/callbacks/..%2f..%2fetc%2fpasswd",
     "/callbacks/?secret=1",
 ]
@@ -196,7 +197,7 @@ async def test_an_unknown_path_of_any_shape_is_not_found(reached: Host, path: st
 async def test_what_cannot_be_a_path_of_ours_never_reaches_the_store(reached: Host) -> None:
     await change(reached.runtime.settings, "ALTER TABLE tasks RENAME TO away")
     for path in UNKNOWN:
-        if not path.endswith("x" * 32):
+        if not path.endswith("x" * 40):
             assert (await reached.http.post(path)).status_code == 404
 
 
@@ -302,20 +303,22 @@ async def test_without_a_key_or_a_store_there_is_still_no_server_error(tmp_path:
     async with Runtime(settings_in(tmp_path, api_key="")) as runtime:
         transport = httpx2.ASGITransport(Starlette(routes=[*callback_routes(runtime)]))
         async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
-            assert (await http.post(unknown_path())).status_code == 200
+            assert (await http.post(unknown_path())).status_code == 404
+            assert (await http.post(unknown_path(runtime.settings.callback_key))).status_code == 200
     async with Runtime(settings_in(tmp_path, database_url="sqlite:////dev/null/t.db")) as runtime:
         transport = httpx2.ASGITransport(Starlette(routes=[*callback_routes(runtime)]))
         async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
-            assert (await http.post(unknown_path())).status_code == 200
+            assert (await http.post(unknown_path())).status_code == 404
+            assert (await http.post(unknown_path(runtime.settings.callback_key))).status_code == 200
 
 
 async def test_a_flood_of_junk_meets_no_server_error_and_leaves_nothing_behind(reached: Host) -> None:
     task = (await reached.service.submit(LONG_CAT, "local")).task
-    known, codes = reached.path(), []
+    known, codes, key = reached.path(), [], reached.runtime.settings.callback_key
 
     async def flood(number: int) -> None:
         for count in range(80):
-            path = known if count % 20 == 7 else unknown_path()
+            path = known if count % 20 == 7 else unknown_path(key if count % 2 else b"nobody's")
             answer = await reached.http.post(path, content=BODIES[(number + count) % len(BODIES)])
             codes.append((path == known, answer.status_code))
 
@@ -341,7 +344,7 @@ async def test_the_secret_gets_into_no_log(reached: Host, clock: FakeClock, capl
     for body in (b"{}", b"x" * (BODY_LIMIT_BYTES + 1)):
         await reached.http.post(reached.path(), content=body)
     await reached.quiet()
-    unknown = unknown_path()
+    unknown = unknown_path(reached.runtime.settings.callback_key)
     await change(reached.runtime.settings, "ALTER TABLE tasks RENAME TO away")
     async with anyio.create_task_group() as group:
         group.start_soon(reached.http.post, unknown)
@@ -368,6 +371,6 @@ async def test_no_agent_ever_reads_where_an_order_is_called_back_about(tmp_path:
                 uris = ("sora2://tasks", f"sora2://tasks/{task_id}")
                 read += [(await reader.client.read_resource(uri)).model_dump_json() for uri in uris]
 
-    assert len(secret) == 32
+    assert len(secret) == 40
     assert all(task_id in text for text in read)
     assert not [text for text in read if "callbacks/" in text or secret in text or callback_hash(secret) in text]

@@ -49,7 +49,7 @@ async def test_usage_counts_orders_and_what_the_limits_leave(tmp_path: Path) -> 
         assert json.loads(await read(me, "sora2://usage")) == {
             "today": {"orders": 1, "failed": 0},
             "this_month": {"orders": 1, "failed": 0},
-            "limits": {"daily": {"used": 1, "limit": 5, "left": 4}, "active": {"used": 1}},
+            "limits": {"daily": {"used": 1, "limit": 5, "left": 4}},
         }
 
 

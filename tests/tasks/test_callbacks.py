@@ -15,7 +15,7 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.callback_path import callback_hash, new_callback_path
+from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.callbacks import PENDING_LIMIT
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
@@ -73,7 +73,7 @@ async def test_every_order_is_sent_with_a_path_of_its_own_that_nobody_can_guess(
     for url in urls:
         folder, _, secret = (url or "").rpartition("/")
         assert folder == f"{PUBLIC_URL}/callbacks"
-        assert len(secret) == 32
+        assert len(secret) == 40
 
 
 async def test_without_a_public_address_no_callback_is_asked_for(
@@ -269,7 +269,7 @@ async def test_a_path_of_another_account_is_unknown(
     assert looks(simulator) == []
 
 
-@pytest.mark.parametrize("path", ["", "x", "x" * 31, "x" * 33, "x" * 100_000, "é" * 32, " " * 32, "x" * 31 + "\n"])
+@pytest.mark.parametrize("path", ["", "x", "x" * 39, "x" * 41, "x" * 100_000, "é" * 40, " " * 40, "x" * 39 + "\n"])
 async def test_what_cannot_be_a_path_of_ours_is_not_even_looked_up(
     service: TaskService, settings: Settings, path: str
 ) -> None:
@@ -300,14 +300,21 @@ async def test_a_callback_outlasts_a_store_that_fails_for_a_moment(
     assert looks(simulator) == [task.task_id]
 
 
-async def test_junk_callbacks_leave_nothing_behind(service: TaskService, simulator: Simulator) -> None:
+def authentic(settings: Settings) -> str:
+    """A secret that was made with the server's key, but belongs to no order."""
+    return CallbackPaths("http://x", settings.callback_key).new().url.rpartition("/")[2]
+
+
+async def test_junk_callbacks_leave_nothing_behind(
+    service: TaskService, settings: Settings, simulator: Simulator
+) -> None:
     await submitted(service)
     most = 0
 
     async def junk(count: int) -> None:
         nonlocal most
         for _ in range(count):
-            assert not await service.called_back(new_callback_path("").url.rpartition("/")[2], "sora2_task_x")
+            assert not await service.called_back(authentic(settings), "sora2_task_x")
             most = max(most, service._callbacks.pending)
 
     async with anyio.create_task_group() as group:
@@ -325,7 +332,7 @@ async def test_callbacks_that_cannot_be_looked_up_are_kept_up_to_a_limit(
     await change(settings, "ALTER TABLE tasks RENAME TO away")
     async with anyio.create_task_group() as group:
         for _ in range(PENDING_LIMIT + 200):
-            group.start_soon(service.called_back, new_callback_path("").url.rpartition("/")[2])
+            group.start_soon(service.called_back, authentic(settings))
         await eventually(lambda: service._callbacks.pending == PENDING_LIMIT)
         await change(settings, "ALTER TABLE away RENAME TO tasks")
         await until(clock, lambda: service._callbacks.pending == 0, step_seconds=1)
@@ -472,3 +479,11 @@ async def test_callbacks_at_the_end_of_the_process_are_answered_and_begin_nothin
 
     assert looks(simulator) == []
     assert json.dumps(callback_urls(simulator)).count(PUBLIC_URL) == 1
+
+
+async def test_what_was_not_made_here_costs_no_look_into_the_store(service: TaskService, settings: Settings) -> None:
+    await change(settings, "ALTER TABLE tasks RENAME TO away")
+    stranger = CallbackPaths("http://x", b"another key").new().url.rpartition("/")[2]
+    own = authentic(settings)
+    for forged in (stranger, own[:-1] + ("A" if own[-1] != "A" else "B"), "A" * 40, "", "x", own + "A", own[:-1] + "é"):
+        assert not await service.called_back(forged)

@@ -9,6 +9,7 @@ calls ``list_tasks`` all the while; the same calls before the flood are the meas
 
 import argparse
 import json
+import multiprocessing
 import os
 import secrets
 import socket
@@ -19,7 +20,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -30,6 +33,7 @@ from mcp.client.streamable_http import streamable_http_client
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 
+WARMING_CALLS = 20
 CALM_CALLS = 200
 OVERSIZED = b"x" * 70_000
 JUNK = [
@@ -51,7 +55,7 @@ MALFORMED = [
 
 @asynccontextmanager
 async def server(folder: Path, base_url: str) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """A server process; gives its address once it answers."""
+    """A server process and its address, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -100,8 +104,9 @@ def callback(number: int, known: str) -> tuple[str, str, bytes]:
     return kinds[number % 4]
 
 
-async def flood(address: str, known: str, callbacks: int, connections: int) -> Counter[tuple[str, str]]:
-    """Sends all of them; gives how many of each kind got which status."""
+async def flood(address: str, known: str, callbacks: int, connections: int) -> tuple[Counter[tuple[str, str]], float]:
+    """Sends all of them; gives how many of each kind got which status, and how many seconds it took."""
+    began = time.perf_counter()
     answers: Counter[tuple[str, str]] = Counter()
     numbers = iter(range(callbacks))
 
@@ -119,7 +124,13 @@ async def flood(address: str, known: str, callbacks: int, connections: int) -> C
     async with anyio.create_task_group() as group:
         for _ in range(connections):
             group.start_soon(send)
-    return answers
+    return answers, time.perf_counter() - began
+
+
+def flood_elsewhere(address: str, known: str, callbacks: int, connections: int, told: Any) -> None:
+    """The flood in a process of its own, so that the ordinary client's times are the server's."""
+    told.put("ready")
+    told.put(anyio.run(flood, address, known, callbacks, connections))
 
 
 async def listed_ms(client: Client) -> float:
@@ -130,12 +141,20 @@ async def listed_ms(client: Client) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-async def main(callbacks: int, connections: int) -> None:
-    simulator = Simulator(seconds_per_task=100_000)
-    calm: list[float] = []
-    busy: list[float] = []
-    resident: list[int] = []
-    ended = anyio.Event()
+@dataclass
+class Measured:
+    """What a flood was answered with, and what it did to the server."""
+
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seconds: float = 0.0
+    calm_ms: list[float] = field(default_factory=list)
+    flooded_ms: list[float] = field(default_factory=list)
+    resident_bytes: list[int] = field(default_factory=list)
+    looks: int = 0
+
+
+async def measured(callbacks: int, connections: int) -> Measured:
+    simulator, found = Simulator(seconds_per_task=100_000), Measured()
     with tempfile.TemporaryDirectory() as name:
         async with (
             running(simulator) as base_url,
@@ -144,38 +163,55 @@ async def main(callbacks: int, connections: int) -> None:
         ):
             await client.call_tool("generate_video", {"prompt": "A kitten"})
             known = httpx2.URL(str((simulator.received[-1].body or {})["callBackUrl"])).path
-            for _ in range(20):
+            for _ in range(WARMING_CALLS):
                 await listed_ms(client)
-            calm += [await listed_ms(client) for _ in range(CALM_CALLS)]
-            before = process.memory_info().rss
-
-            async def use() -> None:
-                while not ended.is_set():
-                    busy.append(await listed_ms(client))
-                    resident.append(process.memory_info().rss)
-
-            began = time.perf_counter()
-            async with anyio.create_task_group() as group:
-                group.start_soon(use)
-                answers = await flood(address, known, callbacks, connections)
-                ended.set()
-            seconds = time.perf_counter() - began
+            found.calm_ms = [await listed_ms(client) for _ in range(CALM_CALLS)]
+            found.resident_bytes = [process.memory_info().rss]
+            await flooded(found, client, process, (address, known, callbacks, connections))
             await listed_ms(client)
-            after = process.memory_info().rss
-    looks = sum(request.method == "GET" for request in simulator.received)
-    print(f"{callbacks} junk callbacks over {connections} connections in {seconds:.1f} s, {looks} looks at the service")
-    for (kind, status), count in sorted(answers.items()):
+            found.resident_bytes.append(process.memory_info().rss)
+    found.looks = sum(request.method == "GET" for request in simulator.received)
+    return found
+
+
+async def flooded(found: Measured, client: Client, process: psutil.Process, flood: tuple[str, str, int, int]) -> None:
+    """Uses the server until the flood is over."""
+    ended, spawn = anyio.Event(), multiprocessing.get_context("spawn")
+    told: Any = spawn.Queue()
+    other = spawn.Process(target=flood_elsewhere, args=(*flood, told))
+
+    async def use() -> None:
+        while not ended.is_set():
+            found.flooded_ms.append(await listed_ms(client))
+            found.resident_bytes.append(process.memory_info().rss)
+
+    other.start()
+    await anyio.to_thread.run_sync(told.get)
+    async with anyio.create_task_group() as group:
+        group.start_soon(use)
+        found.answers, found.seconds = await anyio.to_thread.run_sync(told.get)
+        ended.set()
+    await anyio.to_thread.run_sync(other.join)
+
+
+async def main(callbacks: int, connections: int) -> None:
+    found = await measured(callbacks, connections)
+    rate = f"in {found.seconds:.1f} s, {found.looks} looks at the service"
+    print(f"{callbacks} junk callbacks over {connections} connections {rate}")
+    for (kind, status), count in sorted(found.answers.items()):
         print(f"  {kind:<24} {status:<12} {count:6d}")
-    megabytes = [f"{value / 2**20:.1f}" for value in (before, max(resident), after)]
-    print(f"  memory                   {megabytes[0]} MiB before, {megabytes[1]} at peak, {megabytes[2]} after")
-    told("list_tasks, calm", calm)
-    told("list_tasks, flooded", busy)
-    print(f"  ratio of the medians     {statistics.median(busy) / statistics.median(calm):.1f}")
-    if any(status.startswith("5") for _, status in answers):
+    resident = found.resident_bytes
+    before, peak, after = (f"{value / 2**20:.1f} MiB" for value in (resident[0], max(resident), resident[-1]))
+    print(f"  {'memory':<24} {before} before, {peak} at peak, {after} after")
+    print_times("list_tasks, calm", found.calm_ms)
+    print_times("list_tasks, flooded", found.flooded_ms)
+    ratio = statistics.median(found.flooded_ms) / statistics.median(found.calm_ms)
+    print(f"  {'ratio of the medians':<24} {ratio:6.1f}")
+    if any(status.startswith("5") for _, status in found.answers):
         sys.exit("a callback was answered with a 5xx")
 
 
-def told(name: str, taken_ms: list[float]) -> None:
+def print_times(name: str, taken_ms: list[float]) -> None:
     median = statistics.median(taken_ms)
     print(f"  {name:<24} {median:6.1f} ms (median of {len(taken_ms)}), {max(taken_ms):6.1f} ms (slowest)")
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import httpx2
 import pytest
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
 
-from tests.clocks import eventually
+from tests.clocks import PATIENCE_SECONDS, eventually
 from tests.e2e.people import (
     ANN,
     BOB,
@@ -66,7 +67,8 @@ async def test_a_legacy_session_does_not_exist_for_anybody_else(tmp_path: Path, 
 
             async def tried(named: str) -> tuple[int, str]:
                 content = ORDER if method == "POST" else None
-                given = await bob.request(method, "/mcp", json=content, headers={"mcp-session-id": named})
+                with anyio.fail_after(PATIENCE_SECONDS):
+                    given = await bob.request(method, "/mcp", json=content, headers={"mcp-session-id": named})
                 return given.status_code, given.text.replace(named, "ID")
 
             assert await tried(session) == await tried(uuid4().hex)

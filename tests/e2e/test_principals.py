@@ -46,7 +46,7 @@ async def attempt(what: str, client: Client, id: str) -> str:
         return await _watched(what, client, f"{TASKS}/{id}")
     asked: dict[str, Callable[[], Awaitable[BaseModel]]] = {
         "get_task_status": lambda: client.call_tool("get_task_status", {"task_id": id}),
-        "wait_for_video": lambda: client.call_tool("wait_for_video", {"task_id": id, "timeout_seconds": 30}),
+        "wait_for_video": lambda: client.call_tool("wait_for_video", {"task_id": id, "timeout_seconds": 1}),
         "wait_for_video at once": lambda: client.call_tool("wait_for_video", {"task_id": id, "timeout_seconds": 0}),
         "download_video": lambda: client.call_tool("download_video", {"task_id": id}),
         "download_video by name": lambda: client.call_tool("download_video", {"task_id": id, "filename": "mine"}),

@@ -1,6 +1,7 @@
 """Where the service calls back: one route that anybody on the network may post anything to."""
 
 import logging
+import re
 from contextlib import suppress
 
 import anyio
@@ -16,6 +17,7 @@ from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 64 * 1024
+_SECRET_PATH = re.compile(rf"(/{CALLBACK_FOLDER}/)[^\s?]+")
 BODY_SECONDS = 0.5
 """How long a body is waited for; what has come by then is all there is."""
 
@@ -83,3 +85,18 @@ async def _read(request: Request, body: bytearray) -> None:
 async def _lose_patience(stopping: anyio.Event, patience: anyio.CancelScope) -> None:
     await stopping.wait()
     patience.cancel()
+
+
+def hide_paths(access_logger: logging.Logger) -> None:
+    """Keeps the secrets of callbacks out of the access log of whatever web server this application runs in."""
+    if not any(isinstance(known, _WithoutSecrets) for known in access_logger.filters):
+        access_logger.addFilter(_WithoutSecrets())
+
+
+class _WithoutSecrets(logging.Filter):
+    """Shortens the paths of callbacks in a line's arguments, and drops no line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_SECRET_PATH.sub(r"\1…", arg) if isinstance(arg, str) else arg for arg in record.args)
+        return True

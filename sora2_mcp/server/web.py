@@ -1,8 +1,10 @@
 """One ASGI application: MCP over streamable HTTP and SSE, the service's callbacks, and health."""
 
 import ipaddress
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
 from starlette.applications import Starlette
@@ -13,16 +15,22 @@ from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.access import Access, access_of, issuer_routes
 from sora2_mcp.server.app import Sora2Server, build_server
-from sora2_mcp.server.callbacks import callback_routes
+from sora2_mcp.server.callbacks import callback_routes, hide_paths
 from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
+from sora2_mcp.server.sessions import FairSessions
 from sora2_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _BODY_LIMIT_BYTES = 1_000_000
 SESSION_IDLE_SECONDS = 1800.0
 """How long a legacy session may be silent, with no request and no stream open, until it is closed."""
 
 _SESSIONS = 1000
+SESSIONS_EACH = 100
+"""Legacy sessions of one principal: nobody takes all there are."""
+
 _HEALTH_BODY_LIMIT_BYTES = 1000
 _TOKENS_HELP = (
     "needs tokens: set SORA2_AUTH_TOKENS=name:token (at least 16 characters), or SORA2_OAUTH_ISSUER and its companions"
@@ -40,6 +48,7 @@ def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = 
     Raises:
         ConfigurationError: a variable cannot be used.
     """
+    hide_paths(logging.getLogger("uvicorn.access"))
     runtime = Runtime(settings or Settings.load(), endpoint=endpoint)
     return web_app(build_server(runtime), runtime, opens_runtime=True)
 
@@ -56,12 +65,7 @@ def web_app(
     settings = runtime.settings
     access = access_of(settings, runtime.clock)
     check_reach(settings, host)
-    named = [in_url(host).lower()] if host and not _is_wildcard(host) else []
-    gate = Gate(
-        hosts=[*named, *settings.hosts, *settings.public_host],
-        origins=settings.origins,
-        own_only=access is None,
-    )
+    gate = _gate_of(settings, host, own_only=access is None)
     # The gate looks at names and pages, here and on every route alike.
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     streamable = server.streamable_http_app(
@@ -84,13 +88,23 @@ def web_app(
                     runtime.begin()
                 yield
 
-    routes = [guarded for route in (*streamable.routes, *sse.routes) for guarded in _guarded(route, gate, access)]
+    sessions = server.low_level.session_manager
+    own = [Route(route.path, FairSessions(route.app, sessions, SESSIONS_EACH)) for route in _plain(streamable.routes)]
+    routes = [guarded for route in (*own, *sse.routes) for guarded in _guarded(route, gate, access)]
     # What the service and whoever watches over this process call; the secret in its path lets a callback in.
     open_routes = [*callback_routes(runtime), *issuer_routes(settings), *_limited(health_routes(runtime))]
     app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan)
     # A redirect would name whatever host the request does, before the gate has looked at it.
     app.router.redirect_slashes = False
     return app
+
+
+def _gate_of(settings: Settings, host: str, *, own_only: bool) -> Gate:
+    if own_only and settings.public_url and not is_loopback(urlsplit(settings.public_url).hostname or ""):
+        logger.warning("SORA2_PUBLIC_URL without tokens: whatever passes it on should pass on /callbacks/ only")
+    named = [in_url(host).lower()] if host and not _is_wildcard(host) else []
+    hosts = [*named, *settings.hosts, *settings.public_host]
+    return Gate(hosts=hosts, origins=settings.origins, own_only=own_only)
 
 
 def check_reach(settings: Settings, host: str) -> None:
@@ -116,6 +130,10 @@ def _guarded(route: BaseRoute, gate: Gate, access: Access | None) -> list[BaseRo
     # A browser's question beforehand (CORS) comes as OPTIONS; the gate answers it.
     methods = {*route.methods, "OPTIONS"} if route.methods else None
     return [Route(path, endpoint=_Application(app), methods=methods) for path in (route.path, f"{route.path}/")]
+
+
+def _plain(routes: Sequence[BaseRoute]) -> list[Route]:
+    return [route for route in routes if isinstance(route, Route)]
 
 
 def _limited(routes: Sequence[Route]) -> list[Route]:

@@ -9,6 +9,7 @@ from mcp.server.mcpserver.server import MCPServer
 from mcp.server.mcpserver.tools import ToolManager
 from mcp.server.runner import ServerRunner, aclose_shielded
 from mcp.server.session import ServerSession
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
@@ -43,3 +44,9 @@ def test_a_handshakes_result_still_passes_the_middleware_as_it_goes_out() -> Non
 
     assert "return self._serialize(method, version, self._handle_initialize(params))" in source
     assert "_dump_result(await call(ctx))" in source
+
+
+def test_a_session_still_has_an_owner_that_can_be_counted() -> None:
+    manager = StreamableHTTPSessionManager(Server("any"))
+    assert manager._session_owners == {}
+    assert "self._session_owners[session_id] = requestor" in inspect.getsource(manager._admit_session)

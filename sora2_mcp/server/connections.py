@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import h11
+from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ _AT_WILL: Final = (
     "No supported WebSocket library detected.",
 )
 """How the lines of asyncio and uvicorn begin that a stranger can have written as often as he likes."""
+
+
+_CARRIERS: Final = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +189,18 @@ def connections_within(limits: Limits) -> Callable[..., Connection]:
 
 
 class NowAndThen(logging.Filter):
-    """Lets each line that strangers can bring about through once a minute; anything else passes."""
+    """Lets each line that strangers can bring about through once a minute, and none on clients that hang up midway.
+
+    The SDK and uvicorn log such a client as an error of the server, with a traceback. Anything else passes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._passed_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], ClientDisconnect):
+            return False
         message = record.getMessage()
         beginning = next((known for known in _AT_WILL if message.startswith(known)), None)
         if beginning is None:
@@ -205,7 +214,7 @@ class NowAndThen(logging.Filter):
 @contextmanager
 def bounded_logs() -> Iterator[None]:
     """Keeps strangers from filling the log through the libraries that serve, for the block."""
-    loggers = [logging.getLogger(name) for name in ("asyncio", "uvicorn.error")]
+    loggers = [logging.getLogger(name) for name in _CARRIERS]
     bound = NowAndThen()
     for each in loggers:
         each.addFilter(bound)

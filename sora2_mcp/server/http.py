@@ -8,12 +8,13 @@ from typing import Any
 
 import anyio
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import access_of
 from sora2_mcp.server.app import build_server
+from sora2_mcp.server.connections import Limits, bounded_logs, connections_within, open_files_limit
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
 from sora2_mcp.server.web import check_reach, in_url, web_app
@@ -21,6 +22,7 @@ from sora2_mcp.server.web import check_reach, in_url, web_app
 logger = logging.getLogger(__name__)
 
 _GRACEFUL_SECONDS = 1
+_BACKLOG = 128
 
 
 async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable[[], None] = lambda: None) -> None:
@@ -33,7 +35,7 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     """
     access_of(runtime.settings, runtime.clock)
     check_reach(runtime.settings, host)
-    with stop_signals() as stop, _listening(host, port) as listener:
+    with stop_signals() as stop, _listening(host, port) as listener, bounded_logs():
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
             web = _WebServer(web_app(server, runtime, host=host))
@@ -53,10 +55,15 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
 class _WebServer(uvicorn.Server):
     """A web server that leaves signals to its runner."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+        limits = limits or Limits.of_files(open_files_limit())
         super().__init__(
             uvicorn.Config(
                 app,
+                http=connections_within(limits),  # type: ignore[arg-type]  # it is only ever called
+                ws="none",
+                # To asyncio also how many connections it accepts at once, before the first of them is counted.
+                backlog=limits.accepted_at_once,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -64,6 +71,12 @@ class _WebServer(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACEFUL_SECONDS,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            # More may wait in the system's queue than are accepted at once.
+            listener.listen(_BACKLOG)
 
     def capture_signals(self) -> Any:
         return nullcontext()
@@ -73,7 +86,7 @@ def _listening(host: str, port: int) -> socket.socket:
     name = host.strip("[]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
     try:
-        listener = socket.create_server((name, port), family=family, backlog=2048)
+        listener = socket.create_server((name, port), family=family, backlog=_BACKLOG)
         # asyncio does so itself only where the socket names its protocol; without it answers may wait 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener

@@ -1,0 +1,271 @@
+"""Connections over which nothing comes, over real sockets: they end, and hold up nobody."""
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from anyio.abc import SocketStream
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sora2_mcp.server.connections import Limits, NowAndThen
+from sora2_mcp.server.http import _WebServer
+from tests.clocks import PATIENCE_SECONDS, eventually
+from tests.e2e.processes import ENDS_WITHIN_SECONDS, Process
+
+pytestmark = pytest.mark.anyio
+
+LONG_SECONDS = 3600.0
+SHORT_SECONDS = 0.1
+HEAD = b"GET /quick HTTP/1.1\r\nHost: test\r\n\r\n"
+STREAM = HEAD.replace(b"/quick", b"/stream")
+HALF_A_HEAD = HEAD[:-2]
+HALF_A_BODY = b"POST /quick HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nhalf"
+HALF_A_CALL = (
+    b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Accept: application/json, text/event-stream\r\nContent-Length: 8\r\n\r\n{"
+)
+WELCOME = b"HTTP/1.1 200 OK"
+
+
+class Server:
+    """A server whose long answers end when told to."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.go_on = anyio.Event()
+        self.app = Starlette(
+            routes=[
+                Route("/quick", self._quick, methods=["GET", "POST"]),
+                Route("/stream", self._stream),
+                Route("/wait", self._wait, methods=["POST"]),
+            ]
+        )
+
+    async def connect(self, first: bytes = b"") -> SocketStream:
+        stream = await anyio.connect_tcp("127.0.0.1", self.port)
+        if first:
+            await stream.send(first)
+        return stream
+
+    async def _quick(self, request: Request) -> Response:
+        return Response(await request.body())
+
+    async def _wait(self, request: Request) -> Response:
+        await request.body()
+        await self.go_on.wait()
+        return Response("the end")
+
+    async def _stream(self, _: Request) -> Response:
+        async def events() -> AsyncIterator[str]:
+            yield "the beginning"
+            await self.go_on.wait()
+            yield "the end"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+
+@asynccontextmanager
+async def serving(
+    *,
+    connections: int = 100,
+    head_seconds: float = LONG_SECONDS,
+    body_seconds: float = LONG_SECONDS,
+    quiet_seconds: float = LONG_SECONDS,
+) -> AsyncIterator[Server]:
+    limits = Limits(
+        connections=connections, head_seconds=head_seconds, body_seconds=body_seconds, quiet_seconds=quiet_seconds
+    )
+    server = Server()
+    web = _WebServer(server.app, limits)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        server.port = listener.getsockname()[1]
+        async with anyio.create_task_group() as group:
+            group.start_soon(web.serve, [listener])
+            await eventually(lambda: web.started)
+            try:
+                yield server
+            finally:
+                server.go_on.set()
+                web.should_exit = True
+
+
+async def ended(stream: SocketStream) -> bytes:
+    """What came until the server closed the connection."""
+    received = b""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        try:
+            while True:
+                received += await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return received
+
+
+async def answer(stream: SocketStream, request: bytes = b"", until: bytes = b"\r\n\r\n") -> bytes:
+    """What comes after a request."""
+    received = b""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await stream.send(request)
+        while until not in received:
+            received += await stream.receive()
+    return received
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", HALF_A_HEAD])
+async def test_a_connection_that_never_sends_a_whole_head_is_closed(sent: bytes) -> None:
+    async with serving(head_seconds=SHORT_SECONDS) as server, await server.connect(sent) as slow:
+        assert await ended(slow) == b""
+
+
+async def test_bytes_that_drip_in_do_not_put_the_end_off() -> None:
+    async with serving(head_seconds=SHORT_SECONDS) as server, await server.connect(HALF_A_HEAD) as slow:
+
+        async def drip() -> None:
+            while True:
+                await slow.send(b"X: y\r\n")
+                await anyio.sleep(SHORT_SECONDS / 10)
+
+        with anyio.fail_after(PATIENCE_SECONDS), pytest.raises(anyio.BrokenResourceError):
+            await drip()
+
+
+async def test_half_a_head_after_an_answer_is_not_waited_for_either() -> None:
+    async with serving(head_seconds=SHORT_SECONDS) as server, await server.connect() as slow:
+        assert (await answer(slow, HEAD + HALF_A_HEAD)).startswith(WELCOME)
+        await ended(slow)
+
+
+async def test_a_body_that_does_not_arrive_closes_the_connection() -> None:
+    async with serving(body_seconds=SHORT_SECONDS) as server, await server.connect(HALF_A_BODY) as slow:
+        assert await ended(slow) == b""
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"POST /wait HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_an_answer_may_take_as_long_as_it_likes_once_its_request_is_complete(request_bytes: bytes) -> None:
+    async with (
+        serving(head_seconds=SHORT_SECONDS, body_seconds=SHORT_SECONDS) as server,
+        await server.connect(request_bytes) as patient,
+        await server.connect() as witness,
+        await server.connect(HALF_A_BODY) as second_witness,
+    ):
+        await ended(witness)
+        await ended(second_witness)
+        server.go_on.set()
+        assert (await answer(patient, until=b"the end")).startswith(WELCOME)
+
+
+async def test_beyond_the_limit_whoever_has_sent_nothing_for_longest_is_closed_and_others_are_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "sora2_mcp")
+    async with serving(connections=3) as server, AsyncExitStack() as stack:
+        busy = await stack.enter_async_context(await server.connect())
+        assert (await answer(busy, STREAM)).startswith(WELCOME)
+        idle = [await stack.enter_async_context(await server.connect()) for _ in range(20)]
+        for each in idle[:-2]:
+            assert await ended(each) == b""
+        assert (await answer(idle[-1], HEAD)).startswith(WELCOME)
+        async with await server.connect() as another:
+            assert (await answer(another, HEAD)).startswith(WELCOME)
+        server.go_on.set()
+        await answer(busy, until=b"the end")
+    assert [record.getMessage().partition(" connections")[0] for record in caplog.records] == ["3"]
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+async def test_where_every_connection_is_busy_the_newcomer_is_closed_until_there_is_room(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "sora2_mcp")
+    async with serving(connections=2, quiet_seconds=SHORT_SECONDS) as server:
+        async with (
+            await server.connect(STREAM) as one,
+            await server.connect(STREAM) as two,
+        ):
+            assert (await answer(one)).startswith(WELCOME)
+            assert (await answer(two)).startswith(WELCOME)
+            async with await server.connect() as refused:
+                assert await ended(refused) == b""
+            async with await server.connect() as refused:
+                assert await ended(refused) == b""
+        await eventually(lambda: "there is room for connections again" in caplog.text)
+        async with await server.connect() as welcome:
+            assert (await answer(welcome, HEAD)).startswith(WELCOME)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "accepted_at_once"), [(256, 128, 16), (1024, 512, 64), (1_000_000, 1000, 128)]
+)
+def test_half_of_the_files_a_process_may_open_are_left_to_it(
+    files: int, connections: int, accepted_at_once: int
+) -> None:
+    assert Limits.of_files(files) == Limits(connections=connections, accepted_at_once=accepted_at_once)
+
+
+def test_what_strangers_can_have_logged_is_logged_once_a_minute() -> None:
+    bound = NowAndThen()
+
+    def passes(message: str, at: float) -> bool:
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, message, None, None)
+        record.created = at
+        return bound.filter(record)
+
+    accept = "socket.accept() out of system resource\nsocket: <asyncio.TransportSocket>"
+    assert [passes(accept, at) for at in (0, 1, 59, 60, 61)] == [True, False, False, True, False]
+    assert passes("Invalid HTTP request received.", 61)
+    assert all(passes("Task exception was never retrieved", at) for at in (0, 0, 0))
+
+
+@contextmanager
+def few_files(soft: int) -> Iterator[None]:
+    """A process started in the block may have so many files open."""
+    import resource  # noqa: PLC0415 - Windows has none
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@contextmanager
+def a_process_with_few_files(folder: Path) -> Iterator[tuple[Process, int]]:
+    with ExitStack() as stack:
+        with few_files(512):
+            process = Process(folder, "serve", "--simulate", "--transport", "streamable-http", "--port", "0")
+        stack.enter_context(process)
+        yield process, int(process.logged(r"serving MCP at http://127\.0\.0\.1:(\d+)/mcp").group(1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes there have no limit of open files to lower")
+@pytest.mark.parametrize("sent", [b"", HALF_A_HEAD, HALF_A_CALL])
+def test_more_idle_connections_than_files_stop_neither_the_server_nor_its_end(tmp_path: Path, sent: bytes) -> None:
+    with a_process_with_few_files(tmp_path) as (process, port), ExitStack() as stack:
+        for _ in range(600):
+            idle = stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
+            idle.sendall(sent)
+        with httpx2.Client(timeout=2) as client:
+            for _ in range(3):
+                assert client.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.seconds_to_end() <= ENDS_WITHIN_SECONDS
+        assert process.popen.returncode == 0
+        assert "Traceback" not in process.stderr
+        assert len(process.stderr) < 10_000

@@ -3,7 +3,6 @@
 import hmac
 import json
 import logging
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sora2_mcp.clock import Clock
+from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.settings import Settings, variable_of
 
@@ -319,13 +318,13 @@ class _Timed(RawIOBase):
     def __init__(self, source: Any, connection: Any) -> None:
         self._source = source
         self._connection = connection
-        self._ends_at = time.monotonic() + _KEYS_TIMEOUT_SECONDS
+        self._ends_at = SystemClock().monotonic() + _KEYS_TIMEOUT_SECONDS
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left_seconds = self._ends_at - time.monotonic()
+        left_seconds = self._ends_at - SystemClock().monotonic()
         if left_seconds <= 0:
             raise TimeoutError
         self._connection.settimeout(left_seconds)

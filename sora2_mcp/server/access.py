@@ -1,9 +1,17 @@
 """Who may call over HTTP: the tokens of the settings, or an issuer's bearer JWTs."""
 
 import hmac
+import json
+import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from io import BufferedReader, RawIOBase
 from typing import Any, Protocol
+from urllib import request as web
 
 import anyio
 import anyio.to_thread
@@ -16,11 +24,13 @@ from pydantic import AnyHttpUrl
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sora2_mcp.clock import Clock
+from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.settings import Settings, variable_of
+
+logger = logging.getLogger(__name__)
 
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Only those with a public key: with any other, who may check tokens could make them."""
@@ -28,15 +38,32 @@ _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "E
 _LEEWAY_SECONDS = 30
 _SUBJECT_LIMIT = 200
 _TOKEN_LIMIT = 16_384
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: a ``datetime`` holds nothing later."""
+
+_ENDING_SECONDS = 1.0
 _KEYS_FRESH_SECONDS = 300.0
+_KEYS_TRUSTED_SECONDS = 86_400.0
 _KEYS_PAUSE_SECONDS = 10.0
 _KEYS_TIMEOUT_SECONDS = 5.0
+_RENEWAL_SECONDS = 1.0
+_KEYS_LIMIT_BYTES = 1_000_000
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What reading a JWT or a key that somebody made up may raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls, and until when what they showed lets them in; None: for good."""
+
+    principal: str
+    expires_at: datetime | None = None
 
 
 class Witness(Protocol):
     """Knows whose a token is."""
 
-    async def principal(self, token: str) -> str | None:
+    async def caller(self, token: str) -> Caller | None:
         """Whose token it is, None if it is nobody's."""
         ...
 
@@ -44,40 +71,92 @@ class Witness(Protocol):
 class Access:
     """Lets in whoever one of the witnesses knows; without any witness it is not to be used."""
 
-    def __init__(self, witnesses: tuple[Witness, ...], challenge: str = "Bearer") -> None:
+    def __init__(self, witnesses: tuple[Witness, ...], clock: Clock, challenge: str = "Bearer") -> None:
         self._witnesses = witnesses
+        self._clock = clock
         self._challenge = challenge
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
-        """``app`` for known callers only; the others get 401."""
+        """``app`` for known callers only; the others get 401. What is open when a token expires, ends then."""
         inner = AuthContextMiddleware(app)
 
         async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-            principal = await self._principal(Headers(scope=scope))
-            if principal is None:
-                refusal = JSONResponse(
-                    {"error": "This server needs a token it knows: Authorization: Bearer <token>."},
-                    status_code=401,
-                    headers={"www-authenticate": self._challenge},
-                )
-                await refusal(scope, receive, send)
+            caller = await self._caller(Headers(scope=scope))
+            if caller is None:
+                await self._refusal()(scope, receive, send)
                 return
             # The token itself goes no further: nothing behind this line can show it.
-            user = AuthenticatedUser(AccessToken(token="", client_id=principal, scopes=[]))
-            await inner({**scope, "user": user}, receive, send)
+            user = AuthenticatedUser(AccessToken(token="", client_id=caller.principal, scopes=[]))
+            answer = _Answer(send)
+            with self._until(caller.expires_at, grace_seconds=_ENDING_SECONDS):
+                await inner({**scope, "user": user}, self._received(receive, caller.expires_at, answer), answer.send)
+            if caller.expires_at is None or self._clock.now() < caller.expires_at:
+                return
+            # Who does not read what was sent before cannot hold the connection by that.
+            with self._clock.timeout(_ENDING_SECONDS):
+                await (answer.end() if answer.is_started else self._refusal()(scope, receive, send))
 
         return guard
 
-    async def _principal(self, headers: Headers) -> str | None:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        token = token.strip()
+    def _until(self, at: datetime | None, *, grace_seconds: float = 0) -> AbstractContextManager[anyio.CancelScope]:
+        if at is None:
+            return anyio.CancelScope()
+        return self._clock.timeout((at - self._clock.now()).total_seconds() + grace_seconds)
+
+    def _received(self, receive: Receive, until: datetime | None, answer: "_Answer") -> Receive:
+        """As if the client left at that time: then the SDK clears up behind it, which it does not when cancelled."""
+
+        async def received() -> Message:
+            with self._until(until):
+                return await receive()
+            answer.is_read = False
+            return {"type": "http.disconnect"}
+
+        return received
+
+    def _refusal(self) -> JSONResponse:
+        return JSONResponse(
+            {"error": "This server needs a token it knows: Authorization: Bearer <token>."},
+            status_code=401,
+            headers={"www-authenticate": self._challenge},
+        )
+
+    async def _caller(self, headers: Headers) -> Caller | None:
+        given = headers.getlist("authorization")
+        # A proxy may have looked at another one of two than we would.
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        token = token.strip(" ")
         if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_LIMIT:
             return None
         for witness in self._witnesses:
-            principal = await witness.principal(token)
-            if principal is not None:
-                return principal
+            caller = await witness.caller(token)
+            if caller is not None:
+                return caller
         return None
+
+
+class _Answer:
+    """An answer on its way, which can be ended early."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.is_started = self._is_endless = False
+        self.is_read = True
+
+    async def send(self, message: Message) -> None:
+        if not self.is_read:
+            return
+        if message["type"] == "http.response.start":
+            self.is_started = True
+            self._is_endless = "content-length" not in Headers(raw=list(message.get("headers", ())))
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._is_endless = False
+        await self._send(message)
+
+    async def end(self) -> None:
+        """Ends a stream properly. One of a known size cannot be: the web server breaks it off."""
+        if self._is_endless:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class KnownTokens:
@@ -86,11 +165,11 @@ class KnownTokens:
     def __init__(self, tokens: tuple[tuple[str, str], ...]) -> None:
         self._digests = [(name, sha256(token.encode()).digest()) for name, token in tokens]
 
-    async def principal(self, token: str) -> str | None:
+    async def caller(self, token: str) -> Caller | None:
         given = sha256(token.encode()).digest()
         # All are compared, each in constant time: how long it takes says nothing of any of them.
         names = [name for name, digest in self._digests if hmac.compare_digest(given, digest)]
-        return f"token:{names[0]}" if names else None
+        return Caller(principal=f"token:{names[0]}") if names else None
 
 
 class IssuedTokens:
@@ -101,7 +180,7 @@ class IssuedTokens:
         self._audience = audience
         self._keys = keys
 
-    async def principal(self, token: str) -> str | None:
+    async def caller(self, token: str) -> Caller | None:
         try:
             header = jwt.get_unverified_header(token)
             key = await self._keys.key(header.get("kid"), str(header.get("alg")))
@@ -116,51 +195,168 @@ class IssuedTokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, ValueError):
+            expires_at = datetime.fromtimestamp(min(int(claims["exp"]) + _LEEWAY_SECONDS, _LAST_SECOND), UTC)
+        except _UNREADABLE:
             return None
-        subject = claims["sub"]
-        if not isinstance(subject, str) or not subject.strip() or len(subject) > _SUBJECT_LIMIT:
+        if not _is_usable(claims["sub"]):
             return None
-        return f"jwt:{self._issuer}|{subject}"
+        return Caller(principal=f"jwt:{self._issuer}|{claims['sub']}", expires_at=expires_at)
+
+
+def _is_usable(subject: Any) -> bool:
+    """Whether every store and every client can take it. Half a surrogate pair is not printable either."""
+    return (
+        isinstance(subject, str)
+        and 0 < len(subject.strip()) <= len(subject) <= _SUBJECT_LIMIT
+        and subject.isprintable()
+    )
 
 
 class IssuerKeys:
-    """An issuer's public keys: fetched when needed, kept for minutes, and asked for anew only now and then."""
+    """An issuer's public keys: fetched when needed, renewed after minutes, and trusted for a day without its word."""
 
     def __init__(self, url: str, clock: Clock) -> None:
-        self._source = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=_KEYS_TIMEOUT_SECONDS)
+        self._url = url
         self._clock = clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._fetched_at = self._tried_at = float("-inf")
+        self._fetched_at = self._asked_at = self._renewed_at = float("-inf")
+        self._is_away = False
         self._turn = anyio.Lock()
 
     async def key(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
-        """The key a token names, or the only one there is; None if it is unknown or of another kind."""
-        if self._clock.monotonic() - self._fetched_at > _KEYS_FRESH_SECONDS or self._find(kid) is None:
-            await self._refresh(kid)
+        """The key a token names, or the only one there is; None if it is unknown or of another kind.
+
+        Whose key is known never waits for another caller's fetch, and at most a second for a renewal.
+        """
+        if self._find(kid) is None:
+            await self._ask(kid)
+        elif self._age_seconds > _KEYS_FRESH_SECONDS:
+            await self._renew()
         key = self._find(kid)
         return key if key is not None and key.algorithm_name == algorithm else None
 
+    @property
+    def _age_seconds(self) -> float:
+        return self._clock.monotonic() - self._fetched_at
+
     def _find(self, kid: str | None) -> jwt.PyJWK | None:
+        if self._age_seconds > _KEYS_TRUSTED_SECONDS:
+            return None
         if kid is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(kid)
 
-    async def _refresh(self, kid: str | None) -> None:
+    async def _ask(self, kid: str | None) -> None:
         async with self._turn:
-            now = self._clock.monotonic()
-            stale = now - self._fetched_at > _KEYS_FRESH_SECONDS
             # Anybody can send tokens that name unknown keys: that must not become a flood of requests.
-            if now - self._tried_at < _KEYS_PAUSE_SECONDS or not (stale or self._find(kid) is None):
-                return
-            self._tried_at = now
+            if self._find(kid) is None and self._has_paused(self._asked_at):
+                self._asked_at = self._clock.monotonic()
+                await self._fetch(_KEYS_TIMEOUT_SECONDS)
+
+    async def _renew(self) -> None:
+        """One caller looks, and not for long; the others go on with the keys there are."""
+        if self._turn.locked() or not self._has_paused(max(self._asked_at, self._renewed_at)):
+            return
+        async with self._turn:
+            # Counted apart: a renewal that was cut short must not keep those with unknown keys from asking.
+            self._renewed_at = self._clock.monotonic()
+            await self._fetch(_RENEWAL_SECONDS)
+
+    def _has_paused(self, since: float) -> bool:
+        return self._clock.monotonic() - since >= _KEYS_PAUSE_SECONDS
+
+    async def _fetch(self, limit_seconds: float) -> None:
+        began_at, found, problem = self._clock.monotonic(), None, "no answer in time"
+        with self._clock.timeout(limit_seconds):
             try:
-                found = await anyio.to_thread.run_sync(self._source.get_signing_keys, abandon_on_cancel=True)
-            except jwt.PyJWTError:
-                # An issuer that is away for a while does not lock out those whose keys are known.
-                return
-            self._keys = {key.key_id or "": key for key in found}
-            self._fetched_at = now
+                found = await anyio.to_thread.run_sync(_keys_at, self._url, abandon_on_cancel=True)
+            except (OSError, HTTPException, ValueError, RecursionError) as error:
+                problem = type(error).__name__
+        if found is None:
+            # An issuer that is away for a while does not lock out those whose keys are known.
+            if not self._is_away:
+                logger.warning("the issuer's keys could not be fetched (%s); known ones are good for a day", problem)
+            self._is_away = True
+            return
+        if self._is_away:
+            logger.info("the issuer's keys were fetched again")
+        self._keys, self._fetched_at, self._is_away = found, began_at, False
+
+
+def _keys_at(url: str) -> dict[str, jwt.PyJWK]:
+    """The signing keys of a JWK set, by name. For a thread: it blocks, but ends soon. Source: RFC 7517."""
+    opener = web.OpenerDirector()
+    # Neither redirects nor files: the address of the settings is the one that is trusted.
+    for handler in (web.ProxyHandler, _Plain, _Secure, web.UnknownHandler):
+        opener.add_handler(handler())
+    with opener.open(url, timeout=_KEYS_TIMEOUT_SECONDS) as response:
+        if response.status != 200:
+            raise ValueError(f"The issuer answered HTTP {response.status}.")
+        body = response.read(_KEYS_LIMIT_BYTES + 1)
+    if len(body) > _KEYS_LIMIT_BYTES:
+        raise ValueError("The issuer's answer is too large.")
+    document = json.loads(body)
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("The issuer's answer is no JWK set.")
+    return {key.key_id: key for key in map(_signing_key, entries) if key is not None and key.key_id}
+
+
+def _signing_key(entry: Any) -> jwt.PyJWK | None:
+    """None for what is no key, or of a kind not known here: it does not take the others away."""
+    if not isinstance(entry, dict) or entry.get("use") not in ("sig", None) or not isinstance(entry.get("kid"), str):
+        return None
+    try:
+        return jwt.PyJWK(entry)
+    except _UNREADABLE:
+        return None
+
+
+class _Timed(RawIOBase):
+    """What a socket gives within the time for a whole answer: its own limit counts for each piece."""
+
+    def __init__(self, source: Any, connection: Any) -> None:
+        self._source = source
+        self._connection = connection
+        self._ends_at = SystemClock().monotonic() + _KEYS_TIMEOUT_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_seconds = self._ends_at - SystemClock().monotonic()
+        if left_seconds <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left_seconds)
+        return self._source.readinto(buffer)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _TimedResponse(HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = BufferedReader(_Timed(self.fp.detach(), sock))
+
+
+class _PlainConnection(HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _Plain(web.HTTPHandler):
+    def http_open(self, req: web.Request) -> HTTPResponse:
+        return self.do_open(_PlainConnection, req)
+
+
+class _Secure(web.HTTPSHandler):
+    def https_open(self, req: web.Request) -> HTTPResponse:
+        return self.do_open(_SecureConnection, req)
 
 
 def access_of(settings: Settings, clock: Clock) -> Access | None:
@@ -179,7 +375,7 @@ def access_of(settings: Settings, clock: Clock) -> Access | None:
     if not missing:
         keys = IssuerKeys(settings.oauth_jwks_url, clock)
         witnesses.append(IssuedTokens(issuer=settings.oauth_issuer, audience=settings.oauth_audience, keys=keys))
-    return Access(tuple(witnesses), _challenge(settings)) if witnesses else None
+    return Access(tuple(witnesses), clock, _challenge(settings)) if witnesses else None
 
 
 def issuer_routes(settings: Settings) -> list[Route]:

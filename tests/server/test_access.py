@@ -148,13 +148,11 @@ async def test_without_tokens_what_only_a_proxy_says_or_another_machine_comes_in
         assert await raw_status(base, "POST /mcp HTTP/1.0", f"Host: {base.removeprefix('http://')}") == 421
         assert await raw_status(base, "POST /mcp HTTP/1.1", f"Host: {base.removeprefix('http://')}") == 400
 
-    for client, server in (("192.0.2.7", "127.0.0.1"), ("127.0.0.1", "192.0.2.1")):
+    async def from_there(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "client": (client, 1), "server": (server, 80)}, receive, send)
 
-        async def from_there(scope: Scope, receive: Receive, send: Send, ends: tuple[str, str] = (client, server)) -> None:
-            await app({**scope, "client": (ends[0], 1), "server": (ends[1], 80)}, receive, send)
-
-        transport = httpx2.ASGITransport(from_there)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+    for client, server in (("192.0.2.7", "127.0.0.1"), ("127.0.0.1", "192.0.2.1")):  # noqa: B007 - from_there's
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(from_there), base_url="http://localhost") as http:
             assert (await http.post("/mcp")).status_code == 421
 
 

@@ -21,6 +21,9 @@ NOT_REACHED = -(2**31)
 RETENTION = timedelta(days=15)
 """How long the service keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
 
+EXPIRY_WARNING = timedelta(days=3)
+"""So long before a video is deleted, whoever has not saved it is told to."""
+
 GRACE = timedelta(seconds=90)
 """A task this young may still be unknown to the part of the service that is asked."""
 
@@ -177,6 +180,16 @@ class Task:
         if self.adopted or self.status is not Status.SUCCEEDED or self.finished_at is None:
             return None
         return min(self.known_unfinished_at or self.created_at, self.finished_at) + RETENTION
+
+    def has_expired(self, now: datetime) -> bool:
+        """The service has deleted the video, and there is no copy of it."""
+        return self.file is None and self.video_expires_at is not None and self.video_expires_at <= now
+
+    def expires_soon(self, now: datetime) -> bool:
+        """The service is about to delete the video, and there is no copy of it."""
+        if self.file is not None or self.video_expires_at is None:
+            return False
+        return now < self.video_expires_at <= now + EXPIRY_WARNING
 
     def status_at(self, now: datetime) -> Status:
         """The status to show: an order whose sender died is unconfirmed once its lease has lapsed."""

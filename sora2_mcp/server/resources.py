@@ -17,6 +17,7 @@ from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.guide import GUIDE
 from sora2_mcp.server.principal import current_principal
+from sora2_mcp.server.texts import expiry_warning
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Usage
@@ -44,7 +45,9 @@ def build_resources(runtime: Runtime) -> list[Resource]:
             page = await service.page(current_principal(), limit=LISTED_TASKS)
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
-        return _json(TaskListView(tasks=views, next_cursor=page.next_cursor).content())
+        warnings = [*filter(None, (expiry_warning(task, now) for task in page.tasks))]
+        listed = TaskListView(tasks=views, next_cursor=page.next_cursor).content()
+        return _json({"warnings": warnings, **listed} if warnings else listed)
 
     async def usage() -> str:
         service = await _service(runtime)

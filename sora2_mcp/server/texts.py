@@ -68,6 +68,7 @@ def listed(page: Page, now: datetime, *, status: str, limit: int) -> str:
         nothing = "No tasks yet." if status == "any" else f"No task is {status}."
         return f"{nothing}\nNext: list_tasks() shows every task; generate_video orders a new one."
     lines = [line(task, now) for task in page.tasks]
+    lines += filter(None, (expiry_warning(task, now) for task in page.tasks))
     following = "get_task_status(task_id=…) for one of them."
     if page.next_cursor:
         following = f'list_tasks(status="{status}", limit={limit}, cursor="{page.next_cursor}") for older ones.'
@@ -95,6 +96,12 @@ _DOUBTS = {
 def _succeeded(task: Task, now: datetime) -> str:
     seconds = elapsed_seconds(task, now)
     took = "" if seconds is None else f" in {duration(seconds)}"
+    if task.has_expired(now):
+        return (
+            f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
+            f"{task.video_expires_at:%Y-%m-%d}, 15 days later.\n"
+            "Next: tell the user; only a new order with generate_video makes it again, and costs credits."
+        )
     lines = [f"Done{took}: {task.video_url} ({_kept(task, now)})"]
     if task.file is not None:
         lines.append(f"Saved already: {task.file.path}")
@@ -152,7 +159,23 @@ def _kept(task: Task, now: datetime) -> str:
         return "kept 15 days from its end, which is not known here; give the user this link"
     if expires_at <= now:
         return f"the service deleted it on {expires_at:%Y-%m-%d}, so the link is dead"
+    if task.expires_soon(now):
+        return f"NOT SAVED, and deleted {_when(expires_at, now)}: save it now with download_video"
     return f"kept until {expires_at:%Y-%m-%d}; give the user this link"
+
+
+def _when(instant: datetime, now: datetime) -> str:
+    days = (instant - now).days
+    within = f"in {days} days" if days > 1 else "within two days" if days else "within a day"
+    return f"{within}, on {instant:%Y-%m-%d %H:%M} UTC"
+
+
+def expiry_warning(task: Task, now: datetime) -> str:
+    """One line about a video that nobody saved and the service is about to delete; empty for any other task."""
+    if not task.expires_soon(now) or task.video_expires_at is None:
+        return ""
+    when = _when(task.video_expires_at, now)
+    return f'The video of {task.reference} is not saved and deleted {when}: download_video(task_id="{task.reference}").'
 
 
 def _next_wait(task: Task) -> str:
@@ -165,8 +188,13 @@ def line(task: Task, now: datetime) -> str:
     prompt = task.request.prompt
     short = quoted(prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…")
     at = f"{task.created_at:%Y-%m-%d %H:%M} UTC"
-    result = f" {task.file.path if task.file else task.video_url}" if status == "succeeded" else ""
-    return f"{task.reference} · {status} · {at} · {short}{result}"
+    return f"{task.reference} · {status} · {at} · {short}{_result(task, now) if status == 'succeeded' else ''}"
+
+
+def _result(task: Task, now: datetime) -> str:
+    if task.has_expired(now):
+        return f" expired {task.video_expires_at:%Y-%m-%d}, not saved"
+    return f" {task.file.path if task.file else task.video_url}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,90 @@
+"""The service keeps a video for 15 days: whoever has not saved it is warned, and no dead link is handed out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora2_mcp.simulator.app import Simulator
+from tests.clocks import FakeClock
+from tests.servers import Agent, agent, text_of
+
+pytestmark = pytest.mark.anyio
+
+DAY_SECONDS = 86_400.0
+
+
+async def finished(me: Agent, prompt: str = "A kitten") -> dict[str, Any]:
+    """A task with its video, finished when the clock began to run."""
+    task_id = (await me.content("generate_video", prompt=prompt))["task_id"]
+    return await me.content("get_task_status", task_id=task_id)
+
+
+async def listed_warnings(me: Agent) -> list[str]:
+    contents = (await me.client.read_resource("sora2://tasks")).contents
+    warnings: list[str] = json.loads(contents[0].text).get("warnings", [])  # type: ignore[union-attr]
+    return warnings
+
+
+@pytest.mark.parametrize(
+    ("days", "when"),
+    [(12.1, "in 2 days"), (13.5, "within two days"), (14.5, "within a day")],
+)
+async def test_a_video_that_is_not_saved_and_about_to_be_deleted_is_warned_of(
+    tmp_path: Path, clock: FakeClock, days: float, when: str
+) -> None:
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent(tmp_path, clock=clock, simulator=simulator) as me:
+        task = await finished(me)
+        await clock.advance(days * DAY_SECONDS)
+
+        deleted = f"{when}, on 2026-12-07 12:00 UTC"
+        for tool in ("get_task_status", "wait_for_video"):
+            text = text_of(await me.call(tool, task_id=task["task_id"]))
+            assert f"{task['video_url']} (NOT SAVED, and deleted {deleted}: save it now" in text.splitlines()[0]
+        warning = (
+            f"The video of {task['task_id']} is not saved and deleted {deleted}: "
+            f'download_video(task_id="{task["task_id"]}").'
+        )
+        assert text_of(await me.call("list_tasks")).splitlines()[1] == warning
+        assert await listed_warnings(me) == [warning]
+
+
+async def test_a_saved_or_a_young_video_is_not_warned_of(tmp_path: Path, clock: FakeClock) -> None:
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent(tmp_path, clock=clock, simulator=simulator) as me:
+        task = await finished(me)
+        await clock.advance(11.9 * DAY_SECONDS)
+        assert await listed_warnings(me) == []
+        assert "kept until 2026-12-07" in text_of(await me.call("get_task_status", task_id=task["task_id"]))
+
+        saved = await me.content("download_video", task_id=task["task_id"])
+        for _ in range(2):
+            await clock.advance(2 * DAY_SECONDS)
+            text = text_of(await me.call("get_task_status", task_id=task["task_id"]))
+            assert f"Saved already: {saved['file_path']}" in text
+            assert await listed_warnings(me) == []
+
+
+async def test_an_expired_video_is_said_to_be_gone_and_its_link_is_not_handed_out(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent(tmp_path, clock=clock, simulator=simulator) as me:
+        task = await finished(me)
+        await clock.advance(15 * DAY_SECONDS)
+
+        for tool in ("get_task_status", "wait_for_video"):
+            result = await me.call(tool, task_id=task["task_id"])
+            assert text_of(result) == (
+                f"Expired: {task['task_id']} was done in 0 s, but nobody saved its video and the service deleted it on "
+                "2026-12-07, 15 days later.\n"
+                "Next: tell the user; only a new order with generate_video makes it again, and costs credits."
+            )
+            assert "video_url" not in (result.structured_content or {})
+        [line, *_] = text_of(await me.call("list_tasks")).splitlines()
+        assert line.endswith('"A kitten" expired 2026-12-07, not saved')
+        contents = (await me.client.read_resource(f"sora2://tasks/{task['task_id']}")).contents
+        assert task["video_url"] not in contents[0].text  # type: ignore[union-attr]
+        assert await listed_warnings(me) == []

@@ -19,6 +19,7 @@ from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.alarm import Alarm
+from sora2_mcp.tasks.autosave import AutoSave
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callback_path import CallbackPaths
 from sora2_mcp.tasks.callbacks import Callbacks
@@ -188,6 +189,8 @@ class Runtime:
             http=files, folder=settings.videos, limit_bytes=int(settings.max_video_mb * 1_000_000), store=store,
             ledger=ledger, looker=looker, clock=clock, owner=owner, background=background,
         )  # fmt: skip
+        if settings.auto_download:
+            background.start_soon(AutoSave(store=store, downloads=downloads, bus=bus, clock=clock).run)
         sender = Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm)
         demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
         ordering = Ordering(

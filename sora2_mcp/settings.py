@@ -78,6 +78,7 @@ class Settings(BaseSettings):
         "simulate": "1 or 0",
         "database_url": "sqlite:////absolute/path.db or postgresql://…",
         "video_dir": "a path of a folder",
+        "auto_download": "1 or 0",
         "max_wait_seconds": _SECONDS,
         "poll_seconds": _SECONDS,
         "idle_poll_seconds": _SECONDS,
@@ -111,6 +112,7 @@ class Settings(BaseSettings):
     video_dir: Path | None = Field(
         default=None, description="The folder videos are saved to; by default `sora2` in your videos folder."
     )
+    auto_download: bool = Field(default=False, description="1 saves every finished video by itself.")
     max_wait_seconds: Seconds = Field(default=200, description="The longest one wait_for_video call may last.")
     poll_seconds: Seconds = Field(default=5, description="How often a task is looked at while somebody waits for it.")
     idle_poll_seconds: Seconds = Field(default=60, description="How often a task is looked at while nobody waits.")

@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "simulate": False,
     "database_url": SecretStr(""),
     "video_dir": None,
+    "auto_download": False,
     "max_wait_seconds": 200,
     "poll_seconds": 5,
     "idle_poll_seconds": 60,
@@ -58,6 +59,7 @@ GOOD: list[tuple[str, str, Any]] = [
         )
     ),
     ("SORA2_VIDEO_DIR", "/srv/videos", Path("/srv/videos")),
+    ("SORA2_AUTO_DOWNLOAD", "1", True),
     ("SORA2_MAX_WAIT_SECONDS", "0.05", 0.05),
     ("SORA2_POLL_SECONDS", "86400", 86_400),
     ("SORA2_IDLE_POLL_SECONDS", "1.5", 1.5),
@@ -136,6 +138,7 @@ BAD: list[tuple[str, list[str], str]] = [
         "sqlite:////absolute/path.db or postgresql://…",
     ),
     ("SORA2_VIDEO_DIR", [f"~{PASTED}-nobody/videos"], "a path of a folder"),
+    ("SORA2_AUTO_DOWNLOAD", [PASTED, "2"], "1 or 0"),
     ("SORA2_MAX_WAIT_SECONDS", [PASTED, "0", "0.049", "-1", "86401", "nan", "inf"], SECONDS),
     ("SORA2_POLL_SECONDS", [PASTED, "0", "86401"], SECONDS),
     ("SORA2_IDLE_POLL_SECONDS", [PASTED, "0", "1e9"], SECONDS),

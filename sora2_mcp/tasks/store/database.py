@@ -84,6 +84,14 @@ class Database(Orders, Looks, Changes):
                 all_active=await self._count(connection, active(now)),
             )
 
+    async def unsaved(self, limit: int) -> Sequence[Task]:
+        async with self._engine.reading() as connection:
+            expires_at, now = tasks.c.video_expires_at, self._clock.now()
+            kept = or_(expires_at.is_(None), expires_at > now)
+            wanted = self._mine(tasks.c.status == Status.SUCCEEDED.value, tasks.c.file_path.is_(None), kept)
+            oldest_first = select(tasks).where(*wanted).order_by(tasks.c.created_at).limit(limit)
+            return [task_from(row) for row in (await connection.execute(oldest_first)).mappings()]
+
     async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
         async with self._engine.writing() as connection:
             lease, now = tasks.c.download_lease_until, self._clock.now()

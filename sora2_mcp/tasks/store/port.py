@@ -196,6 +196,10 @@ class Store(Protocol):
         """Gives the lease back; ``error_code`` (0 = none of the service's) where the look failed."""
         ...
 
+    async def unsaved(self, limit: int) -> Sequence[Task]:
+        """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first."""
+        ...
+
     async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
         """Takes, or extends, the lease for saving the video's file."""
         ...

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
 REVISION = "0001"
@@ -34,6 +34,8 @@ class Words(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - its base's
         return None if value is None else value.replace("\x00", "")
 
+
+_UNSAVED = text("status = 'succeeded' AND file_path IS NULL")
 
 metadata = MetaData()
 
@@ -101,6 +103,7 @@ tasks = Table(
     Index("tasks_due", "service", "next_look_at"),
     Index("tasks_wanted", "service", "wanted_until"),
     Index("tasks_changed", "service", "changed_at"),
+    Index("tasks_unsaved", "service", "created_at", sqlite_where=_UNSAVED, postgresql_where=_UNSAVED),
 )
 
 schema_state = Table(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from alembic import op
-from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Text, text
 
 revision = "0001"
 down_revision = None
@@ -24,6 +24,8 @@ def upgrade() -> None:
     op.create_index("tasks_by_task_id", "tasks", ["service", "task_id"])
     op.create_index("tasks_changed", "tasks", ["service", "changed_at"])
     op.create_index("tasks_due", "tasks", ["service", "next_look_at"])
+    unsaved = text("status = 'succeeded' AND file_path IS NULL")
+    op.create_index("tasks_unsaved", "tasks", ["service", "created_at"], sqlite_where=unsaved, postgresql_where=unsaved)
     op.create_index("tasks_wanted", "tasks", ["service", "wanted_until"])
     state = op.create_table(
         "schema_state",

@@ -1,0 +1,93 @@
+"""``SORA2_AUTO_DOWNLOAD``: every finished video is saved by itself, also those that ended while nobody ran."""
+
+from pathlib import Path
+
+import pytest
+
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Task
+from sora2_mcp.settings import Settings
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.serve import running
+from tests.clocks import FakeClock, eventually
+from tests.tasks.core import change, listed, opened, settings_for, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def all_saved(settings: Settings, count: int) -> set[str]:
+    """The files, once so many tasks have one."""
+    paths: set[str] = set()
+    async with opened(settings) as service:
+
+        async def done() -> bool:
+            nonlocal paths
+            tasks, cursor = list[Task](), ""
+            while True:
+                page = await service.page("local", limit=50, cursor=cursor)
+                tasks += page.tasks
+                cursor = page.next_cursor
+                if not cursor:
+                    break
+            paths = {task.file.path for task in tasks if task.file is not None}
+            return len(paths) == count
+
+        await eventually(done)
+    return paths
+
+
+async def test_two_hundred_videos_that_ended_while_nobody_ran_are_all_saved_after_the_start(tmp_path: Path) -> None:
+    simulator = Simulator(seconds_per_task=0)
+    async with running(simulator) as url:
+        settings = settings_for(tmp_path, url, idle_poll_seconds=0.1)
+        async with opened(settings) as service:
+            for number in range(200):
+                await service.submit(VideoRequest(prompt=f"Kitten {number}"), "local")
+
+        paths = await all_saved(settings.model_copy(update={"auto_download": True}), 200)
+
+    assert {path.read_bytes()[4:8] for path in map(Path, paths)} == {b"ftyp"}
+    assert len(list((tmp_path / "videos").iterdir())) == 200
+
+
+async def test_a_video_is_saved_when_it_is_done_and_nobody_asks(tmp_path: Path) -> None:
+    async with running(Simulator(seconds_per_task=0.2)) as url:
+        settings = settings_for(tmp_path, url, idle_poll_seconds=0.1, auto_download=True)
+        async with opened(settings) as service:
+            await service.submit(VideoRequest(prompt="A kitten"), "local")
+            await eventually(lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 1)
+
+
+async def test_without_the_setting_nothing_is_saved_by_itself(tmp_path: Path) -> None:
+    async with running(Simulator(seconds_per_task=0)) as url:
+        async with opened(settings_for(tmp_path, url)) as service:
+            task = (await service.submit(VideoRequest(prompt="A kitten"), "local")).task
+            await service.get(task.task_id, "local")
+            await service.download(task.task_id, "local", "asked")
+        assert [path.name for path in (tmp_path / "videos").iterdir()] == ["asked.mp4"]
+
+
+async def test_a_video_that_cannot_be_saved_keeps_none_of_the_others_waiting_and_is_tried_again(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    simulator = Simulator(now=clock.now, sleep=clock.sleep, seconds_per_task=0)
+    async with running(simulator) as url:
+        settings = settings_for(tmp_path, url)
+        async with opened(settings, clock) as service:
+            for number in range(6):
+                task = (await service.submit(VideoRequest(prompt=f"Kitten {number}"), "local")).task
+                await service.get(task.task_id, "local")
+        good = {task.task_id: task.video_url for task in await _tasks(settings, clock)}
+        await change(settings, "UPDATE tasks SET video_url = 'http://127.0.0.1:9/gone.mp4' WHERE prompt < 'Kitten 4'")
+        await change(settings, "UPDATE tasks SET task_id = 'gone-' || task_id WHERE prompt < 'Kitten 4'")
+        async with opened(settings.model_copy(update={"auto_download": True}), clock) as service:
+            await eventually(lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 2)
+            for task_id, video_url in good.items():
+                whole = f"UPDATE tasks SET video_url = '{video_url}' WHERE task_id = 'gone-{task_id}'"  # noqa: S608
+                await change(settings, whole)
+            await until(clock, lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 6, step_seconds=2)
+
+
+async def _tasks(settings: Settings, clock: FakeClock) -> list[Task]:
+    async with opened(settings, clock) as service:
+        return await listed(service)

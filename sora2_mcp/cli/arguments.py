@@ -107,10 +107,12 @@ def _add_tasks(commands: _Commands) -> None:
     shown = _add(verbs, "show", "look at one task")
     waited = _add(verbs, "wait", "wait until a task is finished")
     waited.add_argument("--timeout", type=_seconds, default=1800.0, help="seconds to wait at most (default 1800)")
-    saved = _add(verbs, "download", "save a finished video")
+    saved = _add(verbs, "download", "save a finished video, or all of them")
     saved.add_argument("--filename", default="", help="a name for the file")
-    for verb in (shown, waited, saved):
+    saved.add_argument("--all", action="store_true", help="every finished video that is not saved yet")
+    for verb in (shown, waited):
         verb.add_argument("task_id", help="the id that generate or list shows")
+    saved.add_argument("task_id", nargs="?", default="", help="the id that generate or list shows")
     for verb in (listed, shown, waited, saved):
         _add_simulate_switch(verb)
 

@@ -66,6 +66,21 @@ class Display:
             yield
 
     @contextmanager
+    def downloading_many(self) -> Iterator[Callable[[str], Advance]]:
+        """Bars of bytes, each begun by its name."""
+        if not self._watched:
+            yield lambda _name: lambda _done, _total: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+
+            def begin(name: str) -> Advance:
+                bar = progress.add_task(name, total=None)
+                return lambda done, total: progress.update(bar, completed=done, total=total)
+
+            yield begin
+
+    @contextmanager
     def downloading(self, text: str) -> Iterator[Advance]:
         """A bar of bytes."""
         if not self._watched:

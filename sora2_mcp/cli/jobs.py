@@ -1,21 +1,25 @@
 """``sora2-mcp generate`` and ``sora2-mcp tasks``: the same verbs as the tools, for people."""
 
 import argparse
+from collections.abc import Sequence
+from contextlib import suppress
 
 import anyio
 
-from sora2_mcp.cli.display import Display
+from sora2_mcp.cli.display import Advance, Display
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import ArgumentError
+from sora2_mcp.errors import ArgumentError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.views import shown_status
+from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.service import LOCAL, TaskService
 from sora2_mcp.tasks.store.port import Outcome
 
 _WATCH_SECONDS = 0.1
 _LIST_LIMIT = 1000
+_SAVED_AT_ONCE = 4
 
 
 async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
@@ -88,7 +92,11 @@ class Jobs:
         return await self._wait(arguments.task_id, arguments.timeout)
 
     async def download(self, arguments: argparse.Namespace) -> int:
-        """Saves the video; its path is the last line."""
+        """Saves the video, its path is the last line; or every video there is to save."""
+        if arguments.all:
+            return await self._download_all()
+        if not arguments.task_id:
+            raise ArgumentError("TASK_ID", "is missing; give one, or --all for every video that is not saved yet.")
         return await self._download(arguments.task_id, arguments.filename)
 
     async def _wait(self, task_id: str, seconds: float) -> int:
@@ -101,13 +109,68 @@ class Jobs:
         task, download = await self._service.begin_download(task_id, LOCAL, filename)
         if download is not None:
             with self._display.downloading("Saving") as advance:
-                while not download.done.is_set():
-                    advance(download.received_bytes, download.total_bytes)
-                    with anyio.move_on_after(_WATCH_SECONDS):
-                        await download.done.wait()
+                await self._watched(download, advance)
             task = await self._service.download(task.reference, LOCAL, filename)
         self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
         return 0
+
+    async def _download_all(self) -> int:
+        """Saves several at a time; whatever was saved before an interruption stays, and is passed over next time."""
+        room, outcomes = anyio.Semaphore(_SAVED_AT_ONCE), dict[str, bool]()
+        with self._display.downloading_many() as begin:
+
+            async def save(task: Task) -> None:
+                async with room:
+                    outcomes[task.id] = await self._saved(task, begin(task.reference))
+
+            async with anyio.create_task_group() as group:
+                for task in await self._unsaved():
+                    group.start_soon(save, task)
+        saved = sum(outcomes.values())
+        failed = len(outcomes) - saved
+        self._display.line(f"{saved} saved" + (f", {failed} not saved; repeat the command for those" if failed else ""))
+        return int(failed > 0)
+
+    async def _unsaved(self) -> Sequence[Task]:
+        """Everything finished, as far as one look shows, that is neither saved nor deleted by the service."""
+        with self._display.waiting("Looking"):
+            async with anyio.create_task_group() as group:
+                for task in await self._all(Status.GENERATING):
+                    group.start_soon(self._looked_at, task)
+        now = self._runtime.clock.now()
+        return [task for task in await self._all(Status.SUCCEEDED) if not (task.file or task.has_expired(now))]
+
+    async def _looked_at(self, task: Task) -> None:
+        # One that cannot be looked at now keeps no other from being saved.
+        with suppress(Sora2Error):
+            await self._service.get(task.reference, LOCAL)
+
+    async def _all(self, status: Status) -> Sequence[Task]:
+        found, cursor = list[Task](), ""
+        while True:
+            page = await self._service.page(LOCAL, status=status, limit=_LIST_LIMIT, cursor=cursor)
+            found += page.tasks
+            cursor = page.next_cursor
+            if not cursor:
+                return found
+
+    async def _saved(self, task: Task, advance: Advance) -> bool:
+        try:
+            task, download = await self._service.begin_download(task.reference, LOCAL)
+            if download is not None:
+                await self._watched(download, advance)
+                task = await self._service.downloaded(task, download)
+        except Sora2Error as error:
+            self._display.line(f"Not saved: {error}")
+            return False
+        self._display.line(f"Saved: {task.file.path if task.file else ''}")
+        return True
+
+    async def _watched(self, download: Download, advance: Advance) -> None:
+        while not download.done.is_set():
+            advance(download.received_bytes, download.total_bytes)
+            with anyio.move_on_after(_WATCH_SECONDS):
+                await download.done.wait()
 
     def _say(self, task: Task) -> None:
         # The last line of the text names the agent's next call, which is none of a person's business.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import Process, completed, simulator
+from tests.faults.stores import file_in
 
 
 def test_the_demo_leaves_a_video_and_its_path_is_the_last_line(tmp_path: Path) -> None:
@@ -46,6 +47,53 @@ def test_an_order_can_be_left_to_be_waited_for_later(tmp_path: Path) -> None:
 
     assert (ordered.returncode, ordered.stdout) == (0, f"Ordered: {task_id}\n")
     assert (waited.returncode, waited.stdout.startswith("Done in ")) == (0, True)
+
+
+def test_everything_that_is_done_and_not_saved_is_saved_by_one_command(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--seconds", "0.1") as base_url:
+        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any"}
+        for number in range(3):
+            completed(tmp_path, "generate", f"Kitten {number}", "--no-wait", **variables)
+        saved = completed(tmp_path, "tasks", "download", "--all", **variables)
+        again = completed(tmp_path, "tasks", "download", "--all", **variables)
+
+    assert (saved.returncode, saved.stdout.splitlines()[-1]) == (0, "3 saved")
+    files = [*(tmp_path / "Videos" / "sora2").iterdir()]
+    assert sorted(saved.stdout.splitlines()[:-1]) == sorted(f"Saved: {file}" for file in files)
+    assert (again.returncode, again.stdout) == (0, "0 saved\n")
+
+
+def test_what_cannot_be_saved_is_named_and_the_rest_is_saved(tmp_path: Path) -> None:
+    store = file_in(tmp_path)
+    with simulator(tmp_path, "--seconds", "0") as base_url:
+        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", "SORA2_DATABASE_URL": store.url}
+        for number in range(2):
+            ordered = completed(tmp_path, "generate", f"Kitten {number}", "--no-wait", **variables)
+            completed(tmp_path, "tasks", "show", ordered.stdout.split()[1], **variables)
+        store.change("UPDATE tasks SET video_url = 'http://127.0.0.1:9/x.mp4', task_id = 'x' WHERE prompt = 'Kitten 0'")
+        saved = completed(tmp_path, "tasks", "download", "--all", **variables)
+
+    assert saved.returncode == 1
+    assert "Not saved: The video of task x was not saved: " in saved.stdout
+    assert saved.stdout.splitlines()[-1] == "1 saved, 1 not saved; repeat the command for those"
+
+
+def test_the_command_line_says_what_expires_and_what_has(tmp_path: Path) -> None:
+    store, day = file_in(tmp_path), 86_400 * 10**6
+    with simulator(tmp_path, "--seconds", "0") as base_url:
+        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", "SORA2_DATABASE_URL": store.url}
+        ordered = completed(tmp_path, "generate", "Kitten", "--no-wait", **variables)
+        task_id = ordered.stdout.split()[1]
+        completed(tmp_path, "tasks", "show", task_id, **variables)
+        said = []
+        for days in (13, 3):
+            instants = ("created_at", "known_unfinished_at", "finished_at", "url_seen_at", "video_expires_at")
+            earlier = ", ".join(f"{name} = {name} - {days * day}" for name in instants)
+            store.change(f"UPDATE tasks SET {earlier}")  # noqa: S608 - names of columns and a number
+            said.append(completed(tmp_path, "tasks", "show", task_id, **variables).stdout)
+
+    assert "NOT SAVED, and deleted within two days, on " in said[0]
+    assert said[1].startswith(f"Expired: {task_id} was done")
 
 
 def test_a_failed_video_ends_with_code_1_and_the_reason(tmp_path: Path) -> None:

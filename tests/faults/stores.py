@@ -28,13 +28,13 @@ class Store(ABC):
     def lapse(self, prompts: str = "%") -> None:
         """Lets every lease run out: what the time after a kill does. ``prompts``: whose, as ``LIKE`` spells it."""
         values = ", ".join(f"{lease} = CASE WHEN {lease} IS NULL THEN NULL ELSE 1 END" for lease in _LEASES)
-        self._change(f"UPDATE tasks SET {values} WHERE prompt LIKE '{prompts}'")  # noqa: S608 - names of columns
+        self.change(f"UPDATE tasks SET {values} WHERE prompt LIKE '{prompts}'")  # noqa: S608 - names of columns
 
     def age_unanswered(self, prompts: str) -> None:
         """Makes orders without an answer older than any window for repeats; nobody may be sending them."""
         microseconds = _LONGER_THAN_ANY_WINDOW // timedelta(microseconds=1)
         open_still = "task_id IS NULL AND status IN ('generating', 'unconfirmed')"
-        self._change(
+        self.change(
             f"UPDATE tasks SET created_at = created_at - {microseconds} "  # noqa: S608 - a number and a pattern of ours
             f"WHERE {open_still} AND prompt LIKE '{prompts}'"
         )
@@ -48,7 +48,8 @@ class Store(ABC):
     def _rows(self, query: str) -> list[tuple[Any, ...]]: ...
 
     @abstractmethod
-    def _change(self, statement: str) -> None: ...
+    def change(self, statement: str) -> None:
+        """Changes the database behind the server's back, as an accident would."""
 
 
 class SQLiteStore(Store):
@@ -82,13 +83,13 @@ class SQLiteStore(Store):
     def touch(self) -> None:
         """Another program's change: what others keep of the file in memory, whole or damaged, counts no longer."""
         [(version,)] = self._rows("PRAGMA user_version")
-        self._change(f"PRAGMA user_version = {version + 1}")
+        self.change(f"PRAGMA user_version = {version + 1}")
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._open() as connection:
             return connection.execute(query).fetchall()
 
-    def _change(self, statement: str) -> None:
+    def change(self, statement: str) -> None:
         with self._open() as connection:
             connection.execute(statement)
 
@@ -116,7 +117,7 @@ class PostgresStore(Store):
         with self._open() as (runner, connection):
             return [tuple(row) for row in runner.run(connection.fetch(query))]
 
-    def _change(self, statement: str) -> None:
+    def change(self, statement: str) -> None:
         with self._open() as (runner, connection):
             runner.run(connection.execute(statement))
 

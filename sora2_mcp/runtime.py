@@ -30,6 +30,7 @@ from sora2_mcp.tasks.ordering import Ordering
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.poller import Poller
+from sora2_mcp.tasks.reach import files_client
 from sora2_mcp.tasks.relay import relay_changes
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.service import TaskService
@@ -145,7 +146,7 @@ class Runtime:
                         clock=self.clock,
                     )
                 )
-                files = await stack.enter_async_context(_files_client())
+                files = await stack.enter_async_context(files_client(base_url))
                 await self._serve(opening, store, client, files)
         except Sora2Error as error:
             opening.error = error
@@ -202,12 +203,6 @@ class Runtime:
             store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,
             callbacks=callbacks, client=client, bus=bus, clock=clock, stopping=self.stopping,
         )  # fmt: skip
-
-
-def _files_client() -> httpx2.AsyncClient:
-    """For videos: without the API key, and past any proxy where the simulator serves them."""
-    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
-    return httpx2.AsyncClient(follow_redirects=True, max_redirects=5, mounts=direct)
 
 
 def budget_of(settings: Settings) -> Budget:

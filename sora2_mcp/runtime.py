@@ -30,7 +30,6 @@ from sora2_mcp.tasks.ordering import Ordering
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.poller import Poller
-from sora2_mcp.tasks.reach import files_client
 from sora2_mcp.tasks.relay import relay_changes
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.service import TaskService
@@ -135,6 +134,7 @@ class Runtime:
                 # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
                 database = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.store.database")
                 service = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.api.client")
+                network = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.network")
                 store: Store = await stack.enter_async_context(
                     database.open_store(self.settings.store_url, self.settings.service, self.clock)
                 )
@@ -146,7 +146,7 @@ class Runtime:
                         clock=self.clock,
                     )
                 )
-                files = await stack.enter_async_context(files_client(base_url))
+                files: httpx2.AsyncClient = await stack.enter_async_context(network.files_client(base_url))
                 await self._serve(opening, store, client, files)
         except Sora2Error as error:
             opening.error = error

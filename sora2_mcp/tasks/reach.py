@@ -7,16 +7,13 @@ decides where they may lead; addresses written out and names of this computer ar
 
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import anyio
-import httpcore2
 import httpx2
 
 from sora2_mcp.errors import quoted
-
-MAX_REDIRECTS = 5
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[list[str]]]
@@ -129,58 +126,3 @@ def _written_out(host: str) -> list[Address]:
         return [IPv4Address(socket.inet_aton(name))]
     except OSError:
         return []
-
-
-class CheckedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects to checked addresses only. A certificate is still compared with the host's name."""
-
-    def __init__(self, reach: Reach, network: httpcore2.AsyncNetworkBackend) -> None:
-        self._reach = reach
-        self._network = network
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore2's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        addresses = await self._addresses(host, timeout)
-        # One that swallows what is sent to it must leave time for the others.
-        each_seconds = None if timeout is None else timeout / len(addresses)
-        for address in addresses[:-1]:
-            try:
-                return await self._network.connect_tcp(str(address), port, each_seconds, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue
-        return await self._network.connect_tcp(str(addresses[-1]), port, each_seconds, local_address, socket_options)
-
-    async def _addresses(self, host: str, limit_seconds: float | None) -> list[Address]:
-        try:
-            with anyio.fail_after(limit_seconds):
-                return await self._reach.addresses(host)
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
-
-
-def files_client(
-    base_url: str, *, resolve: Resolve = resolved, network: httpcore2.AsyncNetworkBackend | None = None
-) -> httpx2.AsyncClient:
-    """For videos: without the API key, within its reach, and past any proxy where the simulator serves them.
-
-    Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
-    """
-    reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve)
-    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
-    client = httpx2.AsyncClient(
-        follow_redirects=True, max_redirects=MAX_REDIRECTS, mounts=direct, event_hooks={"request": [reach.check]}
-    )
-    # httpx2 has no public way to a transport's network, and a transport passed in would switch off the environment's
-    # proxies: until it has, the one it made is changed.
-    transport = client._transport  # noqa: SLF001
-    assert isinstance(transport, httpx2.AsyncHTTPTransport)  # noqa: S101 - none was passed in
-    transport._pool._network_backend = CheckedBackend(reach, network or httpcore2.AnyIOBackend())  # noqa: SLF001
-    return client

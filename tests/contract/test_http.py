@@ -5,7 +5,7 @@ import inspect
 import httpcore2
 import httpx2
 
-from sora2_mcp.tasks.reach import CheckedBackend, files_client
+from sora2_mcp.tasks.network import CheckedBackend, files_client
 
 
 def test_the_pool_still_makes_its_connections_with_the_network_it_holds() -> None:

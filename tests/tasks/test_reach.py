@@ -17,7 +17,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.simulator.app import CLIPS, Simulator
-from sora2_mcp.tasks.reach import RefusedAddressError, files_client, is_public, resolved
+from sora2_mcp.tasks.network import files_client
+from sora2_mcp.tasks.reach import RefusedAddressError, is_public, resolved
 from tests.servers import KEY, agent
 
 pytestmark = pytest.mark.anyio
@@ -191,6 +192,14 @@ async def test_a_redirect_to_anything_but_http_is_refused(target: str) -> None:
 
     scheme = target.partition(":")[0]
     assert reason == f'its address leads to "{scheme}", which is not http or https.'
+
+
+async def test_a_redirects_body_is_never_read() -> None:
+    names = Names(cdn_example_com=[["127.0.0.1"]])
+    async with host() as there:
+        endless = redirect(f"http://127.0.0.1:{there.port}/x").replace(b"length: 0", b"length: 999999999")
+        async with host(endless) as first:
+            assert await got(f"http://cdn.example.com:{first.port}/x.mp4", names, Network(), API) == "file"
 
 
 async def test_a_name_that_changes_its_address_after_the_check_wins_nothing() -> None:

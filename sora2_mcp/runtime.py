@@ -135,6 +135,7 @@ class Runtime:
                 # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
                 database = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.store.database")
                 service = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.api.client")
+                network = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.network")
                 store: Store = await stack.enter_async_context(
                     database.open_store(self.settings.store_url, self.settings.service, self.clock)
                 )
@@ -146,7 +147,7 @@ class Runtime:
                         clock=self.clock,
                     )
                 )
-                files = await stack.enter_async_context(_files_client())
+                files: httpx2.AsyncClient = await stack.enter_async_context(network.files_client(base_url))
                 await self._serve(opening, store, client, files)
         except Sora2Error as error:
             opening.error = error
@@ -205,12 +206,6 @@ class Runtime:
             store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,
             callbacks=callbacks, client=client, bus=bus, clock=clock, stopping=self.stopping,
         )  # fmt: skip
-
-
-def _files_client() -> httpx2.AsyncClient:
-    """For videos: without the API key, and past any proxy where the simulator serves them."""
-    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
-    return httpx2.AsyncClient(follow_redirects=True, max_redirects=5, mounts=direct)
 
 
 def budget_of(settings: Settings) -> Budget:

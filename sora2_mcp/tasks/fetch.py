@@ -12,6 +12,7 @@ import httpx2
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
 from sora2_mcp.tasks.mp4 import is_whole_mp4
+from sora2_mcp.tasks.reach import RefusedAddressError
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Awaited after every piece, with the bytes so far and the whole size, where it is known."""
@@ -21,6 +22,7 @@ STALE = frozenset({401, 403, 404, 410})
 
 _TIMEOUT = httpx2.Timeout(connect=10, read=30, write=10, pool=10)
 _CHUNK_BYTES = 256 * 1024
+_LINK = "Give the user the link instead."
 _GONE = "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
 
 
@@ -49,6 +51,10 @@ async def fetch(
             with part.open("wb") as file:
                 saved = await _copy(response, file, part, task_id, limit_bytes, progress)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
+    except RefusedAddressError as error:
+        raise NoVideoError(task_id, str(error), _LINK) from error
+    except httpx2.TooManyRedirects as error:
+        raise NoVideoError(task_id, "its host redirects too often.", _LINK) from error
     except (httpx2.InvalidURL, httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise UnreachableHostError(task_id, f"its host cannot be reached ({type(error).__name__}).") from error
     except httpx2.HTTPError as error:

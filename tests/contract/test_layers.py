@@ -14,7 +14,16 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 LEVELS = ["errors", "domain", "clock", "settings", "api", "tasks", "runtime", "server", "cli"]
 
 HOMES = {
-    "httpx2": ("api", "tasks/downloads.py", "tasks/fetch.py", "runtime.py", "simulator"),
+    "httpx2": (
+        "api",
+        "tasks/downloads.py",
+        "tasks/fetch.py",
+        "tasks/reach.py",
+        "tasks/network.py",
+        "runtime.py",
+        "simulator",
+    ),
+    "httpcore2": ("tasks/network.py",),
     "mcp": ("server", "cli/demo.py"),
     "mcp_types": ("server", "cli/demo.py"),
     "sqlalchemy": ("tasks/store",),

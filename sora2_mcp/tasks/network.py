@@ -1,0 +1,92 @@
+"""The client that videos are fetched with: it connects within its reach only.
+
+Importing this takes as long as httpcore2 does, so it is left until the handshake is over.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+
+import anyio
+import httpcore2
+import httpx2
+
+from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
+
+_MAX_REDIRECTS = 5
+
+
+class CheckedBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to checked addresses only. A certificate is still compared with the host's name."""
+
+    def __init__(self, reach: Reach, network: httpcore2.AsyncNetworkBackend) -> None:
+        self._reach = reach
+        self._network = network
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore2's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        addresses = await self._addresses(host, timeout)
+        # One that swallows what is sent to it must leave time for the others.
+        each_seconds = None if timeout is None else timeout / len(addresses)
+        for address in addresses[:-1]:
+            try:
+                return await self._network.connect_tcp(str(address), port, each_seconds, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._network.connect_tcp(str(addresses[-1]), port, each_seconds, local_address, socket_options)
+
+    async def _addresses(self, host: str, limit_seconds: float | None) -> list[Address]:
+        try:
+            with anyio.fail_after(limit_seconds):
+                return await self._reach.addresses(host)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+
+
+class _NoBody(httpx2.AsyncByteStream):
+    """In place of a body that nobody wants; closing it closes that one."""
+
+    def __init__(self, unread: httpx2.AsyncByteStream) -> None:
+        self._unread = unread
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in tuple[bytes, ...]():
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._unread.aclose()
+
+
+async def _leave_unread(response: httpx2.Response) -> None:
+    """A redirect's body would be read whole before it is followed, however long it is."""
+    if response.has_redirect_location and isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _NoBody(response.stream)
+
+
+def files_client(
+    base_url: str, *, resolve: Resolve = resolved, network: httpcore2.AsyncNetworkBackend | None = None
+) -> httpx2.AsyncClient:
+    """For videos: without the API key, within its reach, and past any proxy where the simulator serves them.
+
+    Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
+    """
+    reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve)
+    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+    client = httpx2.AsyncClient(
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
+        mounts=direct,
+        event_hooks={"request": [reach.check], "response": [_leave_unread]},
+    )
+    # httpx2 has no public way to a transport's network, and a transport passed in would switch off the environment's
+    # proxies: until it has, the one it made is changed.
+    transport = client._transport  # noqa: SLF001
+    assert isinstance(transport, httpx2.AsyncHTTPTransport)  # noqa: S101 - none was passed in
+    transport._pool._network_backend = CheckedBackend(reach, network or httpcore2.AnyIOBackend())  # noqa: SLF001
+    return client

@@ -151,6 +151,7 @@ class Downloads:
                 part=part,
                 task_id=task.reference,
                 limit_bytes=self._limit_bytes,
+                clock=self._clock,
                 progress=progress,
             )
             default = default_name(task.request.prompt, task.reference)

@@ -1,29 +1,44 @@
-"""A video's bytes from its address into a file."""
+"""A video's bytes from its address into a file, going on where a connection broke."""
 
 import hashlib
+import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import anyio.to_thread
 import httpx2
 
+from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
 from sora2_mcp.tasks.mp4 import is_whole_mp4
+from sora2_mcp.tasks.ranges import Version, version_of
 from sora2_mcp.tasks.reach import RefusedAddressError
 
 Progress = Callable[[int, int | None], Awaitable[None]]
-"""Awaited after every piece, with the bytes so far and the whole size, where it is known."""
+"""Awaited after every piece, with the bytes so far and the whole size, where it is known.
+
+The bytes fall only where the host made us start anew.
+"""
 
 STALE = frozenset({401, 403, 404, 410})
 """What a video's host answers when an address is no longer good."""
 
+IDLE_ATTEMPTS = 3
+"""So many attempts in a row that bring nothing new end a download."""
+
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_UNREACHABLE = (httpx2.ConnectError, httpx2.ConnectTimeout)
+_BREAKS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError)
 _TIMEOUT = httpx2.Timeout(connect=10, read=30, write=10, pool=10)
 _CHUNK_BYTES = 256 * 1024
+_START_BYTES = 8
 _LINK = "Give the user the link instead."
 _GONE = "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
+
+logger = logging.getLogger(__name__)
 
 
 class StaleAddressError(NoVideoError):
@@ -34,73 +49,166 @@ class UnreachableHostError(DownloadError):
     """No connection to the video's host; a look may bring another address."""
 
 
+class _BrokenOffError(Exception):
+    """An attempt that ended early though no connection failed; its text is the problem."""
+
+
 async def fetch(
-    http: httpx2.AsyncClient, *, url: str, part: Path, task_id: str, limit_bytes: int, progress: Progress
+    http: httpx2.AsyncClient,
+    *,
+    url: str,
+    part: Path,
+    task_id: str,
+    limit_bytes: int,
+    clock: Clock,
+    progress: Progress,
 ) -> SavedFile:
     """Streams ``url`` into ``part``, durably, and says what came; ``path`` of the result is ``part``.
+
+    Goes on after a break, at the byte where it broke if the host can, for as long as attempts bring new bytes.
 
     Raises:
         DownloadError: no whole MP4 came; ``part`` may hold anything then.
     """
+    transfer = _Transfer(http, url=url, part=part, task_id=task_id, limit_bytes=limit_bytes, progress=progress)
     try:
-        async with http.stream("GET", url, timeout=_TIMEOUT) as response:
-            _check_answer(response, task_id)
-            expected = _expected_bytes(response)
-            if expected is not None and expected > limit_bytes:
-                raise _too_large(task_id, expected, limit_bytes)
-            with part.open("wb") as file:
-                saved = await _copy(response, file, part, task_id, limit_bytes, progress)
+        await _in_attempts(transfer, clock, task_id)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
     except RefusedAddressError as error:
         raise NoVideoError(task_id, str(error), _LINK) from error
     except httpx2.TooManyRedirects as error:
         raise NoVideoError(task_id, "its host redirects too often.", _LINK) from error
-    except (httpx2.InvalidURL, httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+    except (httpx2.InvalidURL, *_UNREACHABLE) as error:
         raise UnreachableHostError(task_id, f"its host cannot be reached ({type(error).__name__}).") from error
     except httpx2.HTTPError as error:
         raise DownloadError(task_id, f"the connection to its host failed ({type(error).__name__}).") from error
+    except _BrokenOffError as error:
+        raise DownloadError(task_id, str(error)) from error
     except OSError as error:
         raise UnwritableError(task_id, f"the file could not be written ({error.strerror}).") from error
-    if expected is not None and saved.size_bytes != expected:
-        problem = f"{saved.size_bytes:,} of {expected:,} bytes came before its host broke off."
-        raise DownloadError(task_id, problem)
+    saved = transfer.saved()
     if not is_whole:
         raise DownloadError(task_id, f"what its host sent ({saved.size_bytes:,} bytes) is no whole MP4 video.")
     return saved
 
 
-async def _copy(
-    response: httpx2.Response, file: BinaryIO, part: Path, task_id: str, limit_bytes: int, progress: Progress
-) -> SavedFile:
-    digest, size, total = hashlib.sha256(), 0, _expected_bytes(response)
-    async for chunk in response.aiter_bytes(_CHUNK_BYTES):
-        if not size and chunk[4:8] != b"ftyp":
-            raise DownloadError(task_id, "what its host sent is no MP4 video.")
-        size += len(chunk)
-        if size > limit_bytes:
-            raise _too_large(task_id, size, limit_bytes)
-        digest.update(chunk)
+async def _in_attempts(transfer: "_Transfer", clock: Clock, task_id: str) -> None:
+    """Raises: what the last attempt ended with, once another is not worth it."""
+    idle = furthest = 0
+    while True:
+        try:
+            await transfer.attempt()
+        except (*_BREAKS, _BrokenOffError) as error:
+            idle = 0 if transfer.furthest_bytes > furthest else idle + 1
+            furthest = transfer.furthest_bytes
+            # A host never reached may have moved: its address is looked up before it is tried again.
+            if idle == IDLE_ATTEMPTS or (not furthest and isinstance(error, _UNREACHABLE)):
+                raise
+            logger.debug("the download of task %s broke at byte %d: %r", task_id, furthest, error)
+            await clock.sleep(2**idle)
+        else:
+            return
+
+
+class _Transfer:
+    """One file on its way, over as many attempts as it takes."""
+
+    def __init__(
+        self, http: httpx2.AsyncClient, *, url: str, part: Path, task_id: str, limit_bytes: int, progress: Progress
+    ) -> None:
+        self.furthest_bytes = 0
+        self._http = http
+        self._url = url
+        self._part = part
+        self._task_id = task_id
+        self._limit_bytes = limit_bytes
+        self._progress = progress
+        self._version = Version()
+        self._size = 0
+        self._digest = hashlib.sha256()
+        self._gives_ranges = True
+
+    async def attempt(self) -> None:
+        """Brings what is missing, or as much of it as comes."""
+        is_rest = bool(self._size) and self._gives_ranges and self._version.is_resumable
+        asked = {"accept-encoding": "identity", **(self._version.rest_from(self._size) if is_rest else {})}
+        async with self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT) as response:
+            if is_rest and response.status_code in (206, 416):
+                self._go_on(response)
+            else:
+                self._start_anew(response)
+            total = self._version.total_bytes
+            if total is not None and total > self._limit_bytes:
+                raise _too_large(self._task_id, total, self._limit_bytes)
+            with self._part.open("ab" if self._size else "wb") as file:
+                await self._copy(response, file)
+
+    def saved(self) -> SavedFile:
+        return SavedFile(path=str(self._part), size_bytes=self._size, sha256=self._digest.hexdigest())
+
+    def _go_on(self, response: httpx2.Response) -> None:
+        rest = self._version.rest_in(response.headers, self._size)
+        if response.status_code != httpx2.codes.PARTIAL_CONTENT or rest is None:
+            # Its ranges cannot be trusted: from here on it is asked for the whole file only.
+            self._gives_ranges = False
+            raise _BrokenOffError("its host did not send the part of the file it was asked for.")
+        self._version = rest
+
+    def _start_anew(self, response: httpx2.Response) -> None:
+        if response.status_code in STALE:
+            problem = f"its host no longer gives it out (HTTP {response.status_code})."
+            raise StaleAddressError(self._task_id, problem, _GONE)
+        if response.status_code != httpx2.codes.OK:
+            problem = f"its host answered HTTP {response.status_code}."
+            raise _BrokenOffError(problem) if response.status_code in _BUSY else DownloadError(self._task_id, problem)
+        self._version, self._size, self._digest = version_of(response.headers), 0, hashlib.sha256()
+
+    async def _copy(self, response: httpx2.Response, file: BinaryIO) -> None:
+        total = self._version.total_bytes
+        try:
+            async for chunk in _chunks(response):
+                await self._add(chunk, file, total)
+        except _BREAKS:
+            # Nothing is missing then but the host's goodbye.
+            if self._size != total:
+                raise
+        if total is not None and self._size < total:
+            raise _BrokenOffError(f"{self._size:,} of {total:,} bytes came before its host broke off.")
+        if not self._size:
+            raise DownloadError(self._task_id, "its host sent an empty file.")
+        file.flush()
+        await anyio.to_thread.run_sync(os.fsync, file.fileno())
+
+    async def _add(self, chunk: bytes, file: BinaryIO, total: int | None) -> None:
+        if not self._size and chunk[4:_START_BYTES] != b"ftyp":
+            raise DownloadError(self._task_id, "what its host sent is no MP4 video.")
+        size = self._size + len(chunk)
+        if size > self._limit_bytes:
+            raise _too_large(self._task_id, size, self._limit_bytes)
+        if total is not None and size > total:
+            raise DownloadError(self._task_id, f"its host sent more than the {total:,} bytes it announced.")
         await anyio.to_thread.run_sync(file.write, chunk)
-        await progress(size, total)
-    if not size:
-        raise DownloadError(task_id, "its host sent an empty file.")
-    file.flush()
-    await anyio.to_thread.run_sync(os.fsync, file.fileno())
-    return SavedFile(path=str(part), size_bytes=size, sha256=digest.hexdigest())
+        self._digest.update(chunk)
+        self._size, self.furthest_bytes = size, max(size, self.furthest_bytes)
+        await self._progress(size, total)
 
 
-def _check_answer(response: httpx2.Response, task_id: str) -> None:
-    if response.status_code in STALE:
-        problem = f"its host no longer gives it out (HTTP {response.status_code})."
-        raise StaleAddressError(task_id, problem, _GONE)
-    if response.status_code != httpx2.codes.OK:
-        raise DownloadError(task_id, f"its host answered HTTP {response.status_code}.")
-
-
-def _expected_bytes(response: httpx2.Response) -> int | None:
-    """The whole size, where the host says it of the bytes as they arrive here."""
-    length = response.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and "content-encoding" not in response.headers else None
+async def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body in pieces of one size; what came before a break is given before the break is raised."""
+    pending = bytearray()
+    try:
+        async for some in response.aiter_bytes():
+            pending += some
+            while len(pending) >= _CHUNK_BYTES:
+                yield bytes(pending[:_CHUNK_BYTES])
+                del pending[:_CHUNK_BYTES]
+    except _BREAKS:
+        # Of fewer bytes nobody could say whether a video begins with them.
+        if len(pending) >= _START_BYTES:
+            yield bytes(pending)
+        raise
+    if pending:
+        yield bytes(pending)
 
 
 def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> UnwritableError:

@@ -1,13 +1,16 @@
-"""A video's host that sends slowly or hangs up: no half file is ever left, and the next call saves the whole one."""
+"""A video's host that sends slowly or hangs up: the download goes on, and no half file is ever left."""
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from mcp.client import Client
+from mcp_types import CallToolResult
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.runtime import Runtime
@@ -18,7 +21,8 @@ from sora2_mcp.simulator.serve import running
 from tests.clocks import FakeClock, eventually
 from tests.faults.front import Treatment, Visit, in_front
 from tests.faults.stores import file_in
-from tests.servers import Agent, settings_in
+from tests.servers import Agent, settings_in, text_of
+from tests.tasks.core import until
 
 pytestmark = pytest.mark.anyio
 
@@ -54,12 +58,14 @@ async def hang_up_halfway_of_an_unknown_length(visit: Visit, answer: bytes) -> N
 
 
 LOST = "the connection to its host failed"
-SPOILT = [
-    (hang_up_at_once, LOST),
-    (reset_in_the_headers, LOST),
-    (hang_up_halfway, LOST),
-    (reset_halfway, LOST),
-    (hang_up_halfway_of_an_unknown_length, f"what its host sent ({len(CLIP) // 2:,} bytes) is no whole MP4 video"),
+NO_VIDEO = f"what its host sent ({len(CLIP) // 2:,} bytes) is no whole MP4 video"
+HANG_UPS = [hang_up_at_once, reset_in_the_headers, hang_up_halfway, reset_halfway]
+HOPELESS: list[tuple[list[Spoil], str]] = [
+    ([hang_up_at_once] * 3, LOST),
+    ([reset_in_the_headers] * 3, LOST),
+    ([hang_up_halfway, *[hang_up_at_once] * 3], LOST),
+    ([reset_halfway, *[reset_in_the_headers] * 3], LOST),
+    ([hang_up_halfway_of_an_unknown_length], NO_VIDEO),
 ]
 
 
@@ -90,35 +96,96 @@ def files(folder: Path) -> list[Path]:
     return [path for path in (folder / "videos").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize(("spoil", "problem"), SPOILT, ids=[spoil.__name__ for spoil, _ in SPOILT])
-async def test_a_host_that_hangs_up_leaves_no_half_file_and_the_next_call_saves_the_whole_one(
-    tmp_path: Path, spoil: Spoil, problem: str
-) -> None:
-    spoils, fetched = [spoil], list[str]()
+class Spoilt:
+    """Treats the visits to a video in these ways in turn, and passes all others on."""
 
-    async def treat(visit: Visit) -> None:
+    def __init__(self, *spoils: Spoil) -> None:
+        self._spoils = list(spoils)
+        self.fetched: list[str] = []
+        self.ranges: list[str] = []
+
+    async def __call__(self, visit: Visit) -> None:
         answer = await visit.answer()
         if visit.is_video:
-            fetched.append(visit.request.split(b" ")[1].decode())
-        if visit.is_video and spoils:
-            await spoils.pop()(visit, answer)
+            lines = visit.request.decode().split("\r\n")
+            self.fetched.append(lines[0].split(" ")[1])
+            self.ranges += [line.partition(": ")[2] for line in lines if line.lower().startswith("range:")]
+        if visit.is_video and self._spoils:
+            await self._spoils.pop(0)(visit, answer)
         else:
             await visit.send(answer)
 
-    simulator = Simulator(seconds_per_task=0)
-    async with agent_of(tmp_path, simulator, treat) as me:
+
+async def asked(me: Agent, clock: FakeClock, task_id: str) -> CallToolResult:
+    """What download_video says in the end, while time passes for the pauses between attempts."""
+    answers = list[CallToolResult]()
+
+    async def ask() -> None:
+        answers.append(await me.call("download_video", task_id=task_id))
+        while "Still saving" in text_of(answers[-1]):
+            answers.append(await me.call("download_video", task_id=task_id))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await until(clock, lambda: bool(answers) and "Still saving" not in text_of(answers[-1]))
+    return answers[-1]
+
+
+@pytest.mark.parametrize("spoil", HANG_UPS)
+async def test_a_host_that_hangs_up_once_costs_nothing(tmp_path: Path, clock: FakeClock, spoil: Spoil) -> None:
+    treat, simulator = Spoilt(spoil), Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent_of(tmp_path, simulator, treat, clock) as me:
         task_id = await finished(me)
-        text = await me.error("download_video", task_id=task_id)
+        saved = (await asked(me, clock, task_id)).structured_content or {}
+
+    assert Path(saved["file_path"]).read_bytes() == CLIP
+    assert saved["sha256"] == sha256(CLIP).hexdigest()
+    assert files(tmp_path) == [Path(saved["file_path"])]
+    assert treat.fetched == [f"/videos/{task_id}.mp4"] * 2
+    assert treat.ranges or spoil is not hang_up_halfway
+
+
+async def test_a_download_broken_fifty_times_ends_in_one_right_file(tmp_path: Path, clock: FakeClock) -> None:
+    chance = random.Random(5)  # noqa: S311 - nothing secret
+
+    async def break_off(visit: Visit, answer: bytes) -> None:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        await visit.send(head + b"\r\n\r\n" + body[: chance.randint(8, max(9, len(CLIP) // 60))])
+        if len(treat.fetched) % 2:
+            visit.reset()
+
+    treat = Spoilt(*[break_off] * 50)
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent_of(tmp_path, simulator, treat, clock) as me:
+        task_id = await finished(me)
+        saved = (await asked(me, clock, task_id)).structured_content or {}
+
+    assert Path(saved["file_path"]).read_bytes() == CLIP
+    assert saved["sha256"] == sha256(CLIP).hexdigest()
+    assert files(tmp_path) == [Path(saved["file_path"])]
+    assert treat.fetched == [f"/videos/{task_id}.mp4"] * 51
+
+
+@pytest.mark.parametrize(("spoils", "problem"), HOPELESS, ids=[spoils[0].__name__ for spoils, _ in HOPELESS])
+async def test_a_host_that_hangs_up_for_good_leaves_no_half_file_and_the_next_call_saves_the_whole_one(
+    tmp_path: Path, clock: FakeClock, spoils: list[Spoil], problem: str
+) -> None:
+    treat, simulator = Spoilt(*spoils), Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent_of(tmp_path, simulator, treat, clock) as me:
+        task_id = await finished(me)
+        answer = await asked(me, clock, task_id)
+        assert answer.is_error
+        text = text_of(answer)
         assert text.startswith(f"Not saved: The video of task {task_id} was not saved: {problem}")
         assert f'Call download_video(task_id="{task_id}") again' in text
         assert files(tmp_path) == []
         assert file_in(tmp_path).rows(*FACTS) == [(task_id, "succeeded", None, None, None)]
 
-        saved = await me.content("download_video", task_id=task_id)
+        saved = (await asked(me, clock, task_id)).structured_content or {}
     assert Path(saved["file_path"]).read_bytes() == CLIP
     assert files(tmp_path) == [Path(saved["file_path"])]
     assert file_in(tmp_path).rows(*FACTS) == [(task_id, "succeeded", saved["file_path"], None, None)]
-    assert fetched == [f"/videos/{task_id}.mp4"] * 2
+    assert treat.fetched == [f"/videos/{task_id}.mp4"] * (len(spoils) + 1)
     assert [request.task_id for request in simulator.received if request.method == "POST"] == [task_id]
 
 

@@ -1,5 +1,4 @@
 import gzip
-from collections.abc import AsyncIterator, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,72 +7,17 @@ import pytest
 
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
-from sora2_mcp.tasks.fetch import STALE, StaleAddressError, UnreachableHostError, fetch
+from sora2_mcp.tasks.fetch import STALE, StaleAddressError, UnreachableHostError
+from tests.tasks.video_host import MP4, START, URL, Host, Pieces, pieces_of
 
 pytestmark = pytest.mark.anyio
 
-URL = "https://cdn.example.com/x.mp4"
 AGAIN = 'Call download_video(task_id="t1") again in a minute.'
-START = b"\0\0\0\x10ftypmp42\0\0\0\0" + b"\0\0\0\x08moov"
-FRAMES = bytes(range(256)) * 4000
-MP4 = START + (8 + len(FRAMES)).to_bytes(4, "big") + b"mdat" + FRAMES
-"""A whole one, of three pieces and a bit, as they are read."""
-
-
-class Pieces(httpx2.AsyncByteStream):
-    """A body that comes in pieces, counts them, and may break."""
-
-    def __init__(self, pieces: Iterable[bytes], fault: Exception | None = None) -> None:
-        self.given = 0
-        self._pieces, self._fault = pieces, fault
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            self.given += 1
-            yield piece
-        if self._fault is not None:
-            raise self._fault
-
-
-class Host:
-    """Saves what one answer brings, and keeps what the caller was told on the way."""
-
-    def __init__(self, folder: Path) -> None:
-        self.part = folder / ".x.part"
-        self.told: list[tuple[int, int | None]] = []
-        self.requests: list[httpx2.Request] = []
-
-    async def fetched(
-        self, answer: httpx2.Response | Exception, *, url: str = URL, limit_bytes: int = 10_000_000
-    ) -> SavedFile:
-        def respond(request: httpx2.Request) -> httpx2.Response:
-            self.requests.append(request)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        async def progress(received: int, total: int | None) -> None:
-            self.told.append((received, total))
-
-        async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond)) as http:
-            return await fetch(http, url=url, part=self.part, task_id="t1", limit_bytes=limit_bytes, progress=progress)
-
-    async def problem(
-        self, answer: httpx2.Response | Exception, *, url: str = URL, limit_bytes: int = 10_000_000
-    ) -> DownloadError:
-        with pytest.raises(DownloadError) as raised:
-            await self.fetched(answer, url=url, limit_bytes=limit_bytes)
-        assert raised.value.hint
-        return raised.value
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
-
-
-def pieces_of(content: bytes, size: int = 1000) -> Pieces:
-    return Pieces([content[start : start + size] for start in range(0, len(content), size)])
 
 
 def test_the_sample_is_longer_than_three_pieces() -> None:
@@ -88,6 +32,7 @@ async def test_a_whole_file_is_saved_with_its_size_and_checksum(host: Host) -> N
     assert saved == SavedFile(path=str(host.part), size_bytes=len(MP4), sha256=sha256(MP4).hexdigest())
     assert host.part.read_bytes() == MP4
     assert [(request.method, str(request.url)) for request in host.requests] == [("GET", URL)]
+    assert (host.requests[0].headers["accept-encoding"], host.asked) == ("identity", [None])
 
 
 async def test_progress_is_told_after_every_piece_with_the_whole_size_where_the_host_says_it(host: Host) -> None:
@@ -123,7 +68,8 @@ async def test_what_an_earlier_try_left_behind_is_written_over(host: Host) -> No
 
 
 async def test_a_file_that_is_shorter_than_announced_is_no_whole_one(host: Host) -> None:
-    answer = httpx2.Response(200, headers={"content-length": "2000000"}, stream=pieces_of(MP4))
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-length": "2000000"}, stream=pieces_of(MP4))
 
     error = await host.problem(answer)
 
@@ -234,40 +180,35 @@ def test_the_answers_of_a_host_that_forgot_a_file_are_these() -> None:
     assert sorted(STALE) == [401, 403, 404, 410]
 
 
-@pytest.mark.parametrize("status", [204, 206, 302, 429, 500, 503])
+@pytest.mark.parametrize("status", [204, 206, 302, 416, 418, 429, 500, 503])
 async def test_any_other_answer_is_a_passing_fault_of_the_host(status: int, host: Host) -> None:
-    error = await host.problem(httpx2.Response(status, content=MP4))
+    error = await host.problem(lambda _: httpx2.Response(status, content=MP4))
 
     assert (type(error), error.hint) == (DownloadError, AGAIN)
     assert str(error) == f"The video of task t1 was not saved: its host answered HTTP {status}."
-
-
-async def test_a_connection_that_breaks_mid_way_is_a_passing_fault(host: Host) -> None:
-    fault = httpx2.ReadError("reset")
-
-    error = await host.problem(httpx2.Response(200, stream=Pieces([MP4], fault)))
-
-    assert type(error) is DownloadError
-    assert str(error) == "The video of task t1 was not saved: the connection to its host failed (ReadError)."
-    assert error.__cause__ is fault
+    assert len(host.requests) == (3 if status in (429, 500, 503) else 1)
+    assert not host.part.exists()
 
 
 @pytest.mark.parametrize("fault", [httpx2.ReadTimeout("slow"), httpx2.RemoteProtocolError("closed")])
-async def test_a_host_that_says_nothing_is_a_passing_fault(fault: Exception, host: Host) -> None:
+async def test_a_host_that_says_nothing_three_times_is_a_passing_fault(fault: Exception, host: Host) -> None:
     error = await host.problem(fault)
 
     reason = type(fault).__name__
+    assert (len(host.requests), host.clock.slept) == (3, [2, 4])
+    assert error.__cause__ is fault
     assert (type(error), error.hint) == (DownloadError, AGAIN)
     assert str(error) == f"The video of task t1 was not saved: the connection to its host failed ({reason})."
 
 
 @pytest.mark.parametrize("fault", [httpx2.ConnectError("refused"), httpx2.ConnectTimeout("slow")])
-async def test_a_host_that_cannot_be_reached_is_told_apart(fault: Exception, host: Host) -> None:
+async def test_a_host_that_was_never_reached_is_told_apart_at_once(fault: Exception, host: Host) -> None:
     error = await host.problem(fault)
 
     assert (type(error), error.hint) == (UnreachableHostError, AGAIN)
     assert str(error) == f"The video of task t1 was not saved: its host cannot be reached ({type(fault).__name__})."
     assert error.__cause__ is fault
+    assert (len(host.requests), host.clock.slept) == (1, [])
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ async def test_a_wait_ends_although_no_callback_ever_arrives(service: TaskServic
 
     [(status, seconds)] = ended
     assert status is Status.SUCCEEDED
-    assert 30 <= seconds < 34
+    # The safety look, not the first one of the idle pace; time runs on while a busy machine looks.
+    assert 30 <= seconds < 52
 
 
 async def test_once_a_callback_was_heard_of_waited_for_tasks_keep_the_idle_pace(

@@ -218,6 +218,15 @@ async def test_a_rest_that_does_not_fit_is_not_taken_and_no_other_is_asked_for(h
     assert host.asked == [None, f"bytes={AT}-", None, None]
 
 
+async def test_a_rest_of_another_size_is_not_taken_whatever_the_host_calls_its_version(host: Host) -> None:
+    longer = rest(said=f"bytes {AT}-1024031/1024033", etag='"a"')
+
+    saved = await host.fetched(whole(until=AT, etag='"a"'), longer, whole())
+
+    assert is_saved(host, saved)
+    assert host.asked == [None, f"bytes={AT}-", None]
+
+
 async def test_a_size_that_only_the_rest_tells_is_kept_to(host: Host) -> None:
     unsized = httpx2.Response(200, headers={"etag": '"a"'}, stream=cut(MP4[:AT], broken=True))
 

@@ -19,9 +19,10 @@ $(STAMP): pyproject.toml requirements/dev.txt
 demo: setup
 	@$(BIN)/sora2-mcp demo
 
+# Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
 test: setup
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

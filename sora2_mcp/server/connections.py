@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import h11
+from anyio import ClosedResourceError
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -28,6 +29,8 @@ _AT_WILL: Final = (
 
 
 _CARRIERS: Final = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
+_PARTINGS: Final = (ClientDisconnect, ClosedResourceError)
+"""The client has gone, or the session has: the SDK then answers a second time, which uvicorn reports as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +194,8 @@ def connections_within(limits: Limits) -> Callable[..., Connection]:
 class NowAndThen(logging.Filter):
     """Lets each line that strangers can bring about through once a minute, and none on clients that hang up midway.
 
-    The SDK and uvicorn log such a client as an error of the server, with a traceback. Anything else passes.
+    The SDK and uvicorn log such a client as an error of the server, with a traceback, and likewise one whose message
+    arrives while its session ends. Anything else passes.
     """
 
     def __init__(self) -> None:
@@ -199,7 +203,7 @@ class NowAndThen(logging.Filter):
         self._passed_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], ClientDisconnect):
+        if record.exc_info and _stems_from_a_parting(record.exc_info[1]):
             return False
         message = record.getMessage()
         beginning = next((known for known in _AT_WILL if message.startswith(known)), None)
@@ -209,6 +213,16 @@ class NowAndThen(logging.Filter):
             return False
         self._passed_at[beginning] = record.created
         return True
+
+
+def _stems_from_a_parting(error: BaseException | None) -> bool:
+    """Whether one side had gone; of a group every member must say so."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_stems_from_a_parting(member) for member in error.exceptions)
+    if isinstance(error, RuntimeError):
+        # "Unexpected ASGI message": the second answer.
+        return _stems_from_a_parting(error.__context__)
+    return isinstance(error, _PARTINGS)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from anyio.abc import SocketStream
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -230,6 +230,44 @@ def test_what_strangers_can_have_logged_is_logged_once_a_minute() -> None:
     assert [passes(accept, at) for at in (0, 1, 59, 60, 61)] == [True, False, False, True, False]
     assert passes("Invalid HTTP request received.", 61)
     assert all(passes("Task exception was never retrieved", at) for at in (0, 0, 0))
+
+
+def after_a_parting(error: Exception) -> Exception:
+    """The error as if it was raised while a closed session was being dealt with."""
+    error.__context__ = anyio.ClosedResourceError()
+    return error
+
+
+def is_logged(error: Exception) -> bool:
+    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Exception", None, (type(error), error, None))
+    return NowAndThen().filter(record)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientDisconnect(),
+        anyio.ClosedResourceError(),
+        after_a_parting(RuntimeError("Unexpected ASGI message")),
+        ExceptionGroup("", [anyio.ClosedResourceError()]),
+    ],
+    ids=repr,
+)
+def test_a_message_to_a_session_that_ends_is_no_error_of_the_server(error: Exception) -> None:
+    assert not is_logged(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Unexpected ASGI message"),
+        after_a_parting(ValueError("a fault of ours")),
+        ExceptionGroup("", [anyio.ClosedResourceError(), ValueError("a fault of ours")]),
+    ],
+    ids=repr,
+)
+def test_an_error_of_the_server_is_logged_though_a_session_ends(error: Exception) -> None:
+    assert is_logged(error)
 
 
 @contextmanager

@@ -46,6 +46,9 @@ bench: setup
 soak: setup
 	$(BIN)/python -m tests.faults.soak --rounds 1000
 
+# run.txt is what a container runs, node.txt the Node.js that packs the bundle; both agree with dev.txt.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(COMPILE) --output-file requirements/run.txt --constraint requirements/dev.txt --extra postgres pyproject.toml
+	$(COMPILE) --output-file requirements/node.txt requirements/node.in

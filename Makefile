@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test check bench soak lock format
+.PHONY: setup demo test check bench soak package wheel-check lock format
 
 setup: $(STAMP)
 
@@ -45,6 +45,29 @@ bench: setup
 # Kills servers at random for about 20 minutes and counts what the service received and what is listed.
 soak: setup
 	$(BIN)/python -m tests.faults.soak --rounds 1000
+
+# What a release consists of, in dist/: the wheel, the source, the bundle for desktop hosts, and the registry's entry with
+# the bundle's hash. The bundle is tried as it was packed.
+BUNDLE = dist/sora2-mcp-$(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' sora2_mcp/__init__.py).mcpb
+MCPB := PATH="$(CURDIR)/$(BIN):$$PATH" packaging/node_modules/.bin/mcpb
+package: setup $(VENV)/.node
+	rm -rf dist build/mcpb
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python packaging/bundle.py build/mcpb
+	$(MCPB) validate build/mcpb
+	$(MCPB) pack build/mcpb $(BUNDLE)
+	$(BIN)/python packaging/release.py $(BUNDLE)
+	$(BIN)/python -m tests.package.try_bundle $(BUNDLE)
+
+# Node.js comes from the Python registry, the tool from npm's; both with hashes, neither with addresses.
+$(VENV)/.node: $(STAMP) requirements/node.txt packaging/package-lock.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/node.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix packaging --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# The built wheel in empty environments, with the newest and with the oldest versions it allows, does the demo's job.
+wheel-check: setup
+	$(BIN)/python -m tests.package.try_wheel
 
 # run.txt is what a container runs, node.txt the Node.js that packs the bundle; both agree with dev.txt.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url

@@ -1,4 +1,4 @@
-"""Answers Docker's question whether the server works: over HTTP it must answer ``/healthz``; over stdio it does while it runs."""
+"""Answers Docker's question whether the server works: over HTTP it must answer; over stdio it does while it runs."""
 
 import sys
 from http.client import HTTPConnection

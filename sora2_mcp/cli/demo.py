@@ -1,6 +1,7 @@
 """``sora2-mcp demo``: an agent's whole job, through a real MCP client, against this server on the simulator."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from mcp.client import Client
@@ -12,6 +13,7 @@ from sora2_mcp.cli.display import Display
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.settings import Settings, environment
 
+_OPENING_TRIES = 4
 _LOOK_OFTEN = {"SORA2_POLL_SECONDS": "1", "SORA2_LOG_LEVEL": "ERROR"}
 
 
@@ -57,6 +59,7 @@ class _Agent:
         info = self._client.server_info
         name = f"{info.name} {info.version}" if info else "the server"
         self._display.step("start", f"{name} over stdio, MCP {self._client.protocol_version}, {len(tools.tools)} tools")
+        await self._store_is_open()
         ordered = await self._call("generate_video", prompt=prompt, aspect_ratio=aspect_ratio)
         task_id = ordered["task_id"]
         with self._display.waiting("generating"):
@@ -68,6 +71,13 @@ class _Agent:
         size = f"{saved['size_bytes'] / 1000:.0f} kB, SHA-256 {saved['sha256'][:12]}…"
         self._display.step("done", f"the video lies here ({size}):")
         self._display.line(saved["file_path"])
+
+    async def _store_is_open(self) -> None:
+        # A first start compiles all that it imports, which may take longer than an order waits. A read waits longer.
+        for _ in range(_OPENING_TRIES):
+            with suppress(MCPError):
+                await self._client.read_resource("sora2://usage")
+                return
 
     async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())

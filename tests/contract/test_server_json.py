@@ -1,7 +1,7 @@
-"""The entry for the MCP registry stays true. ``python -m tests.contract.test_server_json`` fills in what follows from elsewhere.
+"""The registry's entry stays true. ``python -m tests.contract.test_server_json`` fills in what follows from elsewhere.
 
-Which variables an installer asks for is decided in server.json itself: hosts ask for every one that is listed, so it lists
-what a person decides and no more. What is said of each stands in settings.py.
+Which variables it names is decided in server.json itself: hosts ask for every one that is listed, so it lists what a
+person decides and no more. What is said of each stands in settings.py.
 """
 
 import json
@@ -130,7 +130,9 @@ def test_packages_have_the_fields_the_registry_takes_and_no_others() -> None:
     for package in packages("oci"):
         assert re.fullmatch(r"ghcr\.io/[a-z0-9-]+/[a-z0-9-]+:[0-9][0-9A-Za-z.-]*", package["identifier"])
     for package in packages("mcpb"):
-        assert re.fullmatch(r"https://github\.com/[^/]+/[^/]+/releases/download/v[^/]+/[^/]+\.mcpb", package["identifier"])
+        assert re.fullmatch(
+            r"https://github\.com/[^/]+/[^/]+/releases/download/v[^/]+/[^/]+\.mcpb", package["identifier"]
+        )
 
 
 def test_the_committed_entry_claims_no_hash_of_a_bundle_that_is_not_packed_yet() -> None:
@@ -160,7 +162,7 @@ def test_every_choice_can_be_made_and_no_other(monkeypatch: pytest.MonkeyPatch) 
     for name, choices in chosen.items():
         for choice in choices:
             monkeypatch.setenv(name, choice)
-            assert Settings.load()
+            assert getattr(Settings.load(), name.removeprefix(PREFIX).lower()) == choice
         monkeypatch.setenv(name, "another")
         with pytest.raises(ConfigurationError):
             Settings.load()

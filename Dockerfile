@@ -18,10 +18,10 @@ LABEL io.modelcontextprotocol.server.name="io.github.sora2-mcp/sora2-mcp" \
     org.opencontainers.image.description="MCP server that makes Sora 2 videos" \
     org.opencontainers.image.source="https://github.com/sora2-mcp/sora2-mcp" \
     org.opencontainers.image.licenses="MIT"
-# 1000 is the first person's id on most Linux systems, so a folder of theirs can be mounted as it is.
+# 1000 is the first person's id on most Linux systems: a folder of theirs can be mounted as it is. Others come with --user.
 RUN groupadd --gid 1000 sora2 \
     && useradd --uid 1000 --gid sora2 --no-create-home --home-dir /data --shell /usr/sbin/nologin sora2 \
-    && install --directory --owner=sora2 --group=sora2 /data /videos
+    && install --directory --owner=sora2 --group=sora2 --mode=1777 /data /videos
 COPY --from=build /opt/sora2-mcp /opt/sora2-mcp
 COPY packaging/docker/health.py /opt/sora2-mcp/health.py
 ENV PATH="/opt/sora2-mcp/bin:$PATH" \

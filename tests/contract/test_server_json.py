@@ -13,13 +13,17 @@ from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft7Validator
+from mcp.client import Client
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 import sora2_mcp
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import PREFIX, Settings, variable_of
+from tests.servers import settings_in
 
 ROOT = Path(__file__).parents[2]
 SERVER_JSON = ROOT / "server.json"
@@ -176,6 +180,15 @@ def test_icons_are_https_and_files_of_this_repository() -> None:
         address = urlsplit(icon["src"])
         assert (address.scheme, address.netloc) == ("https", "raw.githubusercontent.com")
         assert (ROOT / address.path.removeprefix(f"/sora2-mcp/sora2-mcp/v{VERSION}/")).is_file()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_server_shows_the_icon_of_its_entry(tmp_path: Path, mode: str) -> None:
+    async with Runtime(settings_in(tmp_path)) as runtime, Client(build_server(runtime), mode=mode) as client:
+        assert client.server_info is not None
+        (icon,) = client.server_info.icons or []
+    assert icon.model_dump(by_alias=True, exclude_none=True) == entry()["icons"][0]
 
 
 def test_every_variable_in_an_address_or_argument_is_declared() -> None:

@@ -18,7 +18,7 @@ LABEL io.modelcontextprotocol.server.name="io.github.sora2-mcp/sora2-mcp" \
     org.opencontainers.image.description="MCP server that makes Sora 2 videos" \
     org.opencontainers.image.source="https://github.com/sora2-mcp/sora2-mcp" \
     org.opencontainers.image.licenses="MIT"
-# 1000 is the first person's id on most Linux systems: a folder of theirs can be mounted as it is. Others come with --user.
+# 1000 is the first person's id on most Linux systems, so their folder can be mounted as it is; others come with --user.
 RUN groupadd --gid 1000 sora2 \
     && useradd --uid 1000 --gid sora2 --no-create-home --home-dir /data --shell /usr/sbin/nologin sora2 \
     && install --directory --owner=sora2 --group=sora2 --mode=1777 /data /videos

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from tests.clocks import PATIENCE_SECONDS
+
 PROGRAM = [sys.executable, "-m", "sora2_mcp"]
 ENDS_WITHIN_SECONDS = 2.0
+OPENING = "is still being opened"
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
@@ -67,7 +70,7 @@ class Process:
 
     def logged(self, pattern: str) -> re.Match[str]:
         """The first match in what was logged; waits for it."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if found := re.search(pattern, self.stderr):
                 return found
@@ -96,6 +99,13 @@ class StdioHost:
         answer = self.request("initialize", parameters)
         self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return answer
+
+    def ready(self) -> None:
+        """The handshake, and the store is open: a busy machine's imports eat up no order's three seconds."""
+        self.handshake()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while OPENING in str(self.call("list_tasks")):
+            assert time.monotonic() < deadline, "the store never opened"
 
     def request(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """The result of a request."""

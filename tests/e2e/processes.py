@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from tests.clocks import PATIENCE_SECONDS
 
 PROGRAM = [sys.executable, "-m", "sora2_mcp"]
 ENDS_WITHIN_SECONDS = 2.0
-OPENING = "is still being opened"
+_OPENING = "is still being opened"
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
@@ -85,6 +85,14 @@ class Process:
         return time.monotonic() - began
 
 
+def once_opened(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the call gives once the store is open, which takes a busy machine longer than a call waits."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while _OPENING in str(answer := call()):
+        assert time.monotonic() < deadline, "the store never opened"
+    return answer
+
+
 class StdioHost:
     """A host that writes and reads JSON-RPC lines itself, so that nothing tidies up behind the server."""
 
@@ -103,9 +111,7 @@ class StdioHost:
     def ready(self) -> None:
         """The handshake, and the store is open: a busy machine's imports eat up no order's three seconds."""
         self.handshake()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while OPENING in str(self.call("list_tasks")):
-            assert time.monotonic() < deadline, "the store never opened"
+        once_opened(lambda: self.call("list_tasks"))
 
     def request(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """The result of a request."""

@@ -1,6 +1,6 @@
 """What a host says it can do decides whether a person is asked: hosts of either era, by the bytes they send."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any

@@ -183,10 +183,19 @@ async def test_a_host_without_ranges_that_never_comes_further_is_given_up(host: 
     [
         [whole(until=AT, etag='"a"'), whole(OTHER, etag='"b"')],
         [whole(until=AT, etag='"a"'), rest(OTHER, etag='"b"'), whole(OTHER, etag='"b"')],
+        [whole(until=AT, **OLD), rest(OTHER, last_modified=FRESH["last-modified"]), whole(OTHER)],
+        [whole(until=AT, **FRESH), rest(OTHER, last_modified=FRESH["date"]), whole(OTHER)],
         [whole(until=AT), rest(OTHER + b"\0\0\0\x08free"), whole(OTHER)],
         [whole(until=AT, etag='"a"'), whole(OTHER, until=ON, etag='"b"'), rest(OTHER, etag='"b"')],
     ],
-    ids=["If-Range heeded", "If-Range ignored", "another size", "changed and broken again"],
+    ids=[
+        "If-Range heeded",
+        "If-Range ignored",
+        "If-Range with a date ignored",
+        "only the date tells",
+        "another size",
+        "changed and broken again",
+    ],
 )
 async def test_a_file_that_changed_between_attempts_is_fetched_anew(host: Host, answers: list[Answer]) -> None:
     saved = await host.fetched(*answers)
@@ -225,6 +234,13 @@ async def test_a_rest_of_another_size_is_not_taken_whatever_the_host_calls_its_v
 
     assert is_saved(host, saved)
     assert host.asked == [None, f"bytes={AT}-", None]
+
+
+async def test_of_a_version_that_is_the_same_the_date_does_not_matter(host: Host) -> None:
+    saved = await host.fetched(whole(until=AT, etag='"a"', **OLD), rest(etag='"a"', last_modified=FRESH["date"]))
+
+    assert is_saved(host, saved)
+    assert host.asked == [None, f"bytes={AT}-"]
 
 
 async def test_a_size_that_only_the_rest_tells_is_kept_to(host: Host) -> None:

@@ -13,7 +13,11 @@ quick = settings(deadline=None)
 
 PORTS = (f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³")
 RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$", *PORTS}
-anything = st.text(st.characters(), max_size=300) | st.text("/\\.: ~-_aA\x00\u202e¹CON猫é", max_size=60) | st.from_regex(r"(con|nul|COM1|conin\$)[ .]*x?")
+anything = (
+    st.text(st.characters(), max_size=300)
+    | st.text("/\\.: ~-_aA\x00\u202e¹CON猫é", max_size=60)
+    | st.from_regex(r"(con|nul|COM1|conin\$)[ .]*x?")
+)
 names = st.one_of(
     st.builds(safe_name, anything, anything),
     st.builds(default_name, anything, anything),

@@ -1,7 +1,8 @@
 """A download that breaks goes on where it broke, and never ends in another file than the host's."""
 
 import random
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +138,49 @@ async def test_a_host_that_stalls_for_good_is_given_up_after_three_attempts_with
     assert str(error) == LOST.replace("ReadError", "ReadTimeout")
     assert error.__cause__ is stalled
     assert (len(host.requests), host.clock.slept) == (5, [1, 1, 2, 4])
+
+
+SILENT = "The video of task t1 was not saved: nothing of it came for 60 s."
+
+
+async def test_a_host_that_keeps_the_line_open_and_never_answers_is_given_up(host: Host) -> None:
+    async def hint_for_ever(_: httpx2.Request) -> httpx2.Response:
+        while True:
+            await host.clock.sleep(10)
+
+    error = await host.problem(hint_for_ever)
+
+    assert (type(error), str(error)) == (DownloadError, SILENT)
+    assert len(host.requests) == 3
+
+
+async def test_a_host_that_sends_packed_nothing_for_ever_is_given_up(host: Host) -> None:
+    pack = zlib.compressobj(wbits=31)
+    begun = pack.compress(MP4[:AT]) + pack.flush(zlib.Z_SYNC_FLUSH)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        yield begun
+        while True:
+            await host.clock.sleep(10)
+            yield b"\0\0\0\xff\xff"
+
+    error = await host.problem(lambda _: httpx2.Response(200, headers={"content-encoding": "gzip"}, content=nothing()))
+
+    assert (type(error), str(error)) == (DownloadError, SILENT)
+    assert len(host.requests) == 4
+    assert host.part.stat().st_size == AT
+
+
+async def test_a_host_that_is_slow_and_never_silent_for_long_is_waited_for(host: Host) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for at in range(0, len(MP4), 10_000):
+            await host.clock.sleep(50)
+            yield MP4[at : at + 10_000]
+
+    saved = await host.fetched(httpx2.Response(200, content=slowly()))
+
+    assert is_saved(host, saved)
+    assert len(host.requests) == 1
 
 
 async def test_every_new_byte_gives_three_more_attempts(host: Host) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import SavedFile, Task
-from sora2_mcp.errors import DownloadError, UnknownTaskError
+from sora2_mcp.errors import DownloadError, UnknownTaskError, UnwritableError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.tasks.service import TaskService
@@ -212,6 +212,38 @@ async def test_a_file_that_is_missing_is_fetched_again(
     assert Path(second.file.path).read_bytes() == CLIP
     assert len(fetched) == 2
     assert await service.download(task.task_id, "local") == second
+
+
+@pytest.mark.parametrize("content", [b"", CLIP[:-1], CLIP + b"x"], ids=["emptied", "cut", "longer"])
+async def test_a_file_that_somebody_changed_is_not_called_the_video_and_not_touched(
+    service: TaskService, clock: FakeClock, folder: Path, content: bytes
+) -> None:
+    task = await done(service, clock)
+    first = await service.download(task.task_id, "local", "cat")
+    (folder / "cat.mp4").write_bytes(content)
+
+    second = await service.download(task.task_id, "local", "cat")
+
+    assert first.file is not None
+    assert second.file is not None
+    assert (Path(second.file.path).name, second.file.sha256) == (f"cat-{task.task_id}.mp4", first.file.sha256)
+    assert Path(second.file.path).read_bytes() == CLIP
+    assert (folder / "cat.mp4").read_bytes() == content
+    assert await service.download(task.task_id, "local") == second
+
+
+async def test_a_file_that_may_not_be_looked_at_any_more_is_an_error_that_names_the_folder(
+    service: TaskService, clock: FakeClock, folder: Path
+) -> None:
+    task = await done(service, clock)
+    await service.download(task.task_id, "local")
+    folder.rename(folder.with_name("moved"))
+    folder.symlink_to(folder)
+
+    with pytest.raises(UnwritableError, match=r"Too many levels of symbolic links|File exists"):
+        await service.download(task.task_id, "local")
+
+    folder.unlink()
 
 
 @pytest.mark.parametrize(

@@ -171,12 +171,17 @@ def _when(instant: datetime, now: datetime) -> str:
     return f"{within}, on {instant:%Y-%m-%d %H:%M} UTC"
 
 
-def expiry_warning(task: Task, now: datetime) -> str:
-    """One line about a video that nobody saved and the service is about to delete; empty for any other task."""
+def expiring(task: Task, now: datetime) -> str:
+    """A sentence about a video that nobody saved and the service is about to delete; empty for any other task."""
     if not task.expires_soon(now) or task.video_expires_at is None:
         return ""
-    when = _when(task.video_expires_at, now)
-    return f'The video of {task.reference} is not saved and deleted {when}: download_video(task_id="{task.reference}").'
+    return f"The video of {task.reference} is not saved and deleted {_when(task.video_expires_at, now)}"
+
+
+def expiry_warning(task: Task, now: datetime) -> str:
+    """The same with the call that saves it."""
+    sentence = expiring(task, now)
+    return f'{sentence}: download_video(task_id="{task.reference}").' if sentence else ""
 
 
 def expiry(task: Task, now: datetime) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.client import ClientRequestContext
+from mcp_types import ElicitRequestParams, ElicitResult
 
 from sora2_mcp.errors import SERVICE_ERRORS
 from sora2_mcp.simulator.app import Simulator
@@ -36,6 +38,10 @@ async def read(me: Agent, tool: str, **arguments: Any) -> tuple[bool, str]:
     return result.is_error, as_shown(text_of(result))
 
 
+async def refuse(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001
+    return ElicitResult(action="decline")
+
+
 def timed(clock: FakeClock, *faults: str, seconds_per_task: float = 130) -> Simulator:
     return Simulator(seconds_per_task=seconds_per_task, faults=faults, now=clock.now, sleep=clock.sleep)
 
@@ -60,6 +66,8 @@ async def test_a_missing_key_a_host_that_cannot_ask_and_a_person_who_says_no_rea
         assert await read(me, "generate_video", prompt=PROMPT) == (True, *shown("MissingKeyError"))
     async with agent(tmp_path, confirm="always") as me:
         assert await read(me, "generate_video", prompt=PROMPT) == (True, *shown("CannotAskError"))
+    async with agent(tmp_path, confirm="always", person=refuse) as me:
+        assert await read(me, "generate_video", prompt=PROMPT) == (False, *shown("Declined"))
 
 
 async def test_keys_and_repeats_read_as_shown(tmp_path: Path, clock: FakeClock) -> None:

@@ -24,12 +24,12 @@ _MARKED = re.compile(r"(<!-- (?P<name>[a-z-]+):begin[^\n]*-->\n).*?(?=<!-- (?P=n
 
 
 def filled_in(text: str) -> str:
-    """The text with its marked parts as they should be.
+    """The text with its marked parts as they should be; what another one fills is left as it is."""
 
-    Raises:
-        KeyError: a mark names no part.
-    """
-    return _MARKED.sub(lambda found: f"{found[1]}{PARTS[found['name']]()}\n", text)
+    def filled(found: re.Match[str]) -> str:
+        return f"{found[1]}{PARTS[found['name']]()}\n" if found["name"] in PARTS else found[0]
+
+    return _MARKED.sub(filled, text)
 
 
 def parts_of(text: str) -> list[str]:

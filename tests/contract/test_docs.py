@@ -197,6 +197,14 @@ def test_every_command_has_its_section() -> None:
     assert re.findall(r"^## (.+)$", COMMANDS.text, re.MULTILINE) == list(commands())
 
 
+def test_the_simulators_page_names_every_option_with_its_default() -> None:
+    page = Document(ROOT / "docs" / "simulator.md").text
+    for action in commands()["simulate"]._actions[1:]:  # the first is --help
+        (default,) = re.findall(rf"^\| `{action.option_strings[-1]}\b.*?` \|.*\| (.*) \|$", page, re.MULTILINE)
+        if isinstance(action.default, str | int | float) and action.default:
+            assert default == (f"{action.default:g}" if isinstance(action.default, float) else str(action.default))
+
+
 @each_document
 def test_every_command_line_a_document_shows_is_understood(document: Document) -> None:
     shown = (program_arguments(words, PROGRAM) for words in document.command_lines)

@@ -239,6 +239,12 @@ def test_every_make_target_and_module_a_document_runs_exists(document: Document)
             assert importlib.util.find_spec(words[2]), words
 
 
+def test_every_make_target_is_described_to_contributors() -> None:
+    contributing = Document(ROOT / "CONTRIBUTING.md")
+
+    assert {target for target in make_targets() if f"make {target}" not in contributing.words} == set()
+
+
 # Code, links and names.
 
 

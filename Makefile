@@ -1,10 +1,15 @@
-# Every target works on a fresh clone with only python3 >= 3.11 and make.
-PYTHON ?= python3
+# Every target works on a fresh clone with only python3 >= 3.11 and make; on Windows from Git Bash, whose sh make finds.
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := $(VENV)/Scripts
+else
+PYTHON ?= python3
 BIN := $(VENV)/bin
+endif
 STAMP := $(VENV)/.complete
 
-.PHONY: setup demo test check bench soak lock format
+.PHONY: setup demo test check bench soak docs lock format
 
 setup: $(STAMP)
 
@@ -45,6 +50,10 @@ bench: setup
 # Kills servers at random for about 20 minutes and counts what the service received and what is listed.
 soak: setup
 	$(BIN)/python -m tests.faults.soak --rounds 1000
+
+# The generated parts of the documents.
+docs: setup
+	$(BIN)/python -m tests.contract.pages
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -44,7 +44,7 @@ class Probe:
 
     def __init__(self, http: httpx2.AsyncClient, base_url: str, clock: Clock) -> None:
         self._http = http
-        self._base_url = base_url
+        self.base_url = base_url
         self._clock = clock
 
     async def ask(self, key: str = "") -> Reply:
@@ -57,7 +57,7 @@ class Probe:
         way = _Way(self._clock)
         get = self._http.build_request(
             "GET",
-            f"{self._base_url}/record-info",
+            f"{self.base_url}/record-info",
             params={"taskId": _NO_TASK},
             headers={"authorization": f"Bearer {key}"} if key else {},
             extensions={"trace": way.trace},

@@ -40,13 +40,13 @@ def obstacle_to(folder: Path) -> str:
     """Why no file can be made in a folder, or the folder itself cannot be; empty where it can. Leaves nothing."""
     try:
         nearest = nearest_existing(folder)
+        if not nearest.is_dir():
+            return f"{nearest} is a file"
         # A file without a name where the system knows such, else one that is gone at once.
         with tempfile.TemporaryFile(dir=nearest):
             return ""
-    except NotADirectoryError:
-        return f"{nearest} is a file"
     except OSError as error:
-        return f"{nearest}: {error.strerror}"
+        return f"{error.strerror} ({error.filename or folder})"
 
 
 def nearest_existing(folder: Path) -> Path:

@@ -11,11 +11,8 @@ _COLOURS = {
     Verdict.PROBLEM: "bold red",
     Verdict.SKIPPED: "dim",
 }
-_SOURCES = {
-    Source.EMPTY: "default (the variable is empty)",
-    Source.PLACEHOLDER: "default (placeholder ignored)",
-    Source.OPTION: "command line",
-}
+_IGNORED = {Source.EMPTY: " (empty variable ignored)", Source.PLACEHOLDER: " (placeholder ignored)"}
+_SOURCES = {Source.EMPTY: Source.DEFAULT, Source.PLACEHOLDER: Source.DEFAULT}
 _GIVEN = (Source.ENVIRONMENT, Source.OPTION)
 
 
@@ -42,6 +39,7 @@ def show(report: Report, display: Display) -> None:
 
 def _show_reading(reading: Reading, display: Display) -> None:
     value = f"not usable; allowed is {reading.allowed}" if reading.allowed else reading.value or "not set"
+    value += _IGNORED.get(reading.source, "")
     source = _SOURCES.get(reading.source, reading.source)
     style = "bold red" if reading.allowed else "" if reading.source in _GIVEN else "dim"
     display.row(

@@ -14,7 +14,7 @@ import httpx2
 from sora2_mcp.api.client import bounded_body, http_client
 from sora2_mcp.api.codec import envelope_of
 from sora2_mcp.clock import Clock
-from sora2_mcp.errors import LostAnswerError, NotReachedError
+from sora2_mcp.errors import LostAnswerError, NotReachedError, first_of
 
 ANSWER_SECONDS = 8.0
 """The longest a question lasts, connecting included."""
@@ -124,8 +124,7 @@ class _Way:
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = first_of(error)
         yield error
         error = error.__cause__ or error.__context__
 

@@ -10,8 +10,9 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
-from sora2_mcp.errors import Sora2Error
+from sora2_mcp.errors import Sora2Error, first_of
 
+_READY_CALLS = 3
 SIMULATED_SERVER = (sys.executable, "-m", "sora2_mcp", "serve", "--simulate")
 
 
@@ -49,6 +50,18 @@ class Agent:
         """The names of the tools there are."""
         return [tool.name for tool in (await self._client.list_tools()).tools]
 
+    async def until_ready(self) -> None:
+        """Returns when the server can work: on a slow machine a new store takes longer to open than an order may last.
+
+        Raises:
+            AgentError: it still cannot after some calls that each wait for it.
+        """
+        for _ in range(_READY_CALLS):
+            listed = await self.call("list_tasks", limit=1)
+            if listed.content:
+                return
+        raise AgentError(listed.text.splitlines()[0])
+
     async def call(self, tool: str, **arguments: Any) -> Answer:
         """One call of a tool."""
         result = await self._client.call_tool(tool, arguments)
@@ -78,7 +91,7 @@ async def employ(
             except AgentError as error:
                 # Raised once the client is closed: its task groups would wrap it.
                 failure = error
-    except* (MCPError, OSError) as group:
-        failure = AgentError(f"The connection to the server failed: {group.exceptions[0]}")
+    except* (MCPError, FileNotFoundError, PermissionError) as group:
+        failure = AgentError(f"The connection to the server failed: {first_of(group)}")
     if failure is not None:
         raise failure

@@ -23,6 +23,7 @@ async def demo(settings: Settings, prompt: str, aspect_ratio: str) -> int:
 async def _make_video(agent: Agent, *, display: Display, prompt: str, aspect_ratio: str) -> None:
     tools = await agent.tools()
     display.step("start", f"{agent.server} over stdio, MCP {agent.protocol_version}, {len(tools)} tools")
+    await agent.until_ready()
     call = partial(_called, agent, display)
     ordered = await call("generate_video", prompt=prompt, aspect_ratio=aspect_ratio)
     task_id = ordered["task_id"]

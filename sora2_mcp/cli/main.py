@@ -80,7 +80,8 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     from sora2_mcp.cli.doctor.command import doctor  # noqa: PLC0415 - brings rich
 
-    configure("ERROR", "text")
+    # What it finds it shows; what libraries say beside that belongs to no report.
+    configure("CRITICAL", "text")
     return anyio.run(partial(doctor, arguments, ending=_end_soon))
 
 

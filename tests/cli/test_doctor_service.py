@@ -111,8 +111,8 @@ async def test_a_missing_key_is_a_problem_with_both_ways_out_and_the_service_is_
     )
     assert report.next_steps == [
         (
-            "Set SORA2_API_KEY in the env of this server's entry in your host, or try it without an account: "
-            "sora2-mcp serve --simulate."
+            "Set SORA2_API_KEY in the env of this server's entry in your host (if it is there, run this with it: "
+            "SORA2_API_KEY=… sora2-mcp doctor), or try it without an account: sora2-mcp serve --simulate."
         )
     ]
     assert the(report, "service").status is Verdict.OK

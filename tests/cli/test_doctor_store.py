@@ -59,7 +59,7 @@ async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined
 
     place = f"Tasks are kept in the file {tmp_path}/tasks.db"
     assert [(finding.status, finding.what) for finding in found(report, "store")] == [
-        (Verdict.OK, f"{place}: 3 with 1 videos not saved, and 1 unconfirmed."),
+        (Verdict.OK, f"{place}: 3, of which 1 not saved and 1 unconfirmed."),
         (Verdict.WARNING, "Orders nobody knows the outcome of, which may have been charged: 1."),
         (Verdict.WARNING, "Videos not saved that the service deletes within three days: 1."),
     ]
@@ -68,7 +68,7 @@ async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined
         "Save them: sora2-mcp tasks download --all",
     ]
     assert said(another, "store")[1] == (
-        f"{place}: 0 with 0 videos not saved, and 0 unconfirmed; 3 more belong to another key or address."
+        f"{place}: 0, of which 0 not saved and 0 unconfirmed; 3 more belong to another key or address."
     )
     assert said(keyless, "store")[1] == f"{place}: 3 of any key."
 
@@ -224,5 +224,5 @@ async def test_tasks_on_a_server_are_counted_too(examined: Examined, postgres: P
 
     assert said(empty, "store")[0] is Verdict.OK
     assert said(empty, "store")[1].endswith(", which is empty; the server makes its tables when it starts.")
-    assert found(report, "store")[0].what.endswith(": 3 with 1 videos not saved, and 1 unconfirmed.")
+    assert found(report, "store")[0].what.endswith(": 3, of which 1 not saved and 1 unconfirmed.")
     assert the(report, "program").status is Verdict.OK

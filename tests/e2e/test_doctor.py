@@ -161,6 +161,20 @@ def test_a_service_and_a_database_that_never_answer_hold_nothing_up(tmp_path: Pa
     }
 
 
+def test_a_name_server_that_never_answers_holds_up_not_even_the_end(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(600)\n"
+    )
+    variables = {"SORA2_API_KEY": KEY, "SORA2_API_BASE_URL": "http://service.invalid/v1", "PYTHONPATH": str(tmp_path)}
+    began = time.monotonic()
+
+    code, report = examined(tmp_path, "--no-round-trip", **variables)
+
+    assert time.monotonic() - began < WITHIN_SECONDS
+    assert (code, report["next_steps"]) == (1, ["Check the network and SORA2_API_BASE_URL."])
+    assert "a connection did not come about within 5 s" in json.dumps(report["findings"])
+
+
 def test_a_broken_package_is_a_finding_too(tmp_path: Path) -> None:
     (tmp_path / "mcp.py").write_text("raise ImportError('this is not the mcp you need')\n")
 

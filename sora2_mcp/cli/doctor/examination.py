@@ -11,6 +11,7 @@ import anyio.to_thread
 from sora2_mcp.api.probe import ANSWER_SECONDS, Reply
 from sora2_mcp.cli.doctor.finding import Finding, problem, skipped
 from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.errors import first_of
 from sora2_mcp.tasks.store.port import Survey
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
@@ -18,8 +19,8 @@ Check = Callable[[], Awaitable[Sequence[Finding]]]
 ORDER = ("program", "configuration", "store", "video_folder", "service", "key", "clock", "round_trip", "http")
 """The checks' names, as they are shown."""
 
-ROUND_TRIP_SECONDS = 18.0
-_STORE_SECONDS = 10.0
+ROUND_TRIP_SECONDS = 20.0
+_STORE_SECONDS = 8.0
 _QUICK_SECONDS = 5.0
 _PACKAGE = "sora2_mcp.cli.doctor"
 _MODULES = ("clock", "configuration", "folder", "http", "program", "rehearsal", "service", "store")
@@ -73,9 +74,7 @@ class Examination:
         try:
             return await check()
         except Exception as error:  # noqa: BLE001 - the border of one check: it must not stop the others
-            cause: BaseException = error
-            while isinstance(cause, BaseExceptionGroup):
-                cause = cause.exceptions[0]
+            cause = first_of(error)
             # Not logged with its traceback: what others put into their errors may be secret.
             what = f"It could not be looked at: {type(cause).__name__}: {self._setup.blot(str(cause))}"
             hint = f"If no other finding explains why {name} could not be looked at, report it as a fault of sora2-mcp."

@@ -56,6 +56,7 @@ class Rehearsal:
         started = self._seconds()
         if missing := _TOOLS.difference(tools):
             raise AgentError(f"it lacks the tools {', '.join(sorted(missing))}")
+        await agent.until_ready()
         ordered = await _content(agent, "generate_video", prompt=_PROMPT)
         await _content(agent, "wait_for_video", task_id=ordered["task_id"])
         saved = await _content(agent, "download_video", task_id=ordered["task_id"])

@@ -96,7 +96,10 @@ def _missing(setup: Setup) -> Finding | None:
         return skipped(KEY, f"{reading.variable} cannot be used, so there is no key to ask with.")
     if setup.settings.key:
         return None
-    hint = f"Set SORA2_API_KEY in {_KEY_PLACE}, or try it without an account: sora2-mcp serve --simulate."
+    hint = (
+        f"Set SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: SORA2_API_KEY=… sora2-mcp doctor), or "
+        "try it without an account: sora2-mcp serve --simulate."
+    )
     return problem(KEY, f"SORA2_API_KEY {reading.absence}: nothing can be ordered without a key.", hint)
 
 

@@ -59,7 +59,7 @@ def _counts(setup: Setup, found: Survey) -> str:
     if not setup.settings.key:
         return f"{found.tasks + found.others} of any key"
     others = f"; {found.others} more belong to another key or address" if found.others else ""
-    return f"{found.tasks} with {found.unsaved} videos not saved, and {found.unconfirmed} unconfirmed{others}"
+    return f"{found.tasks}, of which {found.unsaved} not saved and {found.unconfirmed} unconfirmed{others}"
 
 
 def _attention(found: Survey) -> Sequence[Finding]:

@@ -24,7 +24,13 @@ from tests.tasks.store.drafts import draft, ordered, reserve, saved, succeeded
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "s3cr3t-hunter2"
-STORE_HINT = "Check SORA2_DATABASE_URL, and that its server answers or its folder has space and rights."
+
+
+def file_hint(folder: Path) -> str:
+    return (
+        f"See that this user may write to {folder} and what lies in it; a file that is damaged or no store is best "
+        "replaced by a copy, or moved away: the server then begins a new one."
+    )
 
 
 async def filled(store: Database, clock: FakeClock, service: str) -> None:
@@ -99,7 +105,7 @@ async def test_a_file_that_is_no_database_is_a_problem_and_is_left_as_it_is(exam
             f"(the file {tmp_path}/tasks.db)."
         ),
     )
-    assert report.next_steps == [STORE_HINT]
+    assert report.next_steps == [file_hint(tmp_path)]
     assert (tmp_path / "tasks.db").read_bytes() == b"These are my notes, no database." * 100
 
 
@@ -144,7 +150,7 @@ async def test_folders_that_may_not_be_written_to_are_problems(examined: Examine
         f"Videos cannot be saved to {locked_folder}/new/videos: Permission denied ({locked_folder}/"
     )
     assert report.next_steps == [
-        STORE_HINT,
+        file_hint(locked_folder),
         "Set SORA2_VIDEO_DIR to a folder that this user may write to, or give it the rights.",
     ]
 
@@ -202,6 +208,9 @@ async def test_a_server_that_is_not_there_is_told_without_its_password(examined:
     assert what.startswith("The task store (SORA2_DATABASE_URL) cannot be used: ConnectionRefusedError: ")
     assert what.endswith(f" (postgresql://…@{host}/tasks).")
     assert PASSWORD not in str(report)
+    assert report.next_steps == [
+        "Check SORA2_DATABASE_URL, and that its server answers and lets its user in and write."
+    ]
 
 
 async def test_a_password_that_is_refused_is_told_without_it(examined: Examined, postgres: PostgresServer) -> None:

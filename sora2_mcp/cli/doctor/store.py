@@ -13,7 +13,6 @@ from sora2_mcp.tasks.store.port import Survey
 from sora2_mcp.tasks.store.survey import survey
 
 NAME = "store"
-_HINT = "Check SORA2_DATABASE_URL, and that its server answers or its folder has space and rights."
 
 
 async def check_store(setup: Setup) -> tuple[Sequence[Finding], Survey | None]:
@@ -24,19 +23,31 @@ async def check_store(setup: Setup) -> tuple[Sequence[Finding], Survey | None]:
     try:
         found = await survey(settings.store_url, settings.service, setup.clock)
     except StoreError as error:
-        return [problem(NAME, f"{setup.blot(str(error))} ({_place(setup)}).", _hint_of(error))], None
+        return [problem(NAME, f"{setup.blot(str(error))} ({_place(setup)}).", _hint_of(setup, error))], None
     obstacle = found.obstacle if found else ""
     if settings.store_file and not obstacle:
         # Beside its file SQLite writes others.
         obstacle = await anyio.to_thread.run_sync(obstacle_to, settings.store_file.parent, abandon_on_cancel=True)
     if obstacle:
-        return [problem(NAME, f"Nothing can be written to {_place(setup)}: {setup.blot(obstacle)}.", _HINT)], found
+        return [
+            problem(NAME, f"Nothing can be written to {_place(setup)}: {setup.blot(obstacle)}.", _hint(setup))
+        ], found
     return _findings(setup, found), found
 
 
-def _hint_of(error: StoreError) -> str:
+def _hint_of(setup: Setup, error: StoreError) -> str:
     """The error's own hint where it has one, which is meant for more than a call that may be repeated."""
-    return _HINT if error.hint.startswith("Check ") else error.hint
+    return _hint(setup) if error.hint.startswith("Check ") else error.hint
+
+
+def _hint(setup: Setup) -> str:
+    file = setup.settings.store_file
+    if file is None:
+        return "Check SORA2_DATABASE_URL, and that its server answers and lets its user in and write."
+    return (
+        f"See that this user may write to {file.parent} and what lies in it; a file that is damaged or no store is best "
+        "replaced by a copy, or moved away: the server then begins a new one."
+    )
 
 
 def _place(setup: Setup) -> str:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,6 +13,15 @@ from rich.text import Text
 
 Advance = Callable[[float, float | None], None]
 """Called with how much is done, and of how much where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text in a row; ``width`` where it is fixed, else it takes what is left."""
+
+    text: str
+    style: str = ""
+    width: int | None = field(default=None, kw_only=True)
 
 
 class Display:
@@ -30,6 +40,22 @@ class Display:
             self._console.print(Text(text, style="bold"))
         else:
             self.line(text)
+
+    def heading(self, text: str) -> None:
+        """A heading of a part, after an empty line."""
+        self.line("")
+        self.title(text)
+
+    def row(self, *cells: Cell, plain: str) -> None:
+        """Texts side by side, each folded within its own column; where nobody watches, the line ``plain`` instead."""
+        if not self._watched:
+            self.line(plain)
+            return
+        grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        for cell in cells:
+            grid.add_column(width=cell.width, ratio=None if cell.width else 1, style=cell.style, overflow="fold")
+        grid.add_row(*(Text(cell.text) for cell in cells))
+        self._console.print(grid)
 
     def step(self, name: str, text: str) -> None:
         """One thing that is being done."""

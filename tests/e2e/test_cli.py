@@ -100,6 +100,15 @@ def test_the_command_line_says_what_expires_and_what_has(tmp_path: Path) -> None
     assert re.fullmatch(r'sora2_task_.* "Kitten" expired \d{4}-\d\d-\d\d, not saved\n', said[3])
 
 
+def test_what_a_simulated_run_keeps_lies_beside_its_store_and_nowhere_else(tmp_path: Path) -> None:
+    place = {"SORA2_DATABASE_URL": f"sqlite:///{tmp_path}/own/tasks.db", "SORA2_VIDEO_DIR": f"{tmp_path}/own/videos"}
+    run = completed(tmp_path, "generate", "A kitten [sim:seconds=0]", "--simulate", **place)
+
+    assert run.returncode == 0, run.stderr
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["service", "tasks.db", "videos"]
+    assert not (tmp_path / ".local").exists()
+
+
 def test_a_failed_video_ends_with_code_1_and_the_reason(tmp_path: Path) -> None:
     run = completed(tmp_path, "generate", "A kitten [sim:generation-failure] [sim:seconds=0]", "--simulate")
 
@@ -126,7 +135,9 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, arguments: tuple[st
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"], ["doctor"]]
+)
 def test_help_explains_every_option(tmp_path: Path, command: list[str]) -> None:
     run = completed(tmp_path, *command, "--help")
 

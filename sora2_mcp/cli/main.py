@@ -77,7 +77,20 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     return anyio.run(perform, arguments, Runtime(settings, endpoint=endpoint_of(settings)))
 
 
-_COMMANDS = {"serve": _serve, "simulate": _simulate, "demo": _demo, "generate": _job, "tasks": _job}
+def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.client_config import client_config  # noqa: PLC0415 - brings tomlkit
+
+    return client_config(arguments)
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "simulate": _simulate,
+    "demo": _demo,
+    "generate": _job,
+    "tasks": _job,
+    "client-config": _client_config,
+}
 
 
 def _is_broken_pipe(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)
 _FIRST_MEMBER = re.compile(r"\s*\{[^\S\n]*\n([ \t]+)")
+_BLANKS = " \t\r\n"
 _DECODER = json.JSONDecoder()
 
 
@@ -33,7 +34,7 @@ def parse(text: str, *, comments: bool = True) -> dict[str, Any]:
     bare = _bare(text)
     if not comments and bare != text:
         raise ValueError("it has comments or trailing commas, which this host does not read")
-    if not bare.strip():
+    if not bare.strip(_BLANKS):
         return {}
     try:
         found = json.loads(bare, parse_constant=_refuse)
@@ -47,9 +48,9 @@ def parse(text: str, *, comments: bool = True) -> dict[str, Any]:
 def with_value(text: str, path: Sequence[str], value: Any) -> str:
     """The text with ``value`` at ``path``; tables on the way to it are made where missing."""
     bare = _bare(text)
-    if not bare.strip():
+    if not bare.strip(_BLANKS):
         line = _newline(text)
-        kept = f"{text.rstrip()}{line}" if text.strip() else ""
+        kept = f"{text.rstrip(_BLANKS)}{line}" if text.strip(_BLANKS) else ""
         return f"{kept}{_dumped(_nested(path, value), '  ', '', line)}{line}"
     found = _Member("", 0, _skip(bare, 0), 0)
     for depth, key in enumerate(path):
@@ -80,7 +81,7 @@ def _appended(text: str, bare: str, start: int, value: Any, key: str = "") -> st
     alone = bool(members) and not text[text.rfind("\n", 0, members[0].at) + 1 : members[0].at].strip()
     indent = _indent(text, members[0].at) if alone else outer + unit
     _, end = _DECODER.raw_decode(bare, start)
-    before = text[: end - 1].rstrip()
+    before = text[: end - 1].rstrip(_BLANKS)
     gap = text[len(before) : end - 1]
     rendered = f"{json.dumps(key)}: " if key else ""
     rendered += _dumped(value, unit, indent, line)
@@ -126,7 +127,7 @@ def _is_followed_by_comma(text: str, at: int) -> bool:
 
 
 def _skip(bare: str, at: int, also: str = "") -> int:
-    while bare[at : at + 1] and (bare[at].isspace() or bare[at] in also):
+    while bare[at : at + 1] and (bare[at] in _BLANKS or bare[at] in also):
         at += 1
     return at
 

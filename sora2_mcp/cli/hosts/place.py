@@ -54,8 +54,8 @@ def _made(path: Path) -> Path | None:
     if "*" not in folder:
         return path if path.exists() else None
     anchor = Path(path.anchor)
-    found = sorted(anchor.glob(str(path.parent.relative_to(anchor))))
-    return max((one / path.name for one in found), key=Path.exists, default=None)
+    found = sorted(one / path.name for one in anchor.glob(str(path.parent.relative_to(anchor))) if one.is_dir())
+    return max(found, key=Path.exists, default=None)
 
 
 def _filled_in(template: str, around: Surroundings) -> Path:

@@ -13,6 +13,7 @@ from sora2_mcp.cli.hosts.host import Host, System
 from sora2_mcp.cli.hosts.launch import Launch
 from sora2_mcp.cli.hosts.place import Surroundings, file_of
 from sora2_mcp.cli.hosts.table import HOSTS
+from tests.cli.reading import PROJECT_FILES
 
 SYSTEMS: tuple[System, ...] = ("linux", "macos", "windows")
 BY_ID = {host.id: host for host in HOSTS}
@@ -38,15 +39,6 @@ FILES = {
     "gemini-cli": (".gemini/settings.json",) * 3,
     "opencode": (".config/opencode/opencode.json",) * 3,
     "lm-studio": (".lmstudio/mcp.json",) * 3,
-}
-PROJECT_FILES = {
-    "claude-code": ".mcp.json",
-    "cursor": ".cursor/mcp.json",
-    "vscode": ".vscode/mcp.json",
-    "zed": ".zed/settings.json",
-    "codex": ".codex/config.toml",
-    "gemini-cli": ".gemini/settings.json",
-    "opencode": "opencode.json",
 }
 
 

@@ -122,7 +122,9 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, arguments: tuple[st
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"], ["client-config"]]
+)
 def test_help_explains_every_option(tmp_path: Path, command: list[str]) -> None:
     run = completed(tmp_path, *command, "--help")
 

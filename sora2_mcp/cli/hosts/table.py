@@ -69,7 +69,7 @@ CURSOR = Host(
     shape=Shape(stdio="stdio"),
     env=_SHORT_WAITS,
     reference="${env:SORA2_API_KEY}",
-    limit="Not documented, 60 s at the least; waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
+    limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
     then="Cursor's settings show the server under MCP; switch it on there if it is off.",
 )
 """Source: Cursor's documentation, "Model Context Protocol" (files, fields, ``${env:NAME}``)."""
@@ -96,7 +96,7 @@ WINDSURF = Host(
     section="mcpServers",
     shape=Shape(url="serverUrl"),
     env=_SHORT_WAITS,
-    limit="Not documented, 60 s at the least; waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
+    limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
     then="Press the refresh button of Cascade's MCP servers.",
 )
 """Source: Windsurf's documentation (now Devin Desktop's), "Cascade MCP Integration" (file, ``serverUrl``)."""

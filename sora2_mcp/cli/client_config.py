@@ -35,7 +35,7 @@ def client_config(arguments: argparse.Namespace) -> int:
     """
     around = _surroundings()
     if not arguments.host:
-        sys.stdout.write(_listed(around))
+        _say(_listed(around))
         return 0
     host = next((host for host in HOSTS if host.id == arguments.host), None)
     if host is None:
@@ -44,10 +44,9 @@ def client_config(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments, host)
     path = file_of(host, around, project=wanted.project)
     if arguments.write:
-        sys.stdout.write(_lines(*_told(host, wanted, put(host, wanted, path))))
+        _say(_lines(*_told(host, wanted, put(host, wanted, path))))
     else:
-        sys.stdout.write(printed(host, merged(host, _without_key(wanted), {})))
-        sys.stdout.flush()
+        _say(printed(host, merged(host, _without_key(wanted), {})))
         sys.stderr.write(_lines("", *_advice(host, _without_key(wanted), path, around)))
     return 0
 
@@ -170,6 +169,12 @@ def _about_key(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
     if change is not None and change.open_to_others:
         told.append(f"Other users of this machine may read it there: chmod 600 {shlex.quote(str(change.path))}")
     return told
+
+
+def _say(text: str) -> None:
+    """To stdout, as UTF-8 wherever it goes: hosts' files are, and a path may hold any character."""
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.flush()
 
 
 def _lines(*lines: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import json5
 import pytest
 
+from sora2_mcp.cli.hosts import file
 from sora2_mcp.cli.hosts.entry import Wanted
 from sora2_mcp.cli.hosts.file import put
 from sora2_mcp.cli.hosts.host import HostError
@@ -354,6 +355,19 @@ def test_a_folder_or_file_without_the_right_to_write_is_left_alone(tmp_path: Pat
     path.parent.chmod(0o700)
 
     assert folder_of(path.parent) == {"mcp.json": b"{}"}
+
+
+def test_what_somebody_else_has_just_written_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_text("theirs")
+    with pytest.raises(OSError, match="somebody else has changed it just now"):
+        file._exchange(path, b"what was read", b"ours", 0o600, private=True)
+
+    assert folder_of(tmp_path) == {"mcp.json": b"theirs"}
+
+
+def test_a_change_shows_no_key(tmp_path: Path) -> None:
+    assert "sk-mine" not in repr((WITH_KEY, put(CURSOR, WITH_KEY, tmp_path / "mcp.json")))
 
 
 def _umask() -> int:

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,7 +23,9 @@ class Change:
 
     path: Path
     what: Literal["added", "changed", "kept"]
-    entry: Document
+    entry: Document = field(repr=False)
+    """What the file holds for the name now; it may hold a key."""
+
     backup: Path | None = None
     open_to_others: bool = False
     """Other users of this machine can read it."""
@@ -196,10 +198,14 @@ def _kept(target: Path, content: bytes, mode: int) -> Path:
 def _create(path: Path, content: bytes, mode: int) -> None:
     """A new file, with its rights from the first moment on, on the disk before this returns."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _is_open(target: Path) -> bool:
@@ -208,6 +214,8 @@ def _is_open(target: Path) -> bool:
 
 def _unwritable(path: Path, error: OSError) -> HostError:
     hint = "Check the rights of the file and its folder, then run it again; or put the entry there yourself."
+    if error.errno == errno.EBUSY:
+        hint = "Run the command again."
     return HostError(f"{path} cannot be written ({error.strerror}); nothing was changed", hint)
 
 

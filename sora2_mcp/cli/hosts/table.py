@@ -113,7 +113,7 @@ ZED = Host(
     section="context_servers",
     extra=MappingProxyType({"timeout": 300}),
     limit="60 s; the entry sets `timeout` to 300 s, so a wait of 200 s fits.",
-    then="Zed starts it by itself; Settings → AI → MCP Servers shows it.",
+    then="Zed starts it by itself; its settings show it under AI, MCP Servers.",
 )
 """Source: Zed's documentation, "Configuring Zed" (files) and "Model Context Protocol" (``context_servers``); its
 source, ``settings_content/src/project.rs`` (``timeout`` in seconds; a program inherits Zed's environment).

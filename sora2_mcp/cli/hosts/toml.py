@@ -43,8 +43,8 @@ def _with_table(text: str, path: Sequence[str], table: dict[str, Any], line: str
     """The text with the table at its end, or nothing where it cannot stand there: it is there, or inside a line."""
     for key in reversed(path):
         table = {key: table}
-    above = f"{text.rstrip()}{line}{line}" if text.strip() else text
-    appended = above + tomlkit.dumps(table).replace("\n", line)
+    gap = "" if not text.strip() or text.endswith(line * 2) else line if text.endswith(line) else line * 2
+    appended = text + gap + tomlkit.dumps(table).replace("\n", line)
     try:
         parse(appended)
     except ValueError:

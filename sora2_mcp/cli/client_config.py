@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sora2_mcp.cli.hosts.commands import command_of
-from sora2_mcp.cli.hosts.entry import API_KEY, YOUR_KEY, YOUR_TOKEN, Wanted, merged
+from sora2_mcp.cli.hosts.entry import API_KEY, SERVICE, YOUR_KEY, YOUR_TOKEN, Wanted, merged
 from sora2_mcp.cli.hosts.file import Change, printed, put
 from sora2_mcp.cli.hosts.host import Host, System
 from sora2_mcp.cli.hosts.launch import launch_of, this_process
@@ -18,7 +18,7 @@ from sora2_mcp.cli.hosts.place import Surroundings, file_of
 from sora2_mcp.cli.hosts.table import HOSTS
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
-from sora2_mcp.settings import API_BASE_URL, Settings, environment, variable_of
+from sora2_mcp.settings import API_BASE_URL, Settings, environment
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
 _SYSTEMS: dict[str, System] = {"win32": "windows", "darwin": "macos"}
@@ -103,7 +103,7 @@ def _given() -> dict[str, str]:
     key = settings.api_key.get_secret_value()
     given = {API_KEY: key} if key else {}
     if settings.api_base_url != API_BASE_URL:
-        given[variable_of("api_base_url")] = settings.api_base_url
+        given[SERVICE] = settings.api_base_url
     return given
 
 

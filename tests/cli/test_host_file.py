@@ -224,6 +224,14 @@ def test_the_service_a_key_is_for_goes_with_the_key(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["mcpServers"]["sora2"]["env"] == {**given, "SORA2_MAX_WAIT_SECONDS": "50"}
 
 
+def test_a_key_for_one_service_does_not_take_the_place_of_anothers(tmp_path: Path) -> None:
+    path, own = tmp_path / "mcp.json", {"SORA2_API_KEY": "k", "SORA2_API_BASE_URL": "https://other.example.com/v1"}
+    put(CURSOR, Wanted(launch=PROGRAM, given=own), path)
+
+    assert put(CURSOR, WITH_KEY, path).what == "kept"
+    assert "sk-mine" not in path.read_text()
+
+
 def test_a_question_for_the_key_joins_those_that_are_asked(tmp_path: Path) -> None:
     path = tmp_path / "mcp.json"
     path.write_text('{\n  "inputs": [\n    { "id": "a", "type": "promptString" } // mine\n  ],\n  "servers": {}\n}\n')

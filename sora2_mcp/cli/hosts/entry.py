@@ -10,6 +10,7 @@ from sora2_mcp.cli.hosts.host import Host
 from sora2_mcp.cli.hosts.launch import Launch
 
 API_KEY = "SORA2_API_KEY"
+SERVICE = "SORA2_API_BASE_URL"
 YOUR_KEY = "your-key"
 YOUR_TOKEN = "your-token"  # noqa: S105 - what stands in its place
 _URLS = ("url", "httpUrl", "serverUrl")
@@ -100,13 +101,9 @@ def _program(host: Host, wanted: Wanted) -> Document:
 
 
 def _variables(host: Host, wanted: Wanted) -> dict[str, str]:
-    key = ""
+    key = host.reference if wanted.project else YOUR_KEY
     if host.asks:
         key = f"${{input:{wanted.input_id}}}"
-    elif wanted.project:
-        key = host.reference
-    else:
-        key = YOUR_KEY
     named = {API_KEY: key} if wanted.needs_key and key else {}
     return {**named, **_given(host, wanted), **host.env}
 
@@ -137,8 +134,14 @@ def _joined(host: Host, wanted: Wanted, theirs: Any) -> Document:
     for table in (host.shape.env, host.shape.headers):
         if table in ours:
             kept = theirs[table] if isinstance(theirs.get(table), dict) else {}
-            joined[table] = _joined_values(ours[table], kept, sure=_given(host, wanted))
+            joined[table] = _joined_values(ours[table], kept, sure=_sure(host, wanted, kept))
     return joined
+
+
+def _sure(host: Host, wanted: Wanted, theirs: Document) -> dict[str, str]:
+    """What takes the place of their own values: nothing, if their key is another service's."""
+    given = _given(host, wanted)
+    return {} if SERVICE in theirs and SERVICE not in given else given
 
 
 def _joined_values(ours: Document, theirs: Document, sure: Mapping[str, str]) -> Document:

@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_tasks(commands)
     _add_simulate(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -128,6 +129,14 @@ def _add_simulate(commands: _Commands) -> None:
     simulate.add_argument("--state", default="", metavar="FOLDER", help="keep tasks here, so that a restart knows them")
     simulate.add_argument("--api-key", default="", metavar="KEY", help="the only key taken (default: any)")
     simulate.add_argument("--callback-shape", choices=("full", "short"), default="full", help="shape of callbacks")
+
+
+def _add_doctor(commands: _Commands) -> None:
+    doctor = _add(commands, "doctor", "check that everything is in order, and say what to do where it is not")
+    doctor.add_argument("--offline", action="store_true", help="do not ask the service")
+    doctor.add_argument("--no-round-trip", action="store_true", help="do not try a whole job on the simulator")
+    doctor.add_argument("--json", action="store_true", help="for machines (see docs/doctor.md)")
+    _add_simulate_switch(doctor)
 
 
 def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:

@@ -134,6 +134,7 @@ def test_what_is_marked_as_secret_is_what_no_representation_shows() -> None:
     assert CONFIGURATION.text.count("(secret) |") == sum(map(is_secret, Settings.model_fields))
 
 
+@pytest.mark.posix
 def test_the_default_places_are_those_of_each_system() -> None:
     home = Path.home()
     unix, macos = (

@@ -106,7 +106,7 @@ async def with_fixtures(revision: str, url: str, folder: Path) -> Report:
     problems = [*problems_of(revision, scenarios, EXPLAINED)]
     if len(required) != REVISIONS[revision]:
         problems.append(f"{len(required)} required scenarios ran instead of {REVISIONS[revision]}")
-    if code:
+    if code and not problems:
         problems.append(f"the suite ended with {code}: {said[-400:]}")
     return Report(
         revision=revision,

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import anyio
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from tests.conformance.inspector import ERAS, STDIO, Era, Journey, Lane, over_http, travelled
+from tests.conformance.inspector import ERAS, STDIO, Journey, Lane, over_http, travelled
 from tests.conformance.server import assembled
 from tests.conformance.suite import EXPLAINED, REVISIONS, Report, Scenario, as_it_is, with_fixtures
 
@@ -38,10 +38,9 @@ class Referees:
         self.journeys: list[Journey] = []
 
     async def run(self) -> None:
-        """All that takes long goes side by side: over stdio the Inspector starts a server for each call."""
+        """Two things at a time: over stdio the Inspector starts a server for each call, and takes longest."""
         async with anyio.create_task_group() as group:
-            for era in ERAS:
-                group.start_soon(self._over_stdio, era)
+            group.start_soon(self._over_stdio)
             await self._suite()
             await self._over_http()
 
@@ -57,8 +56,10 @@ class Referees:
                 self._pass(await travelled(Lane(transport="streamable HTTP", era=era, target=target), home))
                 self._note(await as_it_is(revision, url, self._made(f"{revision}-as-it-is")))
 
-    async def _over_stdio(self, era: Era) -> None:
-        self._pass(await travelled(Lane(transport="stdio", era=era, target=STDIO), self._made(f"stdio-{era}")))
+    async def _over_stdio(self) -> None:
+        for era in ERAS:
+            lane = Lane(transport="stdio", era=era, target=STDIO)
+            self._pass(await travelled(lane, self._made(f"stdio-{era}")))
 
     def _made(self, name: str) -> Path:
         folder = self._folder / name

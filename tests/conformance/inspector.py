@@ -29,7 +29,7 @@ REFUSED, TOOL_ERROR = 1, 5
 _OPENING = "is still being opened"
 """What a program that has just started says on a busy machine; the call is to be repeated then, as it says too."""
 
-_TRIES = 5
+_TRIES = 15
 _SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 

@@ -41,6 +41,13 @@ def quoted(text: str) -> str:
     return f'"{plain}"'
 
 
+def first_of(error: BaseException) -> BaseException:
+    """The first error in a group, in whatever depth; any other error as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class Sora2Error(Exception):
     """Base of all of them; never raised itself."""
 

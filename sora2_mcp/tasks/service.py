@@ -21,7 +21,7 @@ from sora2_mcp.errors import (
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
-from sora2_mcp.tasks.downloads import Download, Downloads, saveable
+from sora2_mcp.tasks.downloads import Download, Downloads, is_kept, saveable
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.ordering import Ordering, Submission
@@ -192,7 +192,7 @@ class TaskService:
     async def begin_download(self, reference: str, principal: str, filename: str = "") -> tuple[Task, Download | None]:
         """Like ``download``, but gives the download under way, or None where the file is there already."""
         task = await self._known(reference, principal, STATUS_SECONDS)
-        if task.file is not None and await anyio.Path(task.file.path).is_file():
+        if task.file is not None and await is_kept(task.file):
             return task, None
         saveable(task)
         return task, self._downloads.begin(task, filename)

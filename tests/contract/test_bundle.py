@@ -21,7 +21,7 @@ from mcp_types import TextContent
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import Settings, variable_of
-from tests.contract.test_readme import catalogue, purpose
+from tests.contract.pages.tools import catalogue, purpose
 from tests.contract.test_server_json import PROJECT, REPOSITORY, ROOT, VERSION, written
 from tests.e2e.processes import environment
 from tests.package.host import launch
@@ -39,7 +39,7 @@ def manifest() -> dict[str, Any]:
 
 
 def listed_tools() -> list[dict[str, str]]:
-    return [{"name": tool["name"], "description": f"{purpose(tool)}."} for tool in catalogue()["tools"]]
+    return [{"name": tool["name"], "description": purpose(tool)} for tool in catalogue()["tools"]]
 
 
 async def rendered(folder: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
 
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
 
 from sora2_mcp import __version__
@@ -106,12 +107,22 @@ def noted(**facts: int) -> None:
         work.span.set_attributes({f"sora2.{name}": value for name, value in facts.items()})
 
 
-def asks(host: str) -> None:
-    """The work at hand sends a request to this host, once more."""
+@contextmanager
+def asking(host: str) -> Iterator[None]:
+    """The block sends one request to this host, for the work at hand.
+
+    Instrumentation of HTTP clients leaves it alone: it would tell the host of our traces, and the traces of addresses
+    that hold tokens.
+    """
     work = _under_way.get()
     if work is not None and not work.is_over:
         work.attempts += 1
         work.span.set_attribute("server.address", host)
+    token = attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, value=True))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 def counted(kind: Kind, outcome: str) -> None:

@@ -164,7 +164,7 @@ class Callbacks:
                 await self._once(id, hint)
         except Sora2Error as error:
             # The task itself is untouched, and the poller goes on looking at it.
-            logger.debug("a callback about %s led to nothing: %s", id, error)
+            logger.debug("a callback about %s led to nothing: %s", id, error.own_words)
         except Exception:
             # One callback's border: whatever goes wrong in it must not end the others.
             logger.exception("a callback about %s could not be followed", id)

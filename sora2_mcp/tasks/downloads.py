@@ -78,9 +78,14 @@ class Downloads:
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
         about(task)
+        with watched(DOWNLOAD):
+            await self._settle(task, filename, download)
+            if download.error is not None:
+                ended("error", download.error)
+
+    async def _settle(self, task: Task, filename: str, download: Download) -> None:
         try:
-            with watched(DOWNLOAD):
-                await self._save(task, filename, download)
+            await self._save(task, filename, download)
         except Sora2Error as error:
             download.error = error
         except OSError as error:

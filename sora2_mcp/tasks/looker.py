@@ -133,7 +133,7 @@ class Looker:
         self._outage.failed(error)
         if not failures and not self._outage.is_on:
             self._told_failing.add(task.id)
-            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
+            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error.own_words)
         told = error.retry_after_seconds if isinstance(error, ServiceError) else None
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)
         code = error.code if isinstance(error, ServiceError) else 0

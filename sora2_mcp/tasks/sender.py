@@ -105,7 +105,7 @@ class Sender:
             raise
 
     async def _pause(self, task: Task, seconds: float, error: Sora2Error) -> None:
-        logger.debug("order %s is tried again in %.2f s: %s", task.reference, seconds, error)
+        logger.debug("order %s is tried again in %.2f s: %s", task.reference, seconds, error.own_words)
         try:
             await self._hold(task, seconds)
             await self._clock.sleep(seconds)
@@ -147,7 +147,7 @@ class Sender:
 
     async def _refused(self, task: Task, error: Sora2Error) -> None:
         ended("refused", error)
-        logger.info("order %s was not accepted: %s", task.reference, error)
+        logger.info("order %s was not accepted: %s", task.reference, error.own_words)
         await self._recorded(task, self._ledger.refuse(task, error))
 
     async def _unclear(self, task: Task, error: LostAnswerError) -> None:

@@ -139,9 +139,7 @@ def tool_called(tool: str, clock: Clock) -> Iterator[None]:
         failure = ""
     except Exception as error:
         failure = "tool_error"
-        # What went wrong is wrapped in what the agent is told.
-        hides(error.__cause__ or error)
-        _count_failure("tool", type(error.__cause__ or error).__name__)
+        _count_failure("tool", hides(error))
         raise
     finally:
         labels = {"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
@@ -154,9 +152,11 @@ def names_request() -> None:
     get_current_span().set_attributes(_named())
 
 
-def hides(error: BaseException) -> None:
-    """Says on the span at hand which class of error is behind what it tells."""
-    get_current_span().set_attribute("sora2.error.type", type(error).__name__)
+def hides(error: BaseException) -> str:
+    """Says on the span at hand which class of error is behind the one that tells the client; gives its name."""
+    name = type(error.__cause__ or error).__name__
+    get_current_span().set_attribute("sora2.error.type", name)
+    return name
 
 
 def task_ended(task: Task) -> None:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from sora2_mcp.cli.logs import JsonFormatter
 from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.errors import BadRequestError
+from sora2_mcp.errors import BadRequestError, ValidationRefusedError
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
@@ -115,14 +115,23 @@ async def test_errors_show_only_their_class_whatever_words_caused_them(tmp_path:
 async def test_what_the_service_says_of_a_prompt_stays_between_it_and_the_agent(
     tmp_path: Path, exported: Exported, log: StringIO
 ) -> None:
-    async def refuse(request: Request) -> JSONResponse:
-        return JSONResponse({"code": 400, "msg": f"No {(await request.json())['prompt']}!", "data": None})
+    async def answer(request: Request) -> JSONResponse:
+        prompt = (await request.json())["prompt"]
+        accepted = {"code": 200, "msg": "ok", "data": {"taskId": "sora2_task_1"}}
+        return JSONResponse({"code": 400, "msg": f"No {prompt}!", "data": None} if prompt == PRIVATE else accepted)
 
-    echo = Starlette(routes=[Route("/generate", refuse, methods=["POST"])])
+    async def look(_: Request) -> JSONResponse:
+        return JSONResponse({"code": 422, "msg": f"What of {PRIVATE}?", "data": None})
+
+    echo = Starlette(routes=[Route("/generate", answer, methods=["POST"]), Route("/record-info", look)])
     async with listening(echo) as base, opened(settings_for(tmp_path, base)) as service:
         with pytest.raises(BadRequestError, match=PRIVATE):
             await service.submit(VideoRequest(prompt=PRIVATE), "local")
+        task = (await service.submit(CAT, "local")).task
+        with pytest.raises(ValidationRefusedError, match=PRIVATE):
+            await service.get(task.task_id, "local")
 
+    assert "a look at task sora2_task_1 failed" in log.getvalue()
     assert "was not accepted: The service refused the request's content (400)" in log.getvalue()
     assert PRIVATE not in log.getvalue() + exported.everything()
 

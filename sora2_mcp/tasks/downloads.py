@@ -20,6 +20,8 @@ from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import DOWNLOAD, ended, saved, watched
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
@@ -76,6 +78,13 @@ class Downloads:
         return download
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
+        about(task)
+        with watched(DOWNLOAD):
+            await self._settle(task, filename, download)
+            if download.error is not None:
+                ended("error", download.error)
+
+    async def _settle(self, task: Task, filename: str, download: Download) -> None:
         try:
             await self._save(task, filename, download)
         except Sora2Error as error:
@@ -105,9 +114,12 @@ class Downloads:
         try:
             if await self._is_there(task):
                 await self._store.release_download(task.id, self._owner)
+                ended("there_before")
                 return
             file = await self._fetched(task, filename, progress)
             await self._ledger.file_saved(task, self._owner, file)
+            ended("saved")
+            saved(file.size_bytes)
         except BaseException:
             with anyio.move_on_after(1, shield=True):
                 await self._store.release_download(task.id, self._owner)

@@ -23,7 +23,6 @@ from mcp_types import (
     InputRequiredResult,
     PromptReference,
     ResourceTemplateReference,
-    TextContent,
 )
 from mcp_types import Resource as ListedResource
 from pydantic import ValidationError
@@ -179,14 +178,16 @@ class Sora2Server(MCPServer[Any]):
 
 
 async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Says of an answer that comes too late what it means for the order, where a model can read it."""
+    """Says of an answer that comes too late what it means for the order.
+
+    It stays an error of the protocol: a state that fails its check must be refused, not answered.
+    """
     try:
         return await call_next(ctx)
     except MCPError as error:
         if ctx.method != "tools/call" or error.message != _LATE_ANSWER:
             raise
-        text = errors.described(too_late(), "generate_video")
-        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+        raise MCPError(error.code, errors.described(too_late(), "generate_video"), error.data) from error
 
 
 def build_server(runtime: Runtime, *, equipped: bool = True) -> Sora2Server:

@@ -32,6 +32,7 @@ HOMES = {
     "sqlite3": ("tasks/store",),
     "alembic": ("tasks/store",),
     "rich": ("cli",),
+    "tomlkit": ("cli/hosts",),
     "uvicorn": ("server", "simulator"),
     "starlette": ("server", "simulator"),
 }

@@ -136,7 +136,8 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, arguments: tuple[st
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"], ["doctor"]]
+    "command",
+    [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"], ["doctor"], ["client-config"]],
 )
 def test_help_explains_every_option(tmp_path: Path, command: list[str]) -> None:
     run = completed(tmp_path, *command, "--help")

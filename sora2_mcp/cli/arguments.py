@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tasks(commands)
     _add_simulate(commands)
     _add_doctor(commands)
+    _add_client_config(commands)
     return parser
 
 
@@ -137,6 +138,26 @@ def _add_doctor(commands: _Commands) -> None:
     doctor.add_argument("--no-round-trip", action="store_true", help="do not try a whole job on the simulator")
     doctor.add_argument("--json", action="store_true", help="for machines (see docs/doctor.md)")
     _add_simulate_switch(doctor)
+
+
+def _add_client_config(commands: _Commands) -> None:
+    config = _add(
+        commands, "client-config", "print the entry that gives a host this server, or put it into the host's own file"
+    )
+    config.add_argument("host", nargs="?", default="", metavar="HOST", help="the host; leave it out for a list")
+    config.add_argument(
+        "--write",
+        action="store_true",
+        help="put it into the host's file, with the key of SORA2_API_KEY; all else there stays, and a backup is kept",
+    )
+    config.add_argument(
+        "--project", action="store_true", help="for this folder only, in a file that can be shared: it holds no key"
+    )
+    config.add_argument("--name", default="sora2", help="the server's name in the host (default sora2)")
+    config.add_argument(
+        "--http", default="", metavar="URL", help="a server run elsewhere, such as https://videos.example.com/mcp"
+    )
+    _add_simulate_switch(config)
 
 
 def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -76,7 +76,10 @@ class Display:
             self.line(f"{'':<10}{line}")
 
     def line(self, text: str) -> None:
-        """A line as it is: never wrapped, coloured or shortened."""
+        """A line as it is: never wrapped, coloured or shortened; above the bars, if there are any."""
+        if self._watched:
+            self._console.print(Text(text), soft_wrap=True)
+            return
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
@@ -92,19 +95,23 @@ class Display:
             yield
 
     @contextmanager
-    def downloading_many(self) -> Iterator[Callable[[str], Advance]]:
-        """Bars of bytes, each begun by its name."""
+    def downloading_many(self) -> Iterator[Callable[[str], AbstractContextManager[Advance]]]:
+        """Bars of bytes, each with a name and for as long as its block lasts: a screen has room for few."""
         if not self._watched:
-            yield lambda _name: lambda _done, _total: None
+            yield lambda _name: nullcontext(lambda _done, _total: None)
             return
         columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
 
-            def begin(name: str) -> Advance:
-                bar = progress.add_task(name, total=None)
-                return lambda done, total: progress.update(bar, completed=done, total=total)
+            @contextmanager
+            def bar(name: str) -> Iterator[Advance]:
+                number = progress.add_task(name, total=None)
+                try:
+                    yield lambda done, total: progress.update(number, completed=done, total=total)
+                finally:
+                    progress.remove_task(number)
 
-            yield begin
+            yield bar
 
     @contextmanager
     def downloading(self, text: str) -> Iterator[Advance]:

@@ -17,7 +17,7 @@ from sora2_mcp.settings import Settings
 
 _USAGE_ERROR = 2
 _HINTS: dict[type[Sora2Error], str] = {UnknownTaskError: "See them with: sora2-mcp tasks list"}
-_HARD_END_SECONDS = 1.8
+_HARD_END_SECONDS = 1.7
 
 
 def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
@@ -85,6 +85,12 @@ def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     return anyio.run(partial(doctor, arguments, ending=_end_soon))
 
 
+def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.client_config import client_config  # noqa: PLC0415 - brings tomlkit
+
+    return client_config(arguments)
+
+
 _COMMANDS = {
     "serve": _serve,
     "simulate": _simulate,
@@ -92,6 +98,7 @@ _COMMANDS = {
     "generate": _job,
     "tasks": _job,
     "doctor": _doctor,
+    "client-config": _client_config,
 }
 
 

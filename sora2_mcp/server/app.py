@@ -23,7 +23,6 @@ from mcp_types import (
     InputRequiredResult,
     PromptReference,
     ResourceTemplateReference,
-    TextContent,
 )
 from mcp_types import Resource as ListedResource
 from pydantic import ValidationError
@@ -36,9 +35,11 @@ from sora2_mcp.server import errors
 from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.notifications import Notifications, told_honestly
+from sora2_mcp.server.observed import observed, said
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools
+from sora2_mcp.telemetry.work import tool_called
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +73,9 @@ class Sora2Server(MCPServer[Any]):
             log_level=runtime.settings.log_level,
             middleware=[self._open_after_handshake],
         )
-        # Outside the SDK's own, which turns such an answer away before any handler sees it.
-        self.middleware.insert(0, _explain_late_answers)
+        # The SDK's own: a span first, then what turns an answer that comes too late away before any handler sees it.
+        span, *rest = self.middleware
+        self.middleware[:] = [_explain_late_answers, said, span, observed, *rest]
         self._runtime = runtime
         self._requests_open = 0
         self._idle = anyio.Event()
@@ -125,7 +127,8 @@ class Sora2Server(MCPServer[Any]):
         # Some hosts send null for what the model left out.
         given = {argument: value for argument, value in arguments.items() if value is not None}
         try:
-            return await super().call_tool(name, given, context)
+            with tool_called(name, self._runtime.clock):
+                return await super().call_tool(name, given, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 text = errors.argument_problem(name, tool.parameters, error.__cause__)
@@ -179,14 +182,16 @@ class Sora2Server(MCPServer[Any]):
 
 
 async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Says of an answer that comes too late what it means for the order, where a model can read it."""
+    """Says of an answer that comes too late what it means for the order.
+
+    It stays an error of the protocol: a state that fails its check must be refused, not answered.
+    """
     try:
         return await call_next(ctx)
     except MCPError as error:
         if ctx.method != "tools/call" or error.message != _LATE_ANSWER:
             raise
-        text = errors.described(too_late(), "generate_video")
-        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+        raise MCPError(error.code, errors.described(too_late(), "generate_video"), error.data) from error
 
 
 def build_server(runtime: Runtime, *, equipped: bool = True) -> Sora2Server:

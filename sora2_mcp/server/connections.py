@@ -29,8 +29,10 @@ _AT_WILL: Final = (
 
 
 _CARRIERS: Final = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
-_PARTINGS: Final = (ClientDisconnect, ClosedResourceError)
-"""The client has gone, or the session has: the SDK then answers a second time, which uvicorn reports as well."""
+_PARTINGS: Final = (ClientDisconnect, ClosedResourceError, asyncio.CancelledError)
+"""The client has gone, or the session has (the SDK then answers a second time, which uvicorn reports as well), or the
+server is ending and cuts off what has taken too long.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -238,7 +238,8 @@ class Tools:
                 if not download.done.is_set():
                     return task, texts.saving(task, download)
                 task = await service.downloaded(task, download)
-            return task, texts.saved(task, task.file) if task.file else texts.described(task, self._clock.now())
+            now = self._clock.now()
+            return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 
         task, text = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
         return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))

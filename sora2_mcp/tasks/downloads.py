@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import stat
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,8 @@ from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import DOWNLOAD, ended, saved, watched
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
@@ -75,6 +78,13 @@ class Downloads:
         return download
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
+        about(task)
+        with watched(DOWNLOAD):
+            await self._settle(task, filename, download)
+            if download.error is not None:
+                ended("error", download.error)
+
+    async def _settle(self, task: Task, filename: str, download: Download) -> None:
         try:
             await self._save(task, filename, download)
         except Sora2Error as error:
@@ -104,9 +114,12 @@ class Downloads:
         try:
             if await self._is_there(task):
                 await self._store.release_download(task.id, self._owner)
+                ended("there_before")
                 return
             file = await self._fetched(task, filename, progress)
             await self._ledger.file_saved(task, self._owner, file)
+            ended("saved")
+            saved(file.size_bytes)
         except BaseException:
             with anyio.move_on_after(1, shield=True):
                 await self._store.release_download(task.id, self._owner)
@@ -130,7 +143,13 @@ class Downloads:
     async def _fetched(self, task: Task, filename: str, progress: Progress) -> SavedFile:
         try:
             return await self._fetch(task, task.video_url, filename, progress)
-        except (StaleAddressError, UnreachableHostError):
+        except UnwritableError:
+            raise
+        except DownloadError as error:
+            if task.is_deleted(self._clock.now()):
+                raise _deleted(task) from error
+            if not isinstance(error, StaleAddressError | UnreachableHostError):
+                raise
             await self._looker.look(task)
             seen = await self._store.load(task.id)
             if seen is None or seen.video_url == task.video_url:
@@ -172,7 +191,16 @@ class Downloads:
     async def _is_there(self, task: Task) -> bool:
         """Whether it was saved since ``task`` was read."""
         now = await self._store.load(task.id)
-        return now is not None and now.file is not None and await anyio.Path(now.file.path).is_file()
+        return now is not None and now.file is not None and await is_kept(now.file)
+
+
+async def is_kept(file: SavedFile) -> bool:
+    """Whether it still lies where it was saved, and is the video as far as its size tells."""
+    try:
+        found = await anyio.Path(file.path).stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes
 
 
 def saveable(task: Task) -> None:
@@ -186,6 +214,12 @@ def saveable(task: Task) -> None:
         Status.UNCONFIRMED: "Ask the user whether to order it again with generate_video.",
     }.get(task.status, "Change the prompt and order again with generate_video.")
     raise NoVideoError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
+
+
+def _deleted(task: Task) -> NoVideoError:
+    problem = f"the service deleted it on {task.video_expires_at:%Y-%m-%d}, 15 days after it was done."
+    hint = "Tell the user; only a new order with generate_video makes it again, and costs credits."
+    return NoVideoError(task.reference, problem, hint)
 
 
 def folder_of(folder: Path, principal: str) -> Path:

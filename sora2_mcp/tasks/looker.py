@@ -17,6 +17,8 @@ from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import LOOK_LEASE, Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import LOOK, ended, watched
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +90,12 @@ class Looker:
         return look
 
     async def _run(self, task: Task, look: Look, *, has_turn: bool) -> None:
+        about(task)
         try:
-            if not has_turn:
-                await self._client.pace.look()
-            await self._leased_look(task, look)
+            with watched(LOOK):
+                if not has_turn:
+                    await self._client.pace.look()
+                await self._leased_look(task, look)
         except Sora2Error as error:
             look.error = error
         except Exception as error:
@@ -110,12 +114,14 @@ class Looker:
         look.leased.set()
         if failures is None:
             await self._await_other(task)
+            ended("elsewhere")
             return
         try:
             snapshot = await self._client.record_info(task.task_id)
         except Sora2Error as error:
             await self._settle_failed(task, error, failures)
             raise
+        ended(snapshot.sighting.value)
         self._outage.answered()
         seen = await self._ledger.observe(task, snapshot)
         await self._store.settle_look(task.id, self._owner, self._pacing.next(task, self._clock.now()), None)
@@ -127,7 +133,7 @@ class Looker:
         self._outage.failed(error)
         if not failures and not self._outage.is_on:
             self._told_failing.add(task.id)
-            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
+            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error.own_words)
         told = error.retry_after_seconds if isinstance(error, ServiceError) else None
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)
         code = error.code if isinstance(error, ServiceError) else 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.processes import Process, StdioHost
+from tests.e2e.processes import Process, StdioHost, once_opened
 from tests.faults.hosts import Service, service
 from tests.faults.stores import file_in
 
@@ -33,10 +33,14 @@ def host(folder: Path, sora: Service) -> Iterator[StdioHost]:
 def legacy_call(host: StdioHost, capabilities: dict[str, Any]) -> dict[str, Any]:
     """The first message after an order that is not a notification: its answer, or the server's question."""
     host.request("initialize", {"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": CLIENT})
-    host.send("tools/call", ORDER)
-    while "id" not in (message := host.read()):
-        pass
-    return message
+
+    def answer() -> dict[str, Any]:
+        host.send("tools/call", ORDER)
+        while "id" not in (message := host.read()):
+            pass
+        return message
+
+    return once_opened(answer)
 
 
 def modern_call(host: StdioHost, capabilities: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def modern_call(host: StdioHost, capabilities: dict[str, Any]) -> dict[str, Any]
         "io.modelcontextprotocol/clientInfo": CLIENT,
         "io.modelcontextprotocol/clientCapabilities": capabilities,
     }
-    return host.request("tools/call", {**ORDER, "_meta": meta})
+    return once_opened(lambda: host.request("tools/call", {**ORDER, "_meta": meta}))
 
 
 @pytest.mark.parametrize("capabilities", CANNOT, ids=["nothing", "url only"])

@@ -50,7 +50,7 @@ def test_it_ends_within_two_seconds_and_a_wait_that_is_open_gets_its_normal_resu
 ) -> None:
     with Process(tmp_path, "serve", "--simulate") as process:
         host = StdioHost(process)
-        host.handshake()
+        host.ready()
         task_id = host.call("generate_video", prompt="A kitten [sim:seconds=600]")["structuredContent"]["task_id"]
         waiting = host.send("tools/call", {"name": "wait_for_video", "arguments": {"task_id": task_id}})
         host.request("tools/list", {})
@@ -81,7 +81,7 @@ def test_requests_piped_in_before_the_end_are_still_answered(tmp_path: Path) -> 
 def test_stdout_carries_nothing_but_the_protocol(tmp_path: Path) -> None:
     with Process(tmp_path, "serve", "--simulate", SORA2_LOG_LEVEL="DEBUG") as process:
         host = StdioHost(process)
-        host.handshake()
+        host.ready()
         host.call("generate_video", prompt="A kitten")
         host.call("get_task_status", task_id="nope")
         process.popen.send_signal(signal.SIGTERM)
@@ -98,7 +98,7 @@ def test_logs_can_be_json_and_never_hold_prompts_or_keys(tmp_path: Path) -> None
         variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "sk-secret-key", "SORA2_LOG_FORMAT": "json"}
         with Process(tmp_path, SORA2_LOG_LEVEL="DEBUG", **variables) as process:
             host = StdioHost(process)
-            host.handshake()
+            host.ready()
             host.call("generate_video", prompt="A very private kitten")
             process.popen.send_signal(signal.SIGTERM)
             process.seconds_to_end()
@@ -114,13 +114,13 @@ def test_tasks_survive_a_kill_and_are_finished_by_the_next_process(tmp_path: Pat
         variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", "SORA2_IDLE_POLL_SECONDS": "0.2"}
         with Process(tmp_path, **variables) as process:
             host = StdioHost(process)
-            host.handshake()
+            host.ready()
             task_id = host.call("generate_video", prompt="A kitten")["structuredContent"]["task_id"]
             process.popen.kill()
             process.popen.wait()
         with Process(tmp_path, **variables) as process:
             host = StdioHost(process)
-            host.handshake()
+            host.ready()
             done = host.call("wait_for_video", task_id=task_id, timeout_seconds=20)["structuredContent"]
             listed = host.call("list_tasks")["structuredContent"]["tasks"]
 
@@ -131,13 +131,13 @@ def test_tasks_survive_a_kill_and_are_finished_by_the_next_process(tmp_path: Pat
 def test_the_simulated_service_remembers_its_tasks_over_a_restart(tmp_path: Path) -> None:
     with Process(tmp_path, "--simulate") as process:
         host = StdioHost(process)
-        host.handshake()
+        host.ready()
         task_id = host.call("generate_video", prompt="A kitten")["structuredContent"]["task_id"]
         process.popen.kill()
         process.popen.wait()
     with Process(tmp_path, "--simulate") as process:
         host = StdioHost(process)
-        host.handshake()
+        host.ready()
         assert host.call("wait_for_video", task_id=task_id)["structuredContent"]["status"] == "succeeded"
         assert not host.call("download_video", task_id=task_id)["isError"]
 
@@ -176,7 +176,7 @@ def test_a_line_that_is_no_json_is_answered_and_the_next_one_works(tmp_path: Pat
 def test_half_a_character_does_not_leave_a_request_without_an_answer(tmp_path: Path) -> None:
     with Process(tmp_path, "--simulate") as process:
         host = StdioHost(process)
-        host.handshake()
+        host.ready()
         ordered = host.call("generate_video", prompt="A kitten \ud83d")
 
         assert ordered["structuredContent"]["prompt"] == "A kitten ?"

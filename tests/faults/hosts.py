@@ -53,7 +53,7 @@ class Server:
     def __init__(self, process: Process) -> None:
         self.process = process
         self._host = StdioHost(process)
-        self._host.handshake()
+        self._host.ready()
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The structured content of a call that worked."""

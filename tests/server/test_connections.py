@@ -1,5 +1,6 @@
 """Connections over which nothing comes, over real sockets: they end, and hold up nobody."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -238,7 +239,7 @@ def after_a_parting(error: Exception) -> Exception:
     return error
 
 
-def is_logged(error: Exception) -> bool:
+def is_logged(error: BaseException) -> bool:
     record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Exception", None, (type(error), error, None))
     return NowAndThen().filter(record)
 
@@ -250,10 +251,11 @@ def is_logged(error: Exception) -> bool:
         anyio.ClosedResourceError(),
         after_a_parting(RuntimeError("Unexpected ASGI message")),
         ExceptionGroup("", [anyio.ClosedResourceError()]),
+        asyncio.CancelledError(),
     ],
     ids=repr,
 )
-def test_a_message_to_a_session_that_ends_is_no_error_of_the_server(error: Exception) -> None:
+def test_a_message_to_a_session_that_ends_is_no_error_of_the_server(error: BaseException) -> None:
     assert not is_logged(error)
 
 

@@ -116,11 +116,11 @@ async def test_a_look_that_failed_is_no_news(tmp_path: Path, mode: str) -> None:
             await eventually(lambda: ear.heard.count(uri) == 1)
 
 
-async def test_a_failed_look_at_a_task_of_an_earlier_run_is_no_news_either(tmp_path: Path) -> None:
+async def test_a_failed_look_at_a_task_of_an_earlier_run_is_no_news_either(tmp_path: Path, clock: FakeClock) -> None:
     simulator, ear = Simulator(seconds_per_task=0), Ear()
-    async with agent(tmp_path, simulator=simulator, poll_seconds=60) as me:
+    async with agent(tmp_path, simulator=simulator, clock=clock) as me:
         failing, finished = await ordered(me, "A cat [sim:look-455*100]"), await ordered(me, "A dog")
-    async with agent(tmp_path, simulator=simulator, mode="legacy", told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, simulator=simulator, clock=clock, mode="legacy", told=ear.on_message) as me:
         await me.error("get_task_status", task_id=failing.removeprefix(f"{TASKS}/"))
         await settle()
         await look(me, finished)

@@ -214,6 +214,37 @@ async def test_a_file_that_is_missing_is_fetched_again(
     assert await service.download(task.task_id, "local") == second
 
 
+@pytest.mark.parametrize("content", [b"", CLIP[:-1], CLIP + b"x"], ids=["emptied", "cut", "longer"])
+async def test_a_file_that_somebody_changed_is_not_called_the_video_and_not_touched(
+    service: TaskService, clock: FakeClock, folder: Path, content: bytes
+) -> None:
+    task = await done(service, clock)
+    first = await service.download(task.task_id, "local", "cat")
+    (folder / "cat.mp4").write_bytes(content)
+
+    second = await service.download(task.task_id, "local", "cat")
+
+    assert first.file is not None
+    assert second.file is not None
+    assert (Path(second.file.path).name, second.file.sha256) == (f"cat-{task.task_id}.mp4", first.file.sha256)
+    assert Path(second.file.path).read_bytes() == CLIP
+    assert (folder / "cat.mp4").read_bytes() == content
+    assert await service.download(task.task_id, "local") == second
+
+
+async def test_a_place_the_system_does_not_let_us_look_at_counts_as_empty(
+    service: TaskService, settings: Settings, clock: FakeClock, folder: Path
+) -> None:
+    task = await done(service, clock)
+    await service.download(task.task_id, "local", "first")
+    await change(settings, f"UPDATE tasks SET file_path = '/{'x' * 300}'")  # noqa: S608 - a value of ours
+
+    saved = await service.download(task.task_id, "local", "second")
+
+    assert saved.file is not None
+    assert saved.file.path == str(folder / "second.mp4")
+
+
 @pytest.mark.parametrize(
     ("prompt", "hint"),
     [("A cat [sim:generation-failure]", "generate_video"), ("A cat [sim:seconds=600]", "wait_for_video")],

@@ -23,6 +23,9 @@ from tests.servers import KEY, agent
 
 pytestmark = pytest.mark.anyio
 
+MAPPED = ip_address("::ffff:192.168.0.1")
+"""Pythons before 3.13 write it in another way."""
+
 API = "http://127.0.0.1:1/api/v1/sora2"
 PUBLIC_API = "https://api.example.com"
 PUBLIC = "93.184.215.14"
@@ -330,7 +333,7 @@ class Redirecting:
         ("http://[::1]:1/x", "its address leads to ::1, which is not public."),
         ("http://169.254.169.254/latest/meta-data", "its address leads to 169.254.169.254, which is not public."),
         ("http://192.168.0.1/x", "its address leads to 192.168.0.1, which is not public."),
-        ("http://[::ffff:192.168.0.1]/x", "its address leads to ::ffff:c0a8:1, which is not public."),
+        ("http://[::ffff:192.168.0.1]/x", f"its address leads to {MAPPED}, which is not public."),
         ("ftp://127.0.0.1/x", 'its address leads to "ftp", which is not http or https.'),
         ("file:///etc/passwd", 'its address leads to "file", which is not http or https.'),
         ("/videos/again", "its host redirects too often."),

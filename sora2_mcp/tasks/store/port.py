@@ -209,6 +209,10 @@ class Store(Protocol):
         """When the earliest look is due, by the same rule."""
         ...
 
+    async def unfinished(self) -> int:
+        """How many tasks are still looked at: ordered, and not known to have ended."""
+        ...
+
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
         """Takes the lease for one look; gives how many looks failed in a row so far, or None if it is taken."""
         ...

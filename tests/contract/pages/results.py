@@ -116,6 +116,11 @@ _RESULTS = [
         "In the last three of its 15 days, if nobody has saved it.",
         lambda: _at(13 * 86_400, DONE),
     ),
+    Result(
+        "Saved, and deleted at the service",
+        "After its 15 days; the file stays.",
+        lambda: _at(20 * 86_400, replace(DONE, file=FILE)),
+    ),
     Result("Expired", "Nobody saved it in time.", lambda: _at(20 * 86_400, DONE)),
     Result(
         "Failed",

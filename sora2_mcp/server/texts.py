@@ -54,12 +54,21 @@ def saved(task: Task, file: SavedFile, now: datetime) -> str:
 
 def saving(task: Task, download: Download) -> str:
     """After download_video, when the file takes longer than a call may."""
-    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
     return (
-        f"Still saving: {download.received_bytes / 1e6:.1f}{of_all} MB so far. It goes on without you.\n"
+        f"Still saving: {_so_far(download)}. It goes on without you.\n"
         f"Video address: {task.video_url}\n"
         f'Next: download_video(task_id="{task.reference}") again.'
     )
+
+
+def saving_now(download: Download | None) -> str:
+    """While download_video works."""
+    return f"Saving the video, {_so_far(download)}" if download and download.received_bytes else "Saving the video"
+
+
+def _so_far(download: Download) -> str:
+    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
+    return f"{download.received_bytes / 1e6:.1f}{of_all} MB so far"
 
 
 def listed(page: Page, now: datetime, *, status: str, limit: int) -> str:

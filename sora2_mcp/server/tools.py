@@ -34,6 +34,7 @@ from sora2_mcp.server.views import (
     saved_video_view,
     task_view,
 )
+from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.ordering import Submission
 from sora2_mcp.tasks.service import STATUS_SECONDS
 
@@ -228,8 +229,10 @@ class Tools:
         Free. Use it when the user wants to keep the video: the service deletes it after 15 days. Asking again gives the
         same file. Only for succeeded tasks: call wait_for_video first. Not needed just to show the link.
         """
+        download: Download | None = None
 
         async def save() -> tuple[Task, str]:
+            nonlocal download
             service = await self._runtime.service()
             task, download = await service.begin_download(task_id, current_principal(), filename)
             if download is not None:
@@ -241,7 +244,7 @@ class Tools:
             now = self._clock.now()
             return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 
-        task, text = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
+        task, text = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
         return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
     async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:

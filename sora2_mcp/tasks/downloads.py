@@ -4,11 +4,13 @@ import errno
 import logging
 import os
 import stat
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx2
 from anyio.abc import TaskGroup
 
@@ -175,7 +177,7 @@ class Downloads:
             )
             default = default_name(task.request.prompt, task.reference)
             name = safe_name(filename, default) if filename.strip() else default
-            path = placed(part, folder, name, task.reference)
+            path = await anyio.to_thread.run_sync(placed, part, folder, name, task.reference)
         finally:
             part.unlink(missing_ok=True)
         return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
@@ -242,12 +244,35 @@ def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            # No hard links on this file system: keep the name with an empty file, then replace that.
-            try:
-                path.open("xb").close()
-            except FileExistsError:
+            if not _moved(part, path):
                 continue
-            part.replace(path)
+        _keep_names(folder)
         return path
     hint = "Choose another filename and call download_video again."
     raise DownloadError(reference, f"files called {name} exist already in {folder}.", hint)
+
+
+def _moved(part: Path, path: Path) -> bool:
+    """On a file system without hard links the name is kept with an empty file, which is then replaced."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    try:
+        part.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _keep_names(folder: Path) -> None:
+    """A power failure must not take the name of a file that the store calls saved. Windows sees to that itself."""
+    if hasattr(os, "O_DIRECTORY"):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # Some network file systems know no such thing.
+            with suppress(OSError):
+                os.fsync(opened)
+        finally:
+            os.close(opened)

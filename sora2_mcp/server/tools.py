@@ -287,7 +287,7 @@ def _tool(
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)
-    tool.parameters = {**tidied(arguments.model_json_schema(by_alias=True)), "additionalProperties": False}
+    tool.parameters = tidied(arguments.model_json_schema(by_alias=True))
     tool.fn_metadata.output_schema = without_prose(tidied(tool.fn_metadata.output_schema or {}))
     return tool
 

@@ -78,7 +78,8 @@ class Sora2Server(MCPServer[Any]):
         self._requests_open = 0
         self._idle = anyio.Event()
         self._equipped = False
-        Notifications(runtime).register(self._lowlevel_server)
+        self._notifications = Notifications(runtime)
+        self._notifications.register(self._lowlevel_server)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
 
     @property
@@ -173,6 +174,8 @@ class Sora2Server(MCPServer[Any]):
             self.equip()
         with self._counted():
             result = await call_next(ctx)
+            if ctx.method == "tools/call":
+                await self._notifications.told(ctx)
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return told_honestly(result) if handshake else result

@@ -75,7 +75,7 @@ class Sora2Server(MCPServer[Any]):
         # Outside the SDK's own, which turns such an answer away before any handler sees it.
         self.middleware.insert(0, _explain_late_answers)
         self._runtime = runtime
-        self._requests_open = 0
+        self._open_since: dict[object, float] = {}
         self._idle = anyio.Event()
         self._equipped = False
         self._notifications = Notifications(runtime)
@@ -101,17 +101,23 @@ class Sora2Server(MCPServer[Any]):
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
-        if self._requests_open:
+        if self._open_since:
             await self._idle.wait()
+
+    @property
+    def oldest_call_seconds(self) -> float:
+        """For how long the oldest request has been worked on; 0 if there is none."""
+        return self._runtime.clock.monotonic() - next(iter(self._open_since.values())) if self._open_since else 0.0
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._requests_open += 1
+        request = object()
+        self._open_since[request] = self._runtime.clock.monotonic()
         try:
             yield
         finally:
-            self._requests_open -= 1
-            if not self._requests_open:
+            del self._open_since[request]
+            if not self._open_since:
                 self._idle.set()
                 self._idle = anyio.Event()
 

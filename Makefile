@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+HOSTS_VENV := .venv-hosts
+HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
-.PHONY: setup demo test check bench soak lock format
+.PHONY: setup demo test hosts check bench soak lock format
 
 setup: $(STAMP)
 
@@ -26,6 +28,17 @@ test: setup
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# The agent frameworks need mcp 1.x: an environment of their own, from which they start the server in the main one.
+$(HOSTS_STAMP): requirements/hosts.txt
+	$(PYTHON) -m venv --clear $(HOSTS_VENV)
+	$(HOSTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# Real agent frameworks do the whole job on the simulator, with a scripted model and no network.
+hosts: setup $(HOSTS_STAMP)
+	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" $(HOSTS_VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal \
+		--confcutdir tests/hosts tests/hosts
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,6 +59,8 @@ bench: setup
 soak: setup
 	$(BIN)/python -m tests.faults.soak --rounds 1000
 
+PINNED := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(BIN)/$(PINNED) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(BIN)/$(PINNED) --output-file requirements/hosts.txt requirements/hosts.in

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-PROGRAM = [sys.executable, "-m", "sora2_mcp"]
+PROGRAM = [os.environ.get("TESTED_PYTHON", sys.executable), "-m", "sora2_mcp"]
+"""``TESTED_PYTHON`` names the program's own Python where the tests run in an environment that lacks it."""
+
 ENDS_WITHIN_SECONDS = 2.0
 
 

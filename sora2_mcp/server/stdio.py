@@ -37,8 +37,8 @@ async def serve_stdio(
     """Serves until EOF, SIGINT or SIGTERM; waits that are open then get their normal result first.
 
     After EOF they get it last, once all is saved, and not at all if a call has been open for so long that the host must
-    have given it up: the MCP Python client before 2.0, which most agent frameworks use, takes what comes while it closes
-    for an error, hides its own behind it and kills the server. ``ending`` is called when the end begins.
+    have given it up: the MCP Python client before 2.0, which most agent frameworks use, takes what comes while it
+    closes for an error, hides its own behind it and kills the server. ``ending`` is called when the end begins.
     """
     writer = _Writer(write_fd)
     with stop_signals() as stop:

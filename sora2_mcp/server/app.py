@@ -85,10 +85,11 @@ class Sora2Server(MCPServer[Any]):
         span, *rest = self.middleware
         self.middleware[:] = [_explain_late_answers, said, span, observed, *rest]
         self._runtime = runtime
-        self._requests_open = 0
+        self._open_since: dict[object, float] = {}
         self._idle = anyio.Event()
         self._equipped = False
-        Notifications(runtime).register(self._lowlevel_server)
+        self._notifications = Notifications(runtime)
+        self._notifications.register(self._lowlevel_server)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
 
     @property
@@ -110,17 +111,23 @@ class Sora2Server(MCPServer[Any]):
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
-        if self._requests_open:
+        if self._open_since:
             await self._idle.wait()
+
+    @property
+    def oldest_call_seconds(self) -> float:
+        """For how long the oldest request has been worked on; 0 if there is none."""
+        return self._runtime.clock.monotonic() - next(iter(self._open_since.values())) if self._open_since else 0.0
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._requests_open += 1
+        request = object()
+        self._open_since[request] = self._runtime.clock.monotonic()
         try:
             yield
         finally:
-            self._requests_open -= 1
-            if not self._requests_open:
+            del self._open_since[request]
+            if not self._open_since:
                 self._idle.set()
                 self._idle = anyio.Event()
 
@@ -184,6 +191,8 @@ class Sora2Server(MCPServer[Any]):
             self.equip()
         with self._counted():
             result = await call_next(ctx)
+            if ctx.method == "tools/call":
+                await self._notifications.told(ctx)
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return told_honestly(result) if handshake else result

@@ -192,7 +192,8 @@ class Tools:
 
         Free, and the right call after generate_video. Returns as soon as the task ends; when the time is up first, a
         normal "still generating" result comes and nothing is lost: call it again, or tell the user to come back later.
-        Not for a single check without waiting (get_task_status).
+        Should the call be cut short by an error or a time-out of your side, nothing is lost either: call it again with
+        timeout_seconds=3. Not for a single check without waiting (get_task_status).
         """
         seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
@@ -291,7 +292,7 @@ def _tool(
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)
-    tool.parameters = {**tidied(arguments.model_json_schema(by_alias=True)), "additionalProperties": False}
+    tool.parameters = tidied(arguments.model_json_schema(by_alias=True))
     tool.fn_metadata.output_schema = without_prose(tidied(tool.fn_metadata.output_schema or {}))
     return tool
 

@@ -1,6 +1,7 @@
 """Looks at one task: lease, ask the service, save what it shows."""
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -23,6 +24,7 @@ from sora2_mcp.telemetry.work import LOOK, ended, watched
 logger = logging.getLogger(__name__)
 
 _OTHERS_LOOK_SECONDS = 0.25
+_FAREWELL_SECONDS = 0.5
 
 
 class Look:
@@ -98,6 +100,11 @@ class Looker:
                 await self._leased_look(task, look)
         except Sora2Error as error:
             look.error = error
+        except anyio.get_cancelled_exc_class():
+            # The end of this process: whoever looks next, soon perhaps, must not wait until the lease lapses.
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True), suppress(Sora2Error):
+                await self._store.release_look(task.id, self._owner)
+            raise
         except Exception as error:
             # One look's border: whatever goes wrong in it must not end the others.
             logger.exception("a look at task %s failed unexpectedly", task.task_id)

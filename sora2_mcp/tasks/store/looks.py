@@ -98,3 +98,10 @@ class Looks(StorePart):
                 connection, id, {"next_look_at": next_look(now, plan)}, tasks.c.next_look_at.is_not(None), own
             )
             await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)
+
+    async def release_look(self, id: str, owner: str) -> None:
+        async with self._engine.writing() as connection:
+            own = tasks.c.look_owner == owner
+            due = {"next_look_at": self._clock.now()}
+            await self._note(connection, id, due, tasks.c.next_look_at.is_not(None), own)
+            await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)

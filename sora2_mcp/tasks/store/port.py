@@ -221,6 +221,10 @@ class Store(Protocol):
         """Gives the lease back; ``error_code`` (0 = none of the service's) where the look failed."""
         ...
 
+    async def release_look(self, id: str, owner: str) -> None:
+        """Gives the lease back where the look was broken off: the task is due at once."""
+        ...
+
     async def unsaved(self, limit: int) -> Sequence[Task]:
         """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first."""
         ...

@@ -118,7 +118,6 @@ class LimitError(Sora2Error):
     """A budget set by the operator is used up; frees itself later."""
 
     retryable = True
-    needs_change = True
 
     def __init__(self, variable: str, limit: int, used: int, frees: str) -> None:
         super().__init__(f"The limit {variable}={limit} is reached ({used} counted)")
@@ -158,6 +157,10 @@ class DeclinedError(Sora2Error):
 
     def __init__(self) -> None:
         super().__init__("The user did not agree to this order")
+
+
+STORE_PASSES = "Repeat the same call in some seconds; if it stays so, ask the user to check SORA2_DATABASE_URL."
+STORE_CLOSED = "Repeat the same call once the server runs again."
 
 
 class StoreError(Sora2Error):

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock, SystemClock
-from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
+from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, Sora2Error, StoreError
 from sora2_mcp.settings import SIMULATED_SERVICE, Settings
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.autosave import AutoSave
@@ -115,9 +115,9 @@ class Runtime:
         with self.clock.timeout(patience_seconds) as patience:
             await opening.done.wait()
         if patience.cancelled_caught:
-            raise StoreError("is still being opened")
+            raise StoreError("is still being opened", hint=STORE_PASSES)
         if opening.service is None:
-            raise opening.error or StoreError("is closed because the server is ending")
+            raise opening.error or StoreError("is closed because the server is ending", hint=STORE_CLOSED)
         return opening.service
 
     async def _until_stopping(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -12,7 +12,7 @@ TREE = {
     "ArgumentError": ["Sora2Error", ""],
     "UnknownTaskError": ["Sora2Error", ""],
     "KeyReusedError": ["Sora2Error", ""],
-    "LimitError": ["Sora2Error", "retryable needs_change"],
+    "LimitError": ["Sora2Error", "retryable"],
     "CannotAskError": ["Sora2Error", "needs_change"],
     "NotAskedError": ["Sora2Error", "retryable"],
     "DeclinedError": ["Sora2Error", ""],

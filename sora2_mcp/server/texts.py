@@ -129,8 +129,13 @@ def _failed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four wit
         return f"Failed before it was created: {refusal}. Nothing was spent.\nNext: {refusal.hint} {_NEW_KEY}"
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
-    says = failure.message if failure.doubtful else f"the service says {quoted(failure.message)}"
-    reason = f": {says}." if failure.message.strip() else "."
+    if failure.doubtful:
+        return (
+            f"Failed {where}{code}: {failure.message}. It has probably been paid for.\n"
+            f'Next: get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the '
+            f"user, and order again with generate_video only if they agree. {_NEW_KEY}"
+        )
+    reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
     return (
         f"Failed {where}{code}{reason} Nothing more will come of this task.\n"
         f"Next: change the prompt and order again with generate_video. {_NEW_KEY}"

@@ -10,7 +10,15 @@ from anyio.abc import TaskGroup
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import NOT_REACHED, Status, Task
-from sora2_mcp.errors import NotAskedError, NotReachedError, Sora2Error, StoreError, service_error
+from sora2_mcp.errors import (
+    STORE_CLOSED,
+    STORE_PASSES,
+    NotAskedError,
+    NotReachedError,
+    Sora2Error,
+    StoreError,
+    service_error,
+)
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, CallbackPaths
 from sora2_mcp.tasks.ledger import Ledger
@@ -50,7 +58,7 @@ class _Intent:
     def admit(self, task: Task) -> None:
         """Called just before the intent is saved, where nobody can join it yet; once it is saved, it is sent."""
         if self.abandoned:
-            raise StoreError("is busy, so nothing was ordered")
+            raise StoreError("is busy, so nothing was ordered", hint=STORE_PASSES)
         if not self._may_be_new:
             raise NotAskedError
         self.admitted = Reservation(task=task, outcome=Outcome.NEW)
@@ -92,7 +100,7 @@ class Ordering:
     ) -> Submission:
         """See ``TaskService.submit``."""
         if self._stopping.is_set():
-            raise StoreError("is closed because the server is ending, so nothing was ordered")
+            raise StoreError("is closed because the server is ending, so nothing was ordered", hint=STORE_CLOSED)
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
         intent = _Intent(may_be_new=bool(consent) or not needs_consent)
@@ -104,7 +112,7 @@ class Ordering:
         reservation = intent.reservation or intent.admitted
         if reservation is None:
             intent.abandoned = True
-            raise StoreError("is busy, so nothing was ordered")
+            raise StoreError("is busy, so nothing was ordered", hint=STORE_PASSES)
         task = await self._answered(reservation.task, deadline)
         if task.status is Status.REFUSED:
             raise intent.refusal or refusal_of(task)

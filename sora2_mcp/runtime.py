@@ -191,7 +191,7 @@ class Runtime:
         background.start_soon(relay_changes, store, bus, clock)
         # Never with the mark of the key: metrics leave this machine.
         service = urlsplit(settings.service).hostname or SIMULATED_SERVICE
-        background.start_soon(Census(store=store, clock=clock, service=service).run)
+        background.start_soon(Census(store=store, service=service).run)
         downloads = Downloads(
             http=files, folder=settings.videos, limit_bytes=int(settings.max_video_mb * 1_000_000), store=store,
             ledger=ledger, looker=looker, clock=clock, owner=owner, background=background,

@@ -2,7 +2,8 @@
 
 import logging
 
-from sora2_mcp.clock import Clock
+from anyio.from_thread import BlockingPortal
+
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.port import Store
 from sora2_mcp.telemetry.reading import Reading
@@ -10,26 +11,21 @@ from sora2_mcp.telemetry.work import reported
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 30.0
-"""How old the number may be, beside the time since somebody asked for it before."""
-
 
 class Census:
-    """Reads the number again after it was asked for, so that it is there when it is asked for next."""
+    """Counts whenever somebody has asked for the number, so that it is there when it is asked for next."""
 
-    def __init__(self, *, store: Store, clock: Clock, service: str) -> None:
+    def __init__(self, *, store: Store, service: str) -> None:
         self._store = store
-        self._clock = clock
         self._service = service
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        reading = Reading(self._service)
-        with reported(reading):
-            while True:
-                await self._clock.sleep(PAUSE_SECONDS)
-                if reading.is_wanted:
-                    reading.is_wanted = False
+        async with BlockingPortal() as portal:
+            reading = Reading(self._service, portal)
+            with reported(reading):
+                while True:
+                    await reading.wanted()
                     reading.value = await self._counted()
 
     async def _counted(self) -> int | None:

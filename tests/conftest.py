@@ -5,11 +5,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import stamina
 
 from tests.clocks import FakeClock
 from tests.postgres import PostgresServer, running_postgres
+
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ON_WINDOWS = sys.platform == "win32"
 

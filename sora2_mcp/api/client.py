@@ -18,6 +18,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
+from sora2_mcp.telemetry.work import asking
 
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
@@ -92,6 +93,10 @@ class Sora2Client:
         return snapshot_of(answer.status, answer.body, self._clock.now(), answer.retry_after_seconds)
 
     async def _answer(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
+        with asking(request.url.host):
+            return await self._asked(http, request)
+
+    async def _asked(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
         try:
             response = await http.send(request, stream=True)
             try:

@@ -12,7 +12,7 @@ MCP server that makes AI videos with Sora 2: order, wait, keep the file.
 Without a command it serves MCP over stdio, as hosts start it.
 Try it without an account:  sora2-mcp demo
 """
-_EPILOG = "Settings are environment variables (SORA2_API_KEY and others); the README lists them."
+_EPILOG = "Settings are environment variables (SORA2_API_KEY and others); sora2-mcp doctor checks them."
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -120,7 +120,7 @@ def _add_tasks(commands: _Commands) -> None:
 
 
 def _add_simulate(commands: _Commands) -> None:
-    simulate = _add(commands, "simulate", "serve a stand-in Sora2API for trying and testing (see docs/simulator.md)")
+    simulate = _add(commands, "simulate", "serve a stand-in Sora2API for trying and testing")
     simulate.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
     simulate.add_argument("--port", type=_port, default=8901, help="port (default 8901; 0 = any free one)")
     simulate.add_argument("--seconds", type=_seconds, default=4.0, help="how long a video takes (default 4)")

@@ -36,9 +36,11 @@ from sora2_mcp.server import errors
 from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.notifications import Notifications, told_honestly
+from sora2_mcp.server.observed import observed, said
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools
+from sora2_mcp.telemetry.work import tool_called
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +81,15 @@ class Sora2Server(MCPServer[Any]):
             log_level=runtime.settings.log_level,
             middleware=[self._open_after_handshake],
         )
-        # Outside the SDK's own, which turns such an answer away before any handler sees it.
-        self.middleware.insert(0, _explain_late_answers)
+        # The SDK's own: a span first, then what turns an answer that comes too late away before any handler sees it.
+        span, *rest = self.middleware
+        self.middleware[:] = [_explain_late_answers, said, span, observed, *rest]
         self._runtime = runtime
-        self._requests_open = 0
+        self._open_since: dict[object, float] = {}
         self._idle = anyio.Event()
         self._equipped = False
-        Notifications(runtime).register(self._lowlevel_server)
+        self._notifications = Notifications(runtime)
+        self._notifications.register(self._lowlevel_server)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
 
     @property
@@ -107,17 +111,23 @@ class Sora2Server(MCPServer[Any]):
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
-        if self._requests_open:
+        if self._open_since:
             await self._idle.wait()
+
+    @property
+    def oldest_call_seconds(self) -> float:
+        """For how long the oldest request has been worked on; 0 if there is none."""
+        return self._runtime.clock.monotonic() - next(iter(self._open_since.values())) if self._open_since else 0.0
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._requests_open += 1
+        request = object()
+        self._open_since[request] = self._runtime.clock.monotonic()
         try:
             yield
         finally:
-            self._requests_open -= 1
-            if not self._requests_open:
+            del self._open_since[request]
+            if not self._open_since:
                 self._idle.set()
                 self._idle = anyio.Event()
 
@@ -132,7 +142,8 @@ class Sora2Server(MCPServer[Any]):
         # Some hosts send null for what the model left out.
         given = {argument: value for argument, value in arguments.items() if value is not None}
         try:
-            return await super().call_tool(name, given, context)
+            with tool_called(name, self._runtime.clock):
+                return await super().call_tool(name, given, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 text = errors.argument_problem(name, tool.parameters, error.__cause__)
@@ -180,6 +191,8 @@ class Sora2Server(MCPServer[Any]):
             self.equip()
         with self._counted():
             result = await call_next(ctx)
+            if ctx.method == "tools/call":
+                await self._notifications.told(ctx)
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return told_honestly(result) if handshake else result

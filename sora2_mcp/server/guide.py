@@ -31,7 +31,7 @@ One scene and one clear action work better than a story. Try variations of a pro
 
 ## Cost, time, keeping
 - Every accepted order costs credits, also when you order the same again. Give an `idempotency_key` and repeat it
-  when you repeat a call; an exact repeat within a minute joins the order under way by itself.
+  when you repeat a call; an exact repeat soon after joins the order under way by itself.
 - A video takes one to several minutes. Waiting is free. Nothing is lost when a wait ends early.
 - The service deletes every video after 15 days. `download_video` keeps it.
 - A refused prompt (400) costs nothing: change what the service objects to, then order again.

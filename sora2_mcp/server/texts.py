@@ -54,12 +54,21 @@ def saved(task: Task, file: SavedFile, now: datetime) -> str:
 
 def saving(task: Task, download: Download) -> str:
     """After download_video, when the file takes longer than a call may."""
-    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
     return (
-        f"Still saving: {download.received_bytes / 1e6:.1f}{of_all} MB so far. It goes on without you.\n"
+        f"Still saving: {_so_far(download)}. It goes on without you.\n"
         f"Video address: {task.video_url}\n"
         f'Next: download_video(task_id="{task.reference}") again.'
     )
+
+
+def saving_now(download: Download | None) -> str:
+    """While download_video works."""
+    return f"Saving the video, {_so_far(download)}" if download and download.received_bytes else "Saving the video"
+
+
+def _so_far(download: Download) -> str:
+    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
+    return f"{download.received_bytes / 1e6:.1f}{of_all} MB so far"
 
 
 def listed(page: Page, now: datetime, *, status: str, limit: int) -> str:
@@ -120,8 +129,13 @@ def _failed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four wit
         return f"Failed before it was created: {refusal}. Nothing was spent.\nNext: {refusal.hint} {_NEW_KEY}"
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
-    says = failure.message if failure.doubtful else f"the service says {quoted(failure.message)}"
-    reason = f": {says}." if failure.message.strip() else "."
+    if failure.doubtful:
+        return (
+            f"Failed {where}{code}: {failure.message}. It has probably been paid for.\n"
+            f'Next: get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the '
+            f"user, and order again with generate_video only if they agree. {_NEW_KEY}"
+        )
+    reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
     return (
         f"Failed {where}{code}{reason} Nothing more will come of this task.\n"
         f"Next: change the prompt and order again with generate_video. {_NEW_KEY}"

@@ -4,11 +4,13 @@ import errno
 import logging
 import os
 import stat
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx2
 from anyio.abc import TaskGroup
 
@@ -20,6 +22,8 @@ from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import DOWNLOAD, ended, saved, watched
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
@@ -76,6 +80,13 @@ class Downloads:
         return download
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
+        about(task)
+        with watched(DOWNLOAD):
+            await self._settle(task, filename, download)
+            if download.error is not None:
+                ended("error", download.error)
+
+    async def _settle(self, task: Task, filename: str, download: Download) -> None:
         try:
             await self._save(task, filename, download)
         except Sora2Error as error:
@@ -105,9 +116,12 @@ class Downloads:
         try:
             if await self._is_there(task):
                 await self._store.release_download(task.id, self._owner)
+                ended("there_before")
                 return
             file = await self._fetched(task, filename, progress)
             await self._ledger.file_saved(task, self._owner, file)
+            ended("saved")
+            saved(file.size_bytes)
         except BaseException:
             with anyio.move_on_after(1, shield=True):
                 await self._store.release_download(task.id, self._owner)
@@ -163,7 +177,7 @@ class Downloads:
             )
             default = default_name(task.request.prompt, task.reference)
             name = safe_name(filename, default) if filename.strip() else default
-            path = placed(part, folder, name, task.reference)
+            path = await anyio.to_thread.run_sync(placed, part, folder, name, task.reference)
         finally:
             part.unlink(missing_ok=True)
         return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
@@ -230,12 +244,35 @@ def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            # No hard links on this file system: keep the name with an empty file, then replace that.
-            try:
-                path.open("xb").close()
-            except FileExistsError:
+            if not _moved(part, path):
                 continue
-            part.replace(path)
+        _keep_names(folder)
         return path
     hint = "Choose another filename and call download_video again."
     raise DownloadError(reference, f"files called {name} exist already in {folder}.", hint)
+
+
+def _moved(part: Path, path: Path) -> bool:
+    """On a file system without hard links the name is kept with an empty file, which is then replaced."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    try:
+        part.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _keep_names(folder: Path) -> None:
+    """A power failure must not take the name of a file that the store calls saved. Windows sees to that itself."""
+    if hasattr(os, "O_DIRECTORY"):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # Some network file systems know no such thing.
+            with suppress(OSError):
+                os.fsync(opened)
+        finally:
+            os.close(opened)

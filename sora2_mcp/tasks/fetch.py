@@ -17,6 +17,7 @@ from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
 from sora2_mcp.tasks.mp4 import is_whole_mp4
 from sora2_mcp.tasks.ranges import Version, version_of
 from sora2_mcp.tasks.reach import RefusedAddressError
+from sora2_mcp.telemetry.work import asking
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Awaited after every piece, with the bytes so far and the whole size, where it is known.
@@ -147,6 +148,10 @@ class _Transfer:
         """Brings what is missing, or as much of it as comes."""
         is_rest = bool(self._size) and self._gives_ranges and self._version.is_resumable
         asked = {"accept-encoding": "identity", **(self._version.rest_from(self._size) if is_rest else {})}
+        with asking(httpx2.URL(self._url).host):
+            await self._exchange(asked, is_rest=is_rest)
+
+    async def _exchange(self, asked: dict[str, str], *, is_rest: bool) -> None:
         async with AsyncExitStack() as stack:
             answer = self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT)
             with self._in_time():

@@ -10,12 +10,22 @@ from anyio.abc import TaskGroup
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import NOT_REACHED, Status, Task
-from sora2_mcp.errors import NotAskedError, NotReachedError, Sora2Error, StoreError, service_error
+from sora2_mcp.errors import (
+    STORE_CLOSED,
+    STORE_PASSES,
+    NotAskedError,
+    NotReachedError,
+    Sora2Error,
+    StoreError,
+    service_error,
+)
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, CallbackPaths
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.store.port import Outcome, Reservation, Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import ORDER, ended, noted, watched
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +58,7 @@ class _Intent:
     def admit(self, task: Task) -> None:
         """Called just before the intent is saved, where nobody can join it yet; once it is saved, it is sent."""
         if self.abandoned:
-            raise StoreError("is busy, so nothing was ordered")
+            raise StoreError("is busy, so nothing was ordered", hint=STORE_PASSES)
         if not self._may_be_new:
             raise NotAskedError
         self.admitted = Reservation(task=task, outcome=Outcome.NEW)
@@ -90,7 +100,7 @@ class Ordering:
     ) -> Submission:
         """See ``TaskService.submit``."""
         if self._stopping.is_set():
-            raise StoreError("is closed because the server is ending, so nothing was ordered")
+            raise StoreError("is closed because the server is ending, so nothing was ordered", hint=STORE_CLOSED)
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
         intent = _Intent(may_be_new=bool(consent) or not needs_consent)
@@ -102,7 +112,7 @@ class Ordering:
         reservation = intent.reservation or intent.admitted
         if reservation is None:
             intent.abandoned = True
-            raise StoreError("is busy, so nothing was ordered")
+            raise StoreError("is busy, so nothing was ordered", hint=STORE_PASSES)
         task = await self._answered(reservation.task, deadline)
         if task.status is Status.REFUSED:
             raise intent.refusal or refusal_of(task)
@@ -111,15 +121,20 @@ class Ordering:
     async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str) -> None:
         """Reserves and sends, so that no caller's end can tear the two apart."""
         callback = self._callback_of(request)
-        reservation = await self._reserved(intent, request, principal, key, consent, callback)
-        if reservation is None or reservation.outcome is not Outcome.NEW:
-            return
+        with watched(ORDER, quality=request.quality.value, aspect_ratio=request.aspect_ratio.value):
+            noted(images=len(request.image_urls))
+            reservation = await self._reserved(intent, request, principal, key, consent, callback)
+            if reservation is not None and reservation.outcome is Outcome.NEW:
+                await self._send(_calling_back(reservation.task, callback), intent)
+
+    async def _send(self, order: Task, intent: _Intent) -> None:
         try:
-            await self._sender.send(_calling_back(reservation.task, callback), intent)
-        except Exception:
+            await self._sender.send(order, intent)
+        except Exception as error:
             # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
             # lapses, reads as unconfirmed, which is never wrong.
-            logger.exception("order %s was given up", reservation.task.id)
+            logger.exception("order %s was given up", order.reference)
+            ended("error", error)
 
     def _callback_of(self, request: VideoRequest) -> CallbackPath:
         """A path of our own, unless the caller gave an address: the service calls back only once."""
@@ -132,12 +147,17 @@ class Ordering:
             intent.reservation = await self._ledger.reserve(
                 request, principal, key, consent, callback.hash, intent.admit
             )
+            about(intent.reservation.task)
+            if intent.reservation.outcome is not Outcome.NEW:
+                ended("joined")
         except Sora2Error as error:
             intent.error = error
+            ended("turned_away", error)
         except Exception as error:
             # One order's border: whatever goes wrong in it must not end the others.
             logger.exception("an order could not be reserved")
             intent.error = StoreError(f"failed ({type(error).__name__}), so nothing was ordered")
+            ended("turned_away", error)
         intent.settled.set()
         return intent.reservation
 
@@ -166,10 +186,10 @@ class Ordering:
             try:
                 answers.extend(filter(None, [await ask(task.id)]))
             except Sora2Error as error:
-                logger.warning("order %s goes on, but the task store does not answer: %s", task.id, error)
+                logger.warning("order %s goes on, but the task store does not answer: %s", task.reference, error)
             except Exception:
                 # One question's border: whatever goes wrong in it must not end the orders under way.
-                logger.exception("order %s goes on, but a question about it failed", task.id)
+                logger.exception("order %s goes on, but a question about it failed", task.reference)
             finally:
                 done.set()
 

@@ -28,8 +28,8 @@ PASSWORD = "s3cr3t-hunter2"
 
 def file_hint(folder: Path) -> str:
     return (
-        f"See that this user may write to {folder} and what lies in it; a file that is damaged or no store is best "
-        "replaced by a copy, or moved away: the server then begins a new one."
+        f"See that this user may write to {folder} and what lies in it; a file that is damaged or no store is "
+        "best replaced by a copy, or moved away: the server then begins a new one."
     )
 
 

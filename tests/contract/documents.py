@@ -121,7 +121,8 @@ def program_arguments(words: list[str], program: str) -> list[str] | None:
 
 def split(line: str) -> list[str]:
     """The words of one command line, without variables set in front of it, comments, and what a pipe or file gets."""
-    words = [word for part in re.split(r"\s(?:\||>|&&|2>)\s?", line)[:1] for word in shlex.split(part, comments=True)]
+    command, *_ = re.split(r"\s(?:\||>|&&?|2>)(?:\s|$)", line)
+    words = shlex.split(command, comments=True)
     while words and _ASSIGNMENT.fullmatch(words[0]):
         del words[0]
     return words

@@ -49,12 +49,14 @@ def test_one_job_runs_what_a_change_must_pass_and_nothing_else() -> None:
     assert runs(workflow("ci")["jobs"]["landing"]) == ".ci/run"
 
 
-def test_each_system_and_python_makes_all_that_ci_run_makes() -> None:
+def test_all_that_ci_run_makes_has_a_job_too_and_each_system_and_python_is_checked() -> None:
     rule = made((ROOT / ".ci" / "run").read_text(encoding="utf-8"))
-    check = workflow("ci")["jobs"]["check"]
+    found = workflow("ci")["jobs"]
+    check = found["check"]
 
-    assert rule
-    assert rule <= made(runs(check))
+    assert "check" in rule
+    assert rule <= {target for job in found.values() for target in made(runs(job))}
+    assert {"check", "demo"} <= made(runs(check))
     assert check["strategy"]["matrix"]["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
     assert check["runs-on"] == "${{ matrix.os }}"
 

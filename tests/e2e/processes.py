@@ -13,7 +13,9 @@ from typing import Any, Self
 
 from tests.clocks import PATIENCE_SECONDS
 
-PROGRAM = [sys.executable, "-m", "sora2_mcp"]
+PROGRAM = [os.environ.get("TESTED_PYTHON", sys.executable), "-m", "sora2_mcp"]
+"""``TESTED_PYTHON`` names the program's own Python where the tests run in an environment that lacks it."""
+
 ENDS_WITHIN_SECONDS = 2.0
 _OPENING = "is still being opened"
 

@@ -13,11 +13,6 @@ from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
 
-STORE_HINT = (
-    "Next: Check SORA2_DATABASE_URL, and that its server answers or its folder has space and rights, "
-    "then repeat the call."
-)
-
 
 def timed(clock: FakeClock, *faults: str, seconds_per_task: float = 1000) -> Simulator:
     """A service that lives in the same time as the server."""
@@ -143,7 +138,7 @@ async def test_the_daily_limit_says_how_many_were_ordered_and_when_it_frees(tmp_
             True,
             [
                 "Not ordered: The limit SORA2_DAILY_LIMIT=2 is reached (2 counted). Nothing was spent.",
-                "Repeating the same call helps only once that has changed.",
+                "Repeating the same call later can help.",
                 "Next: It frees at 2026-11-23 00:00 UTC. Tell the user; only they can raise SORA2_DAILY_LIMIT.",
             ],
         )
@@ -161,7 +156,7 @@ async def test_the_limit_of_running_tasks_says_how_many_run_and_when_a_place_fre
         is_error, (first, retry, following) = await read(me, "generate_video", prompt="Kitten 2")
         assert is_error
         assert first == "Not ordered: The limit SORA2_MAX_ACTIVE_TASKS=2 is reached (2 counted). Nothing was spent."
-        assert retry == "Repeating the same call helps only once that has changed."
+        assert retry == "Repeating the same call later can help."
         assert "frees" in following
         assert following.endswith("Tell the user; only they can raise SORA2_MAX_ACTIVE_TASKS.")
         assert len(orders(me)) == 2
@@ -186,7 +181,10 @@ async def test_while_the_store_is_being_opened_an_order_is_refused_in_time(tmp_p
                 [
                     "Not ordered: The task store (SORA2_DATABASE_URL) is still being opened. Nothing was spent.",
                     "Repeating the same call later can help.",
-                    STORE_HINT,
+                    (
+                        "Next: Repeat the same call in some seconds; if it stays so, ask the user to check "
+                        "SORA2_DATABASE_URL."
+                    ),
                 ],
             )
         ]
@@ -206,7 +204,7 @@ async def test_a_server_that_is_ending_takes_no_order(tmp_path: Path) -> None:
                     "so nothing was ordered. Nothing was spent."
                 ),
                 "Repeating the same call later can help.",
-                STORE_HINT,
+                "Next: Repeat the same call once the server runs again.",
             ],
         )
         assert orders(me) == []

@@ -59,6 +59,32 @@ async def test_a_fresh_task_that_the_service_does_not_know_yet_is_generating(tmp
         assert looked["status"] == "generating", "in its first 90 s a task may still be unknown to the service"
 
 
+async def test_a_task_given_up_unseen_is_asked_about_once_more_before_it_is_paid_again(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with agent(tmp_path, simulator=Simulator(faults=["look-404"]), clock=clock, idle_poll_seconds=60) as me:
+        task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
+
+        async def failed() -> bool:
+            await clock.advance(60)
+            return bool((await me.content("list_tasks"))["tasks"][0]["status"] == "failed")
+
+        await eventually(failed)
+        given_up = await me.call("wait_for_video", task_id=task_id, timeout_seconds=0)
+
+        assert text_of(given_up).splitlines() == [
+            (
+                "Failed before it was created (code 404): the service has not known this task for ten minutes. "
+                "It has probably been paid for."
+            ),
+            (
+                f'Next: get_task_status(task_id="{task_id}") asks the service once more; if it stays so, tell the '
+                "user, and order again with generate_video only if they agree. "
+                "Give that order a new idempotency_key if this one had one."
+            ),
+        ]
+
+
 async def test_the_next_page_keeps_the_filter(tmp_path: Path) -> None:
     async with agent(tmp_path, poll_seconds=60) as me:
         for number in range(3):

@@ -3,7 +3,7 @@
 import platform
 import sys
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,6 +15,7 @@ from sora2_mcp.cli.doctor.setup import Setup
 NAME = "program"
 _PACKAGE = "sora2-mcp"
 _POSTGRES = "postgres"
+_NAMED = ("mcp", "httpx2", "pydantic", "SQLAlchemy")
 
 
 def check_program(setup: Setup) -> Finding:
@@ -31,7 +32,8 @@ def check_program(setup: Setup) -> Finding:
         return problem(
             NAME, f"{about}: {wanted}.", f"Install it anew: {sys.executable} -m pip install --upgrade sora2-mcp"
         )
-    return fine(NAME, f"{about}, {packages.count} packages in the versions that are allowed.")
+    named = ", ".join(f"{name} {version(name)}" for name in _NAMED)
+    return fine(NAME, f"{about}, {packages.count} packages in versions that are allowed, among them {named}.")
 
 
 class Packages:

@@ -209,12 +209,20 @@ class Store(Protocol):
         """When the earliest look is due, by the same rule."""
         ...
 
+    async def unfinished(self) -> int:
+        """How many tasks are still looked at: ordered, and not known to have ended."""
+        ...
+
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
         """Takes the lease for one look; gives how many looks failed in a row so far, or None if it is taken."""
         ...
 
     async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
         """Gives the lease back; ``error_code`` (0 = none of the service's) where the look failed."""
+        ...
+
+    async def release_look(self, id: str, owner: str) -> None:
+        """Gives the lease back where the look was broken off: the task is due at once."""
         ...
 
     async def unsaved(self, limit: int) -> Sequence[Task]:

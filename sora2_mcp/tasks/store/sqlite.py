@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.errors import StoreError
+from sora2_mcp.errors import STORE_PASSES, StoreError
 from sora2_mcp.tasks.store.engine import Engine, News
 
 _BUSY_SECONDS = 30
@@ -44,7 +44,7 @@ class SQLiteEngine(Engine):
         with anyio.move_on_after(_BUSY_SECONDS) as patience:
             await self._turn_to_write.acquire()
         if patience.cancelled_caught:
-            raise StoreError("is busy")
+            raise StoreError("is busy", hint=STORE_PASSES)
         try:
             yield
         finally:

@@ -114,7 +114,8 @@ def _of_orders() -> list[Occasion]:
             error=errors.CannotAskError(),
         ),
         Occasion(
-            when="`SORA2_CONFIRM` is set, and the person's answer came too late. The next call asks again.",
+            when="`SORA2_CONFIRM` is set, and the person's answer came too late or belongs to another order. The next "
+            "call asks again. This one comes as an error of the protocol.",
             tool=ORDER,
             error=too_late(),
         ),

@@ -116,6 +116,11 @@ _RESULTS = [
         "In the last three of its 15 days, if nobody has saved it.",
         lambda: _at(13 * 86_400, DONE),
     ),
+    Result(
+        "Saved, and deleted at the service",
+        "After its 15 days; the file stays.",
+        lambda: _at(20 * 86_400, replace(DONE, file=FILE)),
+    ),
     Result("Expired", "Nobody saved it in time.", lambda: _at(20 * 86_400, DONE)),
     Result(
         "Failed",
@@ -146,7 +151,11 @@ _RESULTS = [
         "`SORA2_CONFIRM`: the person said no. There is no task: the data says `failed` with an empty `task_id`.",
         lambda: texts.declined(DeclinedError()),
     ),
-    Result("Saved", "After `download_video`; asking again gives the same file.", lambda: texts.saved(DONE, FILE)),
+    Result(
+        "Saved",
+        "After `download_video`; asking again gives the same file.",
+        lambda: texts.saved(DONE, FILE, DONE.finished_at or NOW),
+    ),
     Result("Still saving", "A download that takes longer than 45 seconds goes on by itself.", _saving),
     Result("Listed", "After `list_tasks`.", _listed),
 ]

@@ -1,8 +1,8 @@
 """``sora2-mcp generate`` and ``sora2-mcp tasks``: the same verbs as the tools, for people."""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 
 import anyio
 
@@ -124,17 +124,18 @@ class Jobs:
 
     async def _download_all(self) -> int:
         """Saves several at a time; whatever was saved before an interruption stays, and is passed over next time."""
+        unseen = await self._look_at_unfinished()
         unfinished, tasks = await self._unsaved()
         outcomes = dict[str, bool]()
         try:
             await self._save_each(tasks, outcomes)
         finally:
             saved = sum(outcomes.values())
-            failed, left = len(outcomes) - saved, len(tasks) - len(outcomes)
-            counts = {"not saved": failed, "left": left, "still generating": unfinished}
-            parts = [f"{saved} saved", *(f"{count} {what}" for what, count in counts.items() if count)]
-            self._display.line(", ".join(parts) + ("; repeat the command for those" if failed or left else ""))
-        return int(failed > 0)
+            again = {"not saved": len(outcomes) - saved, "left": len(tasks) - len(outcomes), "not looked at": unseen}
+            counts = {**again, "still generating": unfinished - unseen}
+            parts = [f"{saved} saved", *(f"{count} {what}" for what, count in counts.items() if count > 0)]
+            self._display.line(", ".join(parts) + ("; repeat the command for those" if any(again.values()) else ""))
+        return int(any(again.values()))
 
     async def _save_each(self, tasks: Sequence[Task], outcomes: dict[str, bool]) -> None:
         room = anyio.Semaphore(_SAVED_AT_ONCE)
@@ -149,21 +150,31 @@ class Jobs:
                 for task in tasks:
                     group.start_soon(save, task)
 
-    async def _unsaved(self) -> tuple[int, Sequence[Task]]:
-        """How many are unfinished after a look at each, and all finished ones neither saved nor deleted meanwhile."""
+    async def _look_at_unfinished(self) -> int:
+        """Looks once at all that may have ended since; says why, and gives how many, could not be looked at."""
+        problems = Counter[str]()
+
+        async def look(task: Task) -> None:
+            # One that cannot be looked at now keeps no other from being saved.
+            try:
+                await self._service.get(task.reference, LOCAL, _LOOKING_SECONDS)
+            except Sora2Error as error:
+                problems[str(error)] += 1
+
         with self._display.waiting("Looking"):
             async with anyio.create_task_group() as group:
                 for task in await self._all(Status.GENERATING):
-                    group.start_soon(self._looked_at, task)
+                    group.start_soon(look, task)
+        for problem, count in problems.items():
+            self._display.line(f"{count} could not be looked at: {problem}")
+        return problems.total()
+
+    async def _unsaved(self) -> tuple[int, Sequence[Task]]:
+        """How many are unfinished, and all finished ones that are neither saved nor deleted by the service."""
         now = self._runtime.clock.now()
         unfinished = len(await self._all(Status.GENERATING))
         finished = await self._all(Status.SUCCEEDED)
         return unfinished, [task for task in finished if not (task.file or task.has_expired(now))]
-
-    async def _looked_at(self, task: Task) -> None:
-        # One that cannot be looked at now keeps no other from being saved.
-        with suppress(Sora2Error):
-            await self._service.get(task.reference, LOCAL, _LOOKING_SECONDS)
 
     async def _all(self, status: Status) -> Sequence[Task]:
         found, cursor = list[Task](), ""

@@ -55,3 +55,20 @@ async def test_what_is_not_finished_yet_is_counted_and_not_passed_over_in_silenc
         code = await perform(DOWNLOAD_ALL, Runtime(settings, clock=clock))
 
     assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "1 saved, 2 still generating")
+
+
+async def test_what_could_not_be_looked_at_is_told_with_the_reason_and_the_rest_is_saved(
+    tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with running(simulator) as url:
+        settings = settings_for(tmp_path, url)
+        async with opened(settings, clock) as service:
+            for prompt in ("A kitten", "A puppy [sim:look-401]", "A foal [sim:look-401]"):
+                await service.submit(VideoRequest(prompt=prompt), "local")
+
+        code = await perform(DOWNLOAD_ALL, Runtime(settings, clock=clock))
+
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("2 could not be looked at: The service does not accept the API key (401)")
+    assert (code, last) == (1, "1 saved, 2 not looked at; repeat the command for those")

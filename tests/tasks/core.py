@@ -19,7 +19,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from sora2_mcp.tasks.service import TaskService
-from tests.clocks import FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 
 CAT = VideoRequest(prompt="A cat")
 DOG = VideoRequest(prompt="A dog")
@@ -97,7 +97,7 @@ async def listed(service: TaskService, principal: str = "local") -> list[Task]:
 
 async def until(clock: FakeClock, holds: Callable[[], bool], *, step_seconds: float = 0.5) -> None:
     """Lets the clock run on, much faster than real time, until ``holds()`` is true."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_SECONDS):
         while not holds():
             await clock.advance(step_seconds)
             await anyio.sleep(min(0.005, step_seconds / 100))

@@ -41,6 +41,13 @@ def quoted(text: str) -> str:
     return f'"{plain}"'
 
 
+def first_of(error: BaseException) -> BaseException:
+    """The first error in a group, in whatever depth; any other error as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class Sora2Error(Exception):
     """Base of all of them; never raised itself."""
 
@@ -49,6 +56,11 @@ class Sora2Error(Exception):
     """The same call can help, but only after somebody has changed something: the key, the credits, the disk."""
 
     hint: str = ""
+
+    @property
+    def own_words(self) -> str:
+        """The message for a log: without what the service says, which may hold the prompt."""
+        return str(self)
 
 
 class ConfigurationError(Sora2Error):
@@ -224,6 +236,10 @@ class ServiceError(Sora2Error):
         super().__init__(f"{self.what} ({self.code}){says}")
         self.message = message
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def own_words(self) -> str:
+        return f"{self.what} ({self.code})"
 
 
 class BadRequestError(ServiceError):

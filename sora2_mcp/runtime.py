@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import anyio
@@ -17,12 +18,13 @@ from anyio.abc import TaskGroup
 from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import MissingKeyError, Sora2Error, StoreError
-from sora2_mcp.settings import Settings
+from sora2_mcp.settings import SIMULATED_SERVICE, Settings
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.autosave import AutoSave
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callback_path import CallbackPaths
 from sora2_mcp.tasks.callbacks import Callbacks
+from sora2_mcp.tasks.census import Census
 from sora2_mcp.tasks.demand import Demand
 from sora2_mcp.tasks.downloads import Downloads
 from sora2_mcp.tasks.ledger import Ledger
@@ -35,6 +37,7 @@ from sora2_mcp.tasks.relay import relay_changes
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Budget, Store
+from sora2_mcp.telemetry.whose import on_its_own
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +87,13 @@ class Runtime:
             raise RuntimeError("begin() is called outside `async with runtime`")
         if self._opening is None or self._opening.error is not None:
             self._opening = _Opening()
-            self._group.start_soon(self._run, self._opening)
+            on_its_own(self._group.start_soon, self._run, self._opening)
 
     def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs ``work`` until it ends or the runtime stops. Must be inside ``async with``."""
+        """Runs ``work``, as nobody's, until it ends or the runtime stops. Must be inside ``async with``."""
         if self._group is None:
             raise RuntimeError("in_background() is called outside `async with runtime`")
-        self._group.start_soon(self._until_stopping, work)
+        on_its_own(self._group.start_soon, self._until_stopping, work)
 
     def stop(self) -> None:
         """Lets waits end with the task as it is; the rest ends with ``async with``."""
@@ -186,6 +189,9 @@ class Runtime:
         )
         background.start_soon(poller.run)
         background.start_soon(relay_changes, store, bus, clock)
+        # Never with the mark of the key: metrics leave this machine.
+        service = urlsplit(settings.service).hostname or SIMULATED_SERVICE
+        background.start_soon(Census(store=store, clock=clock, service=service).run)
         downloads = Downloads(
             http=files, folder=settings.videos, limit_bytes=int(settings.max_video_mb * 1_000_000), store=store,
             ledger=ledger, looker=looker, clock=clock, owner=owner, background=background,

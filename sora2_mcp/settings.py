@@ -62,9 +62,7 @@ class _Environment(EnvSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         value, key, is_complex = super().get_field_value(field, field_name)
         if isinstance(value, str):
-            value = value.strip()
-            if not value or _PLACEHOLDER.fullmatch(value):
-                return None, key, is_complex
+            value = value.strip() if counts_as_set(value) else None
         return value, key, is_complex
 
 
@@ -270,6 +268,16 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise _unusable(str(error.errors()[0]["loc"][0])) from error
 
+    @classmethod
+    def load_usable(cls, **overrides: Any) -> tuple["Settings", frozenset[str]]:
+        """As ``load``, with defaults in the place of what cannot be used, and the names of those settings."""
+        try:
+            return cls(**overrides), frozenset()
+        except ValidationError as error:
+            unusable = frozenset(str(found["loc"][0]) for found in error.errors())
+            defaults = {name: cls.model_fields[name].default for name in unusable}
+            return cls(**{**defaults, **overrides}), unusable
+
     @property
     def base_url(self) -> str:
         """The service's address without a trailing slash."""
@@ -338,11 +346,22 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'tasks.db'}"
 
     @property
+    def store_file(self) -> Path | None:
+        """The file that tasks are kept in, unless it is a server's database."""
+        place = self.store_url.removeprefix("sqlite:///")
+        return Path(place) if place != self.store_url else None
+
+    @property
     def videos(self) -> Path:
         """The folder for saved videos, absolute, with the default filled in."""
         folder = "sora2-simulated" if self.simulate else "sora2"
         chosen = self.video_dir or platformdirs.user_videos_path() / folder
         return chosen.absolute()
+
+
+def counts_as_set(text: str) -> bool:
+    """Whether a variable's text is a value, neither blank nor a placeholder that the host did not fill in."""
+    return bool(text.strip()) and not _PLACEHOLDER.fullmatch(text.strip())
 
 
 def environment() -> dict[str, str]:

@@ -1,14 +1,31 @@
 """Shared fixtures: one event loop, a clock to move, an environment of nobody's."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import stamina
 
 from tests.clocks import FakeClock
 from tests.postgres import PostgresServer, running_postgres
+
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+ON_WINDOWS = sys.platform == "win32"
+
+collect_ignore_glob = ["e2e/test_*.py", "faults/test_*.py"] if ON_WINDOWS else []
+"""They end processes by signals and limit what those may do, as POSIX has it."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leaves out, on Windows, what is marked to need POSIX."""
+    if ON_WINDOWS and item.get_closest_marker("posix"):
+        pytest.skip("needs signals or file modes as POSIX has them")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Whole servers for tests: the real assembly, in this process, on the simulator over a real socket."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from mcp.client.session import ElicitationFnT, MessageHandlerFnT
 from mcp_types import CallToolResult, TextContent
 
 from sora2_mcp.clock import Clock
+from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
+from tests.clocks import PATIENCE_SECONDS
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -86,4 +88,8 @@ async def agent(
     runtime = Runtime(settings_in(folder, **values), clock=clock, endpoint=lambda: running(simulator))
     server = build_server(runtime)
     async with runtime, Client(server, mode=mode, elicitation_callback=person, message_handler=told) as client:
+        if clock is None:
+            # An order's three seconds include opening the store, which a busy machine's imports can use up.
+            with suppress(Sora2Error):
+                await runtime.service(PATIENCE_SECONDS)
         yield Agent(client, runtime, simulator)

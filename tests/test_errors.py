@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sora2_mcp import errors
@@ -177,7 +177,6 @@ def test_foreign_words_are_shown_on_one_line_without_anything_that_acts(foreign:
     assert quoted(foreign) == shown
 
 
-@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_no_foreign_words_get_out_of_their_quotes(foreign: str) -> None:
     shown = quoted(foreign)

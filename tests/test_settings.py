@@ -329,6 +329,32 @@ def test_a_store_and_a_folder_that_are_named_are_used_as_they_are(simulate: bool
     assert settings.videos == Path("/srv/videos")
 
 
+def test_a_store_is_a_file_or_a_servers() -> None:
+    assert Settings.load(database_url="sqlite:////srv/t.db").store_file == Path("/srv/t.db")
+    assert Settings.load(database_url="sqlite:///C:/t.db").store_file == Path("C:/t.db")
+    assert Settings.load().store_file == Settings.load().data_dir / "tasks.db"
+    assert Settings.load(database_url="postgresql://db/tasks").store_file is None
+
+
+def test_with_defaults_in_the_place_of_bad_values_all_of_them_are_named_and_the_rest_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = {"CONFIRM": "maybe", "DAILY_LIMIT": "many", "POLL_SECONDS": "7", "API_KEY": KEY, "SIMULATE": "?"}
+    for name, text in texts.items():
+        monkeypatch.setenv(f"SORA2_{name}", text)
+
+    settings, unusable = Settings.load_usable()
+
+    assert unusable == {"confirm", "daily_limit", "simulate"}
+    assert settings.model_dump() == {**DEFAULTS, "poll_seconds": 7, "api_key": SecretStr(KEY)}
+    assert Settings.load_usable(simulate=True)[0].simulate
+    assert Settings.load_usable(simulate=True)[1] == {"confirm", "daily_limit"}
+
+
+def test_where_nothing_is_wrong_the_usable_settings_are_the_settings() -> None:
+    assert Settings.load_usable() == (Settings.load(), frozenset())
+
+
 def test_a_folder_may_be_relative_or_start_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SORA2_VIDEO_DIR", "clips")

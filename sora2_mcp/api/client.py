@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 import stamina
@@ -18,6 +18,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
+from sora2_mcp.telemetry.work import asking
 
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
@@ -92,10 +93,14 @@ class Sora2Client:
         return snapshot_of(answer.status, answer.body, self._clock.now(), answer.retry_after_seconds)
 
     async def _answer(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
+        with asking(request.url.host):
+            return await self._asked(http, request)
+
+    async def _asked(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
         try:
             response = await http.send(request, stream=True)
             try:
-                body = await _bounded_body(response)
+                body = await bounded_body(response)
             finally:
                 await response.aclose()
         except _NOT_SENT as error:
@@ -116,7 +121,12 @@ class Sora2Client:
             return None
 
 
-async def _bounded_body(response: httpx2.Response) -> bytes:
+async def bounded_body(response: httpx2.Response) -> bytes:
+    """The body of an answer that is being streamed.
+
+    Raises:
+        LostAnswerError: it is longer than any of the service's.
+    """
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -140,13 +150,20 @@ async def open_client(
     *, base_url: str, key: str, requests_per_second: float, clock: Clock
 ) -> AsyncIterator[Sora2Client]:
     """A client of the service at ``base_url``, closed on exit."""
-    headers = {"authorization": f"Bearer {key}", "user-agent": f"sora2-mcp/{__version__}", "accept": "application/json"}
     verify: ssl.SSLContext = httpx2.create_ssl_context()
     single_use = httpx2.Limits(max_keepalive_connections=0)
-    # A proxy from the environment is for the world outside; the simulator's loopback address never goes through one.
-    trust_env = httpx2.URL(base_url).host not in ("127.0.0.1", "localhost", "::1")
     async with (
-        httpx2.AsyncClient(headers=headers, verify=verify, limits=single_use, trust_env=trust_env) as orders,
-        httpx2.AsyncClient(headers=headers, verify=verify, trust_env=trust_env) as looks,
+        http_client(base_url, key=key, verify=verify, limits=single_use) as orders,
+        http_client(base_url, key=key, verify=verify) as looks,
     ):
         yield Sora2Client(orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second))
+
+
+def http_client(base_url: str, *, key: str, **options: Any) -> httpx2.AsyncClient:
+    """An HTTP client as the service at ``base_url`` is spoken to; without a key where that is empty."""
+    headers = {"user-agent": f"sora2-mcp/{__version__}", "accept": "application/json"}
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    # A proxy from the environment is for the world outside; the simulator's loopback address never goes through one.
+    trust_env = httpx2.URL(base_url).host not in ("127.0.0.1", "localhost", "::1")
+    return httpx2.AsyncClient(headers=headers, trust_env=trust_env, **options)

@@ -53,7 +53,7 @@ def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float |
         ServiceError: it refused, so nothing was spent.
         LostAnswerError: the answer leaves open whether it accepted.
     """
-    envelope = _envelope(http_status, body)
+    envelope = envelope_of(http_status, body)
     if envelope.code in _GATEWAY_CODES:
         raise LostAnswerError(f"code {envelope.code} of a gateway in between")
     if envelope.code != OK:
@@ -71,7 +71,7 @@ def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_se
         ServiceError: the service would not say; the task itself is untouched.
         LostAnswerError: the answer cannot be read.
     """
-    envelope = _envelope(http_status, body)
+    envelope = envelope_of(http_status, body)
     if envelope.code == NOT_FOUND:
         return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
     if envelope.code == GENERATION_FAILED:
@@ -136,8 +136,12 @@ def _ordered(parameters: dict[str, Any]) -> VideoRequest:
     )
 
 
-def _envelope(http_status: int, body: bytes) -> Envelope:
-    """The envelope of an answer; where it names no code, the HTTP status of a JSON answer stands in."""
+def envelope_of(http_status: int, body: bytes) -> Envelope:
+    """The envelope of an answer; where it names no code, the HTTP status of a JSON answer stands in.
+
+    Raises:
+        LostAnswerError: it holds none.
+    """
     try:
         content = parsed(body)
     except ValueError as error:

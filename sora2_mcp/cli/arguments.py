@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     _add_tasks(commands)
     _add_simulate(commands)
+    _add_doctor(commands)
+    _add_client_config(commands)
     return parser
 
 
@@ -128,6 +130,34 @@ def _add_simulate(commands: _Commands) -> None:
     simulate.add_argument("--state", default="", metavar="FOLDER", help="keep tasks here, so that a restart knows them")
     simulate.add_argument("--api-key", default="", metavar="KEY", help="the only key taken (default: any)")
     simulate.add_argument("--callback-shape", choices=("full", "short"), default="full", help="shape of callbacks")
+
+
+def _add_doctor(commands: _Commands) -> None:
+    doctor = _add(commands, "doctor", "check that everything is in order, and say what to do where it is not")
+    doctor.add_argument("--offline", action="store_true", help="do not ask the service")
+    doctor.add_argument("--no-round-trip", action="store_true", help="do not try a whole job on the simulator")
+    doctor.add_argument("--json", action="store_true", help="for machines (see docs/doctor.md)")
+    _add_simulate_switch(doctor)
+
+
+def _add_client_config(commands: _Commands) -> None:
+    config = _add(
+        commands, "client-config", "print the entry that gives a host this server, or put it into the host's own file"
+    )
+    config.add_argument("host", nargs="?", default="", metavar="HOST", help="the host; leave it out for a list")
+    config.add_argument(
+        "--write",
+        action="store_true",
+        help="put it into the host's file, with the key of SORA2_API_KEY; all else there stays, and a backup is kept",
+    )
+    config.add_argument(
+        "--project", action="store_true", help="for this folder only, in a file that can be shared: it holds no key"
+    )
+    config.add_argument("--name", default="sora2", help="the server's name in the host (default sora2)")
+    config.add_argument(
+        "--http", default="", metavar="URL", help="a server run elsewhere, such as https://videos.example.com/mcp"
+    )
+    _add_simulate_switch(config)
 
 
 def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:

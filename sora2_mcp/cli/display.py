@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,6 +13,15 @@ from rich.text import Text
 
 Advance = Callable[[float, float | None], None]
 """Called with how much is done, and of how much where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text in a row; ``width`` where it is fixed, else it takes what is left."""
+
+    text: str
+    style: str = ""
+    width: int | None = field(default=None, kw_only=True)
 
 
 class Display:
@@ -30,6 +40,22 @@ class Display:
             self._console.print(Text(text, style="bold"))
         else:
             self.line(text)
+
+    def heading(self, text: str) -> None:
+        """A heading of a part, after an empty line."""
+        self.line("")
+        self.title(text)
+
+    def row(self, *cells: Cell, plain: str) -> None:
+        """Texts side by side, each folded within its own column; where nobody watches, the line ``plain`` instead."""
+        if not self._watched:
+            self.line(plain)
+            return
+        grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        for cell in cells:
+            grid.add_column(width=cell.width, ratio=None if cell.width else 1, style=cell.style, overflow="fold")
+        grid.add_row(*(Text(cell.text) for cell in cells))
+        self._console.print(grid)
 
     def step(self, name: str, text: str) -> None:
         """One thing that is being done."""
@@ -50,7 +76,10 @@ class Display:
             self.line(f"{'':<10}{line}")
 
     def line(self, text: str) -> None:
-        """A line as it is: never wrapped, coloured or shortened."""
+        """A line as it is: never wrapped, coloured or shortened; above the bars, if there are any."""
+        if self._watched:
+            self._console.print(Text(text), soft_wrap=True)
+            return
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
@@ -66,19 +95,23 @@ class Display:
             yield
 
     @contextmanager
-    def downloading_many(self) -> Iterator[Callable[[str], Advance]]:
-        """Bars of bytes, each begun by its name."""
+    def downloading_many(self) -> Iterator[Callable[[str], AbstractContextManager[Advance]]]:
+        """Bars of bytes, each with a name and for as long as its block lasts: a screen has room for few."""
         if not self._watched:
-            yield lambda _name: lambda _done, _total: None
+            yield lambda _name: nullcontext(lambda _done, _total: None)
             return
         columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
 
-            def begin(name: str) -> Advance:
-                bar = progress.add_task(name, total=None)
-                return lambda done, total: progress.update(bar, completed=done, total=total)
+            @contextmanager
+            def bar(name: str) -> Iterator[Advance]:
+                number = progress.add_task(name, total=None)
+                try:
+                    yield lambda done, total: progress.update(number, completed=done, total=total)
+                finally:
+                    progress.remove_task(number)
 
-            yield begin
+            yield bar
 
     @contextmanager
     def downloading(self, text: str) -> Iterator[Advance]:

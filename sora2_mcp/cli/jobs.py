@@ -20,6 +20,8 @@ from sora2_mcp.tasks.store.port import Outcome
 _WATCH_SECONDS = 0.1
 _LIST_LIMIT = 1000
 _SAVED_AT_ONCE = 4
+_LOOKING_SECONDS = 3600.0
+"""Each look has its own limit, but may wait for its turn behind hundreds of others."""
 
 
 async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
@@ -77,8 +79,14 @@ class Jobs:
         page = await self._service.page(LOCAL, status=status, limit=arguments.limit)
         if not page.tasks:
             self._display.line("No tasks.")
+        now = self._runtime.clock.now()
         for task in page.tasks:
-            self._display.line(texts.line(task, self._runtime.clock.now()))
+            self._display.line(texts.line(task, now))
+        warnings = [*filter(None, (texts.expiring(task, now) for task in page.tasks))]
+        for warning in warnings:
+            self._display.line(f"{warning}.")
+        if warnings:
+            self._display.line("Save what is done with: sora2-mcp tasks download --all")
         return 0
 
     async def show(self, arguments: argparse.Namespace) -> int:
@@ -116,34 +124,46 @@ class Jobs:
 
     async def _download_all(self) -> int:
         """Saves several at a time; whatever was saved before an interruption stays, and is passed over next time."""
-        room, outcomes = anyio.Semaphore(_SAVED_AT_ONCE), dict[str, bool]()
-        with self._display.downloading_many() as begin:
+        unfinished, tasks = await self._unsaved()
+        outcomes = dict[str, bool]()
+        try:
+            await self._save_each(tasks, outcomes)
+        finally:
+            saved = sum(outcomes.values())
+            failed, left = len(outcomes) - saved, len(tasks) - len(outcomes)
+            counts = {"not saved": failed, "left": left, "still generating": unfinished}
+            parts = [f"{saved} saved", *(f"{count} {what}" for what, count in counts.items() if count)]
+            self._display.line(", ".join(parts) + ("; repeat the command for those" if failed or left else ""))
+        return int(failed > 0)
+
+    async def _save_each(self, tasks: Sequence[Task], outcomes: dict[str, bool]) -> None:
+        room = anyio.Semaphore(_SAVED_AT_ONCE)
+        with self._display.downloading_many() as bar:
 
             async def save(task: Task) -> None:
                 async with room:
-                    outcomes[task.id] = await self._saved(task, begin(task.reference))
+                    with bar(task.reference) as advance:
+                        outcomes[task.id] = await self._saved(task, advance)
 
             async with anyio.create_task_group() as group:
-                for task in await self._unsaved():
+                for task in tasks:
                     group.start_soon(save, task)
-        saved = sum(outcomes.values())
-        failed = len(outcomes) - saved
-        self._display.line(f"{saved} saved" + (f", {failed} not saved; repeat the command for those" if failed else ""))
-        return int(failed > 0)
 
-    async def _unsaved(self) -> Sequence[Task]:
-        """Everything finished, as far as one look shows, that is neither saved nor deleted by the service."""
+    async def _unsaved(self) -> tuple[int, Sequence[Task]]:
+        """How many are unfinished after a look at each, and all finished ones neither saved nor deleted meanwhile."""
         with self._display.waiting("Looking"):
             async with anyio.create_task_group() as group:
                 for task in await self._all(Status.GENERATING):
                     group.start_soon(self._looked_at, task)
         now = self._runtime.clock.now()
-        return [task for task in await self._all(Status.SUCCEEDED) if not (task.file or task.has_expired(now))]
+        unfinished = len(await self._all(Status.GENERATING))
+        finished = await self._all(Status.SUCCEEDED)
+        return unfinished, [task for task in finished if not (task.file or task.has_expired(now))]
 
     async def _looked_at(self, task: Task) -> None:
         # One that cannot be looked at now keeps no other from being saved.
         with suppress(Sora2Error):
-            await self._service.get(task.reference, LOCAL)
+            await self._service.get(task.reference, LOCAL, _LOOKING_SECONDS)
 
     async def _all(self, status: Status) -> Sequence[Task]:
         found, cursor = list[Task](), ""

@@ -77,7 +77,29 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     return anyio.run(perform, arguments, Runtime(settings, endpoint=endpoint_of(settings)))
 
 
-_COMMANDS = {"serve": _serve, "simulate": _simulate, "demo": _demo, "generate": _job, "tasks": _job}
+def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.doctor.command import doctor  # noqa: PLC0415 - brings rich
+
+    # What it finds it shows; what libraries say beside that belongs to no report.
+    configure("CRITICAL", "text")
+    return anyio.run(partial(doctor, arguments, ending=_end_soon))
+
+
+def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.client_config import client_config  # noqa: PLC0415 - brings tomlkit
+
+    return client_config(arguments)
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "simulate": _simulate,
+    "demo": _demo,
+    "generate": _job,
+    "tasks": _job,
+    "doctor": _doctor,
+    "client-config": _client_config,
+}
 
 
 def _is_broken_pipe(error: BaseException) -> bool:
@@ -90,11 +112,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings.load(simulate=True) if arguments.simulate else Settings.load()
 
 
-def _end_soon() -> None:
-    """Makes sure that a server that was told to end does, whatever a database or a file system holds up.
+def _end_soon(code: int = 0) -> None:
+    """Makes sure that a program that is to end does, whatever a database, a file system or a name server holds up.
 
     Everything that matters is on disk before it is acted on, so a hard end loses nothing.
     """
-    timer = threading.Timer(_HARD_END_SECONDS, os._exit, [0])
+    timer = threading.Timer(_HARD_END_SECONDS, os._exit, [code])
     timer.daemon = True
     timer.start()

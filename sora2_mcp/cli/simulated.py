@@ -20,7 +20,7 @@ def endpoint_of(settings: Settings) -> Endpoint | None:
 
     @asynccontextmanager
     async def endpoint() -> AsyncIterator[str]:
-        folder = settings.data_dir / "service"
+        folder = state_folder(settings)
         folder.mkdir(parents=True, exist_ok=True)
         # Off the event loop, and only when needed: it costs 0.1 s.
         serving = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.simulator.serve")
@@ -34,6 +34,12 @@ def endpoint_of(settings: Settings) -> Endpoint | None:
             yield base_url
 
     return endpoint
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where the simulator keeps its tasks: beside the file that knows them, so that who moves one moves both."""
+    file = settings.store_file
+    return (file.parent if file else settings.data_dir) / "service"
 
 
 def _port(remembered: Path) -> int:

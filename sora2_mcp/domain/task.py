@@ -181,9 +181,13 @@ class Task:
             return None
         return min(self.known_unfinished_at or self.created_at, self.finished_at) + RETENTION
 
+    def is_deleted(self, now: datetime) -> bool:
+        """The service has deleted the video, so its link is dead; whether or not there is a copy."""
+        return self.video_expires_at is not None and self.video_expires_at <= now
+
     def has_expired(self, now: datetime) -> bool:
         """The service has deleted the video, and there is no copy of it."""
-        return self.file is None and self.video_expires_at is not None and self.video_expires_at <= now
+        return self.file is None and self.is_deleted(now)
 
     def expires_soon(self, now: datetime) -> bool:
         """The service is about to delete the video, and there is no copy of it."""

@@ -21,10 +21,10 @@ from mcp_types import (
     CompletionArgument,
     CompletionContext,
     GetPromptResult,
+    Icon,
     InputRequiredResult,
     PromptReference,
     ResourceTemplateReference,
-    TextContent,
 )
 from mcp_types import Resource as ListedResource
 from pydantic import ValidationError
@@ -37,13 +37,21 @@ from sora2_mcp.server import errors
 from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.notifications import Notifications, told_honestly
+from sora2_mcp.server.observed import observed, said
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools
+from sora2_mcp.telemetry.work import tool_called
 
 logger = logging.getLogger(__name__)
 
 NAME = "sora2-mcp"
+# One, and as an address: modern protocols repeat it in every result.
+_ICON = Icon(
+    src=f"https://raw.githubusercontent.com/sora2-mcp/sora2-mcp/v{__version__}/packaging/icon.png",
+    mime_type="image/png",
+    sizes=["512x512"],
+)
 _LATE_ANSWER = "Invalid or expired requestState"
 _HANDSHAKE = ("initialize", "server/discover", "ping")
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -58,6 +66,7 @@ class Sora2Server(MCPServer[Any]):
             NAME,
             title="Sora 2 video",
             description="Makes AI videos: order, wait, keep the file.",
+            icons=[_ICON],
             instructions=INSTRUCTIONS,
             version=__version__,
             # The SDK's own would let anybody watch everything; server/notifications.py does it by principal.
@@ -74,13 +83,15 @@ class Sora2Server(MCPServer[Any]):
             request_state_security=_sealing(runtime.settings.sealing_keys),
             middleware=[self._open_after_handshake],
         )
-        # Outside the SDK's own, which turns such an answer away before any handler sees it.
-        self.middleware.insert(0, _explain_late_answers)
+        # The SDK's own: a span first, then what turns an answer that comes too late away before any handler sees it.
+        span, *rest = self.middleware
+        self.middleware[:] = [_explain_late_answers, said, span, observed, *rest]
         self._runtime = runtime
-        self._requests_open = 0
+        self._open_since: dict[object, float] = {}
         self._idle = anyio.Event()
         self._equipped = False
-        Notifications(runtime).register(self._lowlevel_server)
+        self._notifications = Notifications(runtime)
+        self._notifications.register(self._lowlevel_server)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
 
     @property
@@ -102,17 +113,23 @@ class Sora2Server(MCPServer[Any]):
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
-        if self._requests_open:
+        if self._open_since:
             await self._idle.wait()
+
+    @property
+    def oldest_call_seconds(self) -> float:
+        """For how long the oldest request has been worked on; 0 if there is none."""
+        return self._runtime.clock.monotonic() - next(iter(self._open_since.values())) if self._open_since else 0.0
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._requests_open += 1
+        request = object()
+        self._open_since[request] = self._runtime.clock.monotonic()
         try:
             yield
         finally:
-            self._requests_open -= 1
-            if not self._requests_open:
+            del self._open_since[request]
+            if not self._open_since:
                 self._idle.set()
                 self._idle = anyio.Event()
 
@@ -127,7 +144,8 @@ class Sora2Server(MCPServer[Any]):
         # Some hosts send null for what the model left out.
         given = {argument: value for argument, value in arguments.items() if value is not None}
         try:
-            return await super().call_tool(name, given, context)
+            with tool_called(name, self._runtime.clock):
+                return await super().call_tool(name, given, context)
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 text = errors.argument_problem(name, tool.parameters, error.__cause__)
@@ -175,6 +193,8 @@ class Sora2Server(MCPServer[Any]):
             self.equip()
         with self._counted():
             result = await call_next(ctx)
+            if ctx.method == "tools/call":
+                await self._notifications.told(ctx)
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return told_honestly(result) if handshake else result
@@ -186,14 +206,16 @@ def _sealing(keys: Sequence[str]) -> RequestStateSecurity | None:
 
 
 async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Says of an answer that comes too late what it means for the order, where a model can read it."""
+    """Says of an answer that comes too late what it means for the order.
+
+    It stays an error of the protocol: a state that fails its check must be refused, not answered.
+    """
     try:
         return await call_next(ctx)
     except MCPError as error:
         if ctx.method != "tools/call" or error.message != _LATE_ANSWER:
             raise
-        text = errors.described(too_late(), "generate_video")
-        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+        raise MCPError(error.code, errors.described(too_late(), "generate_video"), error.data) from error
 
 
 def build_server(runtime: Runtime, *, equipped: bool = True) -> Sora2Server:

@@ -13,6 +13,7 @@ from sora2_mcp.api.codec import callback_task_id
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER
+from sora2_mcp.telemetry.work import CALLBACK, counted
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +35,11 @@ def callback_routes(runtime: Runtime) -> list[Route]:
     async def receive(request: Request) -> Response:
         secret = request.path_params.get("secret", "")
         if not runtime.callback_paths.is_authentic(secret):
+            counted(CALLBACK, "forged")
             return Response(status_code=404)
         body, was_slow = await _body(request, runtime)
         if body is None:
+            counted(CALLBACK, "too_large")
             return Response(status_code=413)
         status = 200 if await _taken_in(runtime, secret, body) else 404
         # Whoever still sends is not listened to any longer.

@@ -9,6 +9,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sora2_mcp.server.request_id import HEADER
+
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
@@ -39,7 +41,7 @@ class Gate:
             allow_origin_regex=_LOOPBACK_ORIGIN,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["mcp-session-id", "mcp-protocol-version", "www-authenticate"],
+            expose_headers=["mcp-session-id", "mcp-protocol-version", "www-authenticate", HEADER],
         )
 
         async def gate(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from functools import partial
 
+import anyio
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 
@@ -44,6 +45,7 @@ class News:
         self._changed: dict[str, None] = {}
         self._missed = False
         self._reading = False
+        self._read_up = anyio.Event()
         self._lapsing: set[str] = set()
         self._keeping_pace = False
         self._listening = ExitStack()
@@ -82,6 +84,11 @@ class News:
         with self._runtime.clock.timeout(LOOK_UP_SECONDS), suppress(Sora2Error):
             await self._survey(await self._runtime.service(LOOK_UP_SECONDS), principal, topics)
 
+    async def caught_up(self) -> None:
+        """Returns once the mailboxes hold whatever has happened up to now; later still while the store fails."""
+        while self._reading:
+            await self._read_up.wait()
+
     async def _keep_pace(self) -> None:
         """Whoever watches a task waits for it: it is looked at as often as for ``wait_for_video``."""
         over: set[tuple[str, str]] = set()
@@ -116,6 +123,7 @@ class News:
     def _begin(self) -> None:
         if not self._reading and not self._runtime.stopping.is_set():
             self._reading = True
+            self._read_up = anyio.Event()
             self._runtime.in_background(self._read)
 
     async def _read(self) -> None:
@@ -134,6 +142,7 @@ class News:
                 logger.exception("a change could not be told")
                 await self._runtime.clock.sleep(_STORE_PAUSE_SECONDS)
         self._reading = False
+        self._read_up.set()
 
     async def _read_next(self, service: TaskService) -> None:
         if self._missed:

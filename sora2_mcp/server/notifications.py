@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 _SUBSCRIBER = "sora2-mcp/subscriber"
 
+_TELLING_SECONDS = 0.25
+"""The longest an answer waits until the session has been told what the call brought about."""
+
 Request = ServerRequestContext[Any, Any]
 
 
@@ -57,6 +60,18 @@ class Notifications:
         server.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
         server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
         server.add_notification_handler("notifications/initialized", NotificationParams, self._initialized)
+
+    async def told(self, ctx: Request) -> None:
+        """Returns once a legacy session has been told what happened up to now, or after a moment.
+
+        Awaited before a call is answered: some hosts close the session at the answer, and the MCP Python client before
+        2.0 takes whatever comes after that for a failure of the call.
+        """
+        known = ctx.session._connection.state.get(_SUBSCRIBER)  # noqa: SLF001 - as below
+        if isinstance(known, Subscriber):
+            with self._runtime.clock.timeout(_TELLING_SECONDS):
+                await self._news.caught_up()
+                await known.told()
 
     async def _listen(self, ctx: Request, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         """One stream: its acknowledgement, notifications, and the result when the server ends it."""

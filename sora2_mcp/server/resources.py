@@ -1,8 +1,9 @@
 """Resources: recent tasks, one task, its file, a guide and the usage."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -17,8 +18,9 @@ from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.guide import GUIDE
 from sora2_mcp.server.principal import current_principal
-from sora2_mcp.server.texts import expiry_warning
+from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
+from sora2_mcp.tasks.downloads import is_kept
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Usage
 
@@ -45,9 +47,8 @@ def build_resources(runtime: Runtime) -> list[Resource]:
             page = await service.page(current_principal(), limit=LISTED_TASKS)
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
-        warnings = [*filter(None, (expiry_warning(task, now) for task in page.tasks))]
         listed = TaskListView(tasks=views, next_cursor=page.next_cursor).content()
-        return _json({"warnings": warnings, **listed} if warnings else listed)
+        return _json({**_warnings(page.tasks, now), **listed})
 
     async def usage() -> str:
         service = await _service(runtime)
@@ -88,8 +89,8 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
         TASK_URI, name="task", title="A video task", description="What is known of it, without a look.", mime_type=_JSON
     )
     async def task(task_id: str) -> str:
-        found = await _find(runtime, task_id)
-        return _json(task_view(found, runtime.clock.now(), runtime.settings.poll_seconds).content())
+        found, now = await _find(runtime, task_id), runtime.clock.now()
+        return _json({**_warnings([found], now), **task_view(found, now, runtime.settings.poll_seconds).content()})
 
     @server.resource(
         VIDEO_URI,
@@ -100,7 +101,7 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
         annotations=Annotations(audience=["user"]),
     )
     async def video(task_id: str) -> bytes:
-        return await _video(await _find(runtime, task_id))
+        return await _video(await _find(runtime, task_id), runtime.clock.now())
 
 
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
@@ -145,17 +146,26 @@ def _explained() -> Iterator[None]:
         raise ResourceError(f"{error}. {error.hint}") from error
 
 
-async def _video(task: Task) -> bytes:
+def _warnings(tasks: Iterable[Task], now: datetime) -> dict[str, list[str]]:
+    warnings = [*filter(None, (expiry(task, now) for task in tasks))]
+    return {"warnings": warnings} if warnings else {}
+
+
+async def _video(task: Task, now: datetime) -> bytes:
+    again = f'call download_video(task_id="{task.reference}")'
     if task.file is None:
-        raise ResourceError(f'The video is not saved yet; call download_video(task_id="{task.reference}") first.')
+        gone = expiry(task, now) if task.has_expired(now) else ""
+        raise ResourceError(gone or f"The video is not saved yet; {again} first.")
     if task.file.size_bytes > _VIDEO_LIMIT_BYTES:
         size = f"{task.file.size_bytes / 1e6:.0f} MB"
         raise ResourceError(f"The video has {size}, too much to hand over here; its file is {task.file.path}.")
+    if not await is_kept(task.file):
+        problem = f"The file {task.file.path} is gone, or not what was saved any more"
+        raise ResourceError(f"{problem}; {again} to save the video again.")
     try:
         return await anyio.Path(task.file.path).read_bytes()
     except OSError as error:
-        again = f'call download_video(task_id="{task.reference}") again'
-        raise ResourceError(f"The file {task.file.path} cannot be read ({error.strerror}); {again}.") from error
+        raise ResourceError(f"The file {task.file.path} cannot be read ({error.strerror}); {again} again.") from error
 
 
 def _listed(task: Task, runtime: Runtime) -> ListedResource:

@@ -9,7 +9,8 @@ def tidied(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema without generated titles, references and null alternatives.
 
     Some hosts lose the description of a nullable parameter, others refuse unions or do not follow references: absent
-    values are left out instead of being null, and definitions stand where they are used.
+    values are left out instead of being null, and definitions stand where they are used. ``additionalProperties`` is
+    left out too: google-genai (1.74 to at least 3.6) cannot take a boolean there.
     """
     result: dict[str, Any] = _tidied(schema, schema.get("$defs", {}))
     return result

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 65_536
 _LAST_ANSWERS_SECONDS = 0.4
 _FLUSH_SECONDS = 0.3
+_GIVEN_UP_SECONDS = 4.0
+"""No known host gives a call up sooner than after 5 s, and who pipes requests in does not wait for so long."""
 
 
 async def serve_stdio(
@@ -34,7 +36,9 @@ async def serve_stdio(
 ) -> None:
     """Serves until EOF, SIGINT or SIGTERM; waits that are open then get their normal result first.
 
-    ``ending`` is called when the end begins.
+    After EOF they get it last, once all is saved, and not at all if a call has been open for so long that the host must
+    have given it up: the MCP Python client before 2.0, which most agent frameworks use, takes what comes while it
+    closes for an error, hides its own behind it and kills the server. ``ending`` is called when the end begins.
     """
     writer = _Writer(write_fd)
     with stop_signals() as stop:
@@ -46,8 +50,12 @@ async def serve_stdio(
                 ending()
                 await last_answers(runtime, server)
 
+            async def end_without_reader() -> None:
+                writer.retire(silent=server.oldest_call_seconds > _GIVEN_UP_SECONDS)
+                await end()
+
             group.start_soon(_end_on, stop, end, group.cancel_scope)
-            async with stdio_server(cast("Any", reader.lines(end)), cast("Any", writer)) as (
+            async with stdio_server(cast("Any", reader.lines(end_without_reader)), cast("Any", writer)) as (
                 received,
                 sent,
             ):
@@ -147,18 +155,28 @@ class _Writer:
 
     def __init__(self, fd: int) -> None:
         self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._last: list[str] | None = None
+        self._silent = False
         self._thread = threading.Thread(target=self._write, args=(fd,), name="stdout", daemon=True)
         self._thread.start()
 
     async def write(self, text: str) -> None:
-        self._texts.put(text)
+        if self._last is None:
+            self._texts.put(text)
+        elif not self._silent:
+            self._last.append(text)
+
+    def retire(self, *, silent: bool) -> None:
+        """What is written from now on leaves when this is closed, or not at all."""
+        self._last, self._silent = [], silent
 
     async def flush(self) -> None:
         """Nothing is buffered but what the pipe does not take yet."""
 
     def close(self) -> None:
         """Waits, briefly, until all is written."""
-        self._texts.put(None)
+        for text in [*(self._last or ()), None]:
+            self._texts.put(text)
         self._thread.join(_FLUSH_SECONDS)
 
     def _write(self, fd: int) -> None:

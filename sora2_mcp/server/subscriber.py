@@ -127,6 +127,8 @@ class Subscriber:
         self._wishes: dict[Event, Topic] = {}
         self._pending: dict[Event, None] = {}
         self._news = anyio.Event()
+        self._told = anyio.Event()
+        self._told.set()
         self._sending: anyio.CancelScope | None = None
 
     @property
@@ -160,12 +162,18 @@ class Subscriber:
         for event, topic in self._wishes.items():
             if change.touches(topic, is_recent=is_recent):
                 self._pending[event] = None
+        if self._pending and self._told.is_set():
+            self._told = anyio.Event()
         self._news.set()
 
     async def deliver(self, send: Send) -> None:
         """Sends whatever there is to tell, until closed."""
         while (event := await self._next()) is not None:
             await self.in_time(send(event))
+
+    async def told(self) -> None:
+        """Returns once the mailbox is empty and the last of it has been sent, or the subscriber is closed."""
+        await self._told.wait()
 
     async def in_time(self, sending: Awaitable[None]) -> None:
         """Awaits one sending; who takes too long over it is closed, and who is closed meanwhile is not waited for."""
@@ -179,6 +187,7 @@ class Subscriber:
         """Ends ``deliver``, at once."""
         self.closed = True
         self._news.set()
+        self._told.set()
         if self._sending is not None:
             self._sending.cancel()
 
@@ -188,6 +197,7 @@ class Subscriber:
                 event = next(iter(self._pending))
                 del self._pending[event]
                 return event
+            self._told.set()
             self._news = anyio.Event()
             await self._news.wait()
         return None

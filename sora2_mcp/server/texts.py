@@ -46,20 +46,29 @@ def declined(error: Sora2Error) -> str:
     return f"Not sent: {error}. Nothing was spent.\nNext: {error.hint}"
 
 
-def saved(task: Task, file: SavedFile) -> str:
+def saved(task: Task, file: SavedFile, now: datetime) -> str:
     """After download_video."""
-    size = f"{file.size_bytes / 1e6:.2f} MB"
-    return f"Saved: {file.path} ({size}).\nVideo address: {task.video_url}\nNext: tell the user where the file is."
+    address = "" if task.is_deleted(now) else f"Video address: {task.video_url}\n"
+    return f"Saved: {file.path} ({file.size_bytes / 1e6:.2f} MB).\n{address}Next: tell the user where the file is."
 
 
 def saving(task: Task, download: Download) -> str:
     """After download_video, when the file takes longer than a call may."""
-    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
     return (
-        f"Still saving: {download.received_bytes / 1e6:.1f}{of_all} MB so far. It goes on without you.\n"
+        f"Still saving: {_so_far(download)}. It goes on without you.\n"
         f"Video address: {task.video_url}\n"
         f'Next: download_video(task_id="{task.reference}") again.'
     )
+
+
+def saving_now(download: Download | None) -> str:
+    """While download_video works."""
+    return f"Saving the video, {_so_far(download)}" if download and download.received_bytes else "Saving the video"
+
+
+def _so_far(download: Download) -> str:
+    of_all = "" if download.total_bytes is None else f" of {download.total_bytes / 1e6:.1f}"
+    return f"{download.received_bytes / 1e6:.1f}{of_all} MB so far"
 
 
 def listed(page: Page, now: datetime, *, status: str, limit: int) -> str:
@@ -102,7 +111,10 @@ def _succeeded(task: Task, now: datetime) -> str:
             f"{task.video_expires_at:%Y-%m-%d}, 15 days later.\n"
             "Next: tell the user; only a new order with generate_video makes it again, and costs credits."
         )
-    lines = [f"Done{took}: {task.video_url} ({_kept(task, now)})"]
+    if task.is_deleted(now):
+        lines = [f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."]
+    else:
+        lines = [f"Done{took}: {task.video_url} ({_kept(task, now)})"]
     if task.file is not None:
         lines.append(f"Saved already: {task.file.path}")
     else:
@@ -157,8 +169,6 @@ def _kept(task: Task, now: datetime) -> str:
     expires_at = task.video_expires_at
     if expires_at is None:
         return "kept 15 days from its end, which is not known here; give the user this link"
-    if expires_at <= now:
-        return f"the service deleted it on {expires_at:%Y-%m-%d}, so the link is dead"
     if task.expires_soon(now):
         return f"NOT SAVED, and deleted {_when(expires_at, now)}: save it now with download_video"
     return f"kept until {expires_at:%Y-%m-%d}; give the user this link"
@@ -170,12 +180,25 @@ def _when(instant: datetime, now: datetime) -> str:
     return f"{within}, on {instant:%Y-%m-%d %H:%M} UTC"
 
 
-def expiry_warning(task: Task, now: datetime) -> str:
-    """One line about a video that nobody saved and the service is about to delete; empty for any other task."""
+def expiring(task: Task, now: datetime) -> str:
+    """A sentence about a video that nobody saved and the service is about to delete; empty for any other task."""
     if not task.expires_soon(now) or task.video_expires_at is None:
         return ""
-    when = _when(task.video_expires_at, now)
-    return f'The video of {task.reference} is not saved and deleted {when}: download_video(task_id="{task.reference}").'
+    return f"The video of {task.reference} is not saved and deleted {_when(task.video_expires_at, now)}"
+
+
+def expiry_warning(task: Task, now: datetime) -> str:
+    """The same with the call that saves it."""
+    sentence = expiring(task, now)
+    return f'{sentence}: download_video(task_id="{task.reference}").' if sentence else ""
+
+
+def expiry(task: Task, now: datetime) -> str:
+    """The warning, or that it is too late for one; empty for a video that is safe for now."""
+    if not task.has_expired(now):
+        return expiry_warning(task, now)
+    on = f"{task.video_expires_at:%Y-%m-%d}"
+    return f"The video of {task.reference} is gone: nobody saved it, and the service deleted it on {on}."
 
 
 def _next_wait(task: Task) -> str:

@@ -34,6 +34,7 @@ from sora2_mcp.server.views import (
     saved_video_view,
     task_view,
 )
+from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.ordering import Submission
 from sora2_mcp.tasks.service import STATUS_SECONDS
 
@@ -191,7 +192,8 @@ class Tools:
 
         Free, and the right call after generate_video. Returns as soon as the task ends; when the time is up first, a
         normal "still generating" result comes and nothing is lost: call it again, or tell the user to come back later.
-        Not for a single check without waiting (get_task_status).
+        Should the call be cut short by an error or a time-out of your side, nothing is lost either: call it again with
+        timeout_seconds=3. Not for a single check without waiting (get_task_status).
         """
         seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
@@ -228,8 +230,10 @@ class Tools:
         Free. Use it when the user wants to keep the video: the service deletes it after 15 days. Asking again gives the
         same file. Only for succeeded tasks: call wait_for_video first. Not needed just to show the link.
         """
+        download: Download | None = None
 
         async def save() -> tuple[Task, str]:
+            nonlocal download
             service = await self._runtime.service()
             task, download = await service.begin_download(task_id, current_principal(), filename)
             if download is not None:
@@ -238,9 +242,10 @@ class Tools:
                 if not download.done.is_set():
                     return task, texts.saving(task, download)
                 task = await service.downloaded(task, download)
-            return task, texts.saved(task, task.file) if task.file else texts.described(task, self._clock.now())
+            now = self._clock.now()
+            return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 
-        task, text = await with_progress(ctx, self._clock, save, message=lambda _: "Saving the video")
+        task, text = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
         return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
     async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:
@@ -287,7 +292,7 @@ def _tool(
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)
-    tool.parameters = {**tidied(arguments.model_json_schema(by_alias=True)), "additionalProperties": False}
+    tool.parameters = tidied(arguments.model_json_schema(by_alias=True))
     tool.fn_metadata.output_schema = without_prose(tidied(tool.fn_metadata.output_schema or {}))
     return tool
 

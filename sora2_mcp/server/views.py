@@ -120,7 +120,7 @@ def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:
         "image_urls": list(request.image_urls) or None,
         "watermark": request.watermark or None,
         # A link that is known to be dead is no result.
-        "video_url": None if task.has_expired(now) else task.video_url or None,
+        "video_url": None if task.is_deleted(now) else task.video_url or None,
         "video_expires_at": task.video_expires_at,
         "file_path": task.file.path if task.file else None,
         "failure": _failure(task),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +19,7 @@ from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.server.callbacks import callback_routes, hide_paths
 from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
+from sora2_mcp.server.request_id import RequestIds
 from sora2_mcp.server.sessions import FairSessions
 from sora2_mcp.settings import Settings
 
@@ -93,7 +95,7 @@ def web_app(
     routes = [guarded for route in (*own, *sse.routes) for guarded in _guarded(route, gate, access)]
     # What the service and whoever watches over this process call; the secret in its path lets a callback in.
     open_routes = [*callback_routes(runtime), *issuer_routes(settings), *_limited(health_routes(runtime))]
-    app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan)
+    app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan, middleware=[Middleware(RequestIds)])
     # A redirect would name whatever host the request does, before the gate has looked at it.
     app.router.redirect_slashes = False
     return app

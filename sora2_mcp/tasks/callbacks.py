@@ -17,6 +17,8 @@ from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
 from sora2_mcp.tasks.looker import Look, Looker
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import CALLBACK, LOOK, counted, ended, watched
 
 logger = logging.getLogger(__name__)
 
@@ -106,19 +108,22 @@ class Callbacks:
         call = self._calls.get(hash)
         if call is None:
             if len(self._calls) >= PENDING_LIMIT:
+                counted(CALLBACK, "dropped")
                 return True
             call = self._calls[hash] = _Call()
             self._background.start_soon(self._take, hash, call)
+        else:
+            counted(CALLBACK, "joined")
         call.said_id = said_id or call.said_id
         await call.settled.wait()
         return call.is_ours
 
     async def _take(self, hash: str, call: _Call) -> None:
         try:
-            order = await self._found(hash)
-            call.is_ours = order is not None
-            if order is not None:
-                self._hear(order, call.said_id)
+            with watched(CALLBACK):
+                order = await self._found(hash)
+                call.is_ours = order is not None
+                ended(self._hear(order, call.said_id) if order is not None else "unknown")
         except StoreError as error:
             logger.warning("a callback is lost because the task store does not work: %s", error)
         except Exception:
@@ -135,16 +140,23 @@ class Callbacks:
 
         return await self._tried(find, _STORE_PAUSES_SECONDS)
 
-    def _hear(self, order: Task, said_id: str) -> None:
+    def _hear(self, order: Task, said_id: str) -> str:
+        """Has the order's task looked at; gives what the callback thus led to, in a word."""
+        about(order)
         if not self._pacing.called_back:
             logger.info("callbacks arrive, so tasks that have one are looked at less often")
             self._pacing.called_back = True
         hint = self._hints.get(order.id)
         if hint is not None:
             hint.repeat(said_id)
-        elif len(self._hints) < PENDING_LIMIT and order.may_change:
-            self._hints[order.id] = _Hint(said_id)
-            self._background.start_soon(self._follow, order.id, self._hints[order.id])
+            return "joined"
+        if not order.may_change:
+            return "ended_before"
+        if len(self._hints) >= PENDING_LIMIT:
+            return "dropped"
+        self._hints[order.id] = _Hint(said_id)
+        self._background.start_soon(self._follow, order.id, self._hints[order.id])
+        return "followed"
 
     async def _follow(self, id: str, hint: _Hint) -> None:
         try:
@@ -152,7 +164,7 @@ class Callbacks:
                 await self._once(id, hint)
         except Sora2Error as error:
             # The task itself is untouched, and the poller goes on looking at it.
-            logger.debug("a callback about %s led to nothing: %s", id, error)
+            logger.debug("a callback about %s led to nothing: %s", id, error.own_words)
         except Exception:
             # One callback's border: whatever goes wrong in it must not end the others.
             logger.exception("a callback about %s could not be followed", id)
@@ -203,15 +215,17 @@ class Callbacks:
         """Whether the order is the task the callback names: the service must know it, ordered just so."""
 
         async def ask() -> bool:
-            await self._client.pace.look()
-            snapshot = await self._client.record_info(said_id)
+            with watched(LOOK):
+                await self._client.pace.look()
+                snapshot = await self._client.record_info(said_id)
+                ended(snapshot.sighting.value)
             is_known = snapshot.sighting is not Sighting.MISSING and snapshot.task_id in ("", said_id)
             if not is_known or not snapshot.fits(order.request):
                 return False
             task = await self._ledger.bind_hinted(order, said_id)
             if task is None or task.task_id != said_id:
                 return False
-            logger.info("order %s is task %s, as a callback told and the service confirmed", order.id, said_id)
+            logger.info("order %s is task %s, as a callback told and the service confirmed", order.reference, said_id)
             await self._ledger.observe(task, snapshot)
             return True
 

@@ -3,11 +3,14 @@
 import errno
 import logging
 import os
+import stat
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx2
 from anyio.abc import TaskGroup
 
@@ -19,6 +22,8 @@ from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import DOWNLOAD, ended, saved, watched
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
@@ -75,6 +80,13 @@ class Downloads:
         return download
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
+        about(task)
+        with watched(DOWNLOAD):
+            await self._settle(task, filename, download)
+            if download.error is not None:
+                ended("error", download.error)
+
+    async def _settle(self, task: Task, filename: str, download: Download) -> None:
         try:
             await self._save(task, filename, download)
         except Sora2Error as error:
@@ -104,9 +116,12 @@ class Downloads:
         try:
             if await self._is_there(task):
                 await self._store.release_download(task.id, self._owner)
+                ended("there_before")
                 return
             file = await self._fetched(task, filename, progress)
             await self._ledger.file_saved(task, self._owner, file)
+            ended("saved")
+            saved(file.size_bytes)
         except BaseException:
             with anyio.move_on_after(1, shield=True):
                 await self._store.release_download(task.id, self._owner)
@@ -130,7 +145,13 @@ class Downloads:
     async def _fetched(self, task: Task, filename: str, progress: Progress) -> SavedFile:
         try:
             return await self._fetch(task, task.video_url, filename, progress)
-        except (StaleAddressError, UnreachableHostError):
+        except UnwritableError:
+            raise
+        except DownloadError as error:
+            if task.is_deleted(self._clock.now()):
+                raise _deleted(task) from error
+            if not isinstance(error, StaleAddressError | UnreachableHostError):
+                raise
             await self._looker.look(task)
             seen = await self._store.load(task.id)
             if seen is None or seen.video_url == task.video_url:
@@ -156,7 +177,7 @@ class Downloads:
             )
             default = default_name(task.request.prompt, task.reference)
             name = safe_name(filename, default) if filename.strip() else default
-            path = placed(part, folder, name, task.reference)
+            path = await anyio.to_thread.run_sync(placed, part, folder, name, task.reference)
         finally:
             part.unlink(missing_ok=True)
         return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
@@ -172,7 +193,16 @@ class Downloads:
     async def _is_there(self, task: Task) -> bool:
         """Whether it was saved since ``task`` was read."""
         now = await self._store.load(task.id)
-        return now is not None and now.file is not None and await anyio.Path(now.file.path).is_file()
+        return now is not None and now.file is not None and await is_kept(now.file)
+
+
+async def is_kept(file: SavedFile) -> bool:
+    """Whether it still lies where it was saved, and is the video as far as its size tells."""
+    try:
+        found = await anyio.Path(file.path).stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes
 
 
 def saveable(task: Task) -> None:
@@ -186,6 +216,12 @@ def saveable(task: Task) -> None:
         Status.UNCONFIRMED: "Ask the user whether to order it again with generate_video.",
     }.get(task.status, "Change the prompt and order again with generate_video.")
     raise NoVideoError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
+
+
+def _deleted(task: Task) -> NoVideoError:
+    problem = f"the service deleted it on {task.video_expires_at:%Y-%m-%d}, 15 days after it was done."
+    hint = "Tell the user; only a new order with generate_video makes it again, and costs credits."
+    return NoVideoError(task.reference, problem, hint)
 
 
 def folder_of(folder: Path, principal: str) -> Path:
@@ -208,12 +244,35 @@ def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            # No hard links on this file system: keep the name with an empty file, then replace that.
-            try:
-                path.open("xb").close()
-            except FileExistsError:
+            if not _moved(part, path):
                 continue
-            part.replace(path)
+        _keep_names(folder)
         return path
     hint = "Choose another filename and call download_video again."
     raise DownloadError(reference, f"files called {name} exist already in {folder}.", hint)
+
+
+def _moved(part: Path, path: Path) -> bool:
+    """On a file system without hard links the name is kept with an empty file, which is then replaced."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    try:
+        part.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _keep_names(folder: Path) -> None:
+    """A power failure must not take the name of a file that the store calls saved. Windows sees to that itself."""
+    if hasattr(os, "O_DIRECTORY"):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # Some network file systems know no such thing.
+            with suppress(OSError):
+                os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
 from sora2_mcp.tasks.mp4 import is_whole_mp4
 from sora2_mcp.tasks.ranges import Version, version_of
 from sora2_mcp.tasks.reach import RefusedAddressError
+from sora2_mcp.telemetry.work import asking
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Awaited after every piece, with the bytes so far and the whole size, where it is known.
@@ -35,6 +37,9 @@ _BREAKS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolEr
 _TIMEOUT = httpx2.Timeout(connect=10, read=30, write=10, pool=10)
 _CHUNK_BYTES = 256 * 1024
 _START_BYTES = 8
+_SILENCE_SECONDS = 60.0
+"""A host can go on for ever with hints before an answer, or with a packing of nothing, and never be silent."""
+
 _LINK = "Give the user the link instead."
 _GONE = "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
 
@@ -70,7 +75,9 @@ async def fetch(
     Raises:
         DownloadError: no whole MP4 came; ``part`` may hold anything then.
     """
-    transfer = _Transfer(http, url=url, part=part, task_id=task_id, limit_bytes=limit_bytes, progress=progress)
+    transfer = _Transfer(
+        http, url=url, part=part, task_id=task_id, limit_bytes=limit_bytes, clock=clock, progress=progress
+    )
     try:
         await _in_attempts(transfer, clock, task_id)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
@@ -114,7 +121,15 @@ class _Transfer:
     """One file on its way, over as many attempts as it takes."""
 
     def __init__(
-        self, http: httpx2.AsyncClient, *, url: str, part: Path, task_id: str, limit_bytes: int, progress: Progress
+        self,
+        http: httpx2.AsyncClient,
+        *,
+        url: str,
+        part: Path,
+        task_id: str,
+        limit_bytes: int,
+        clock: Clock,
+        progress: Progress,
     ) -> None:
         self.furthest_bytes = 0
         self._http = http
@@ -122,6 +137,7 @@ class _Transfer:
         self._part = part
         self._task_id = task_id
         self._limit_bytes = limit_bytes
+        self._clock = clock
         self._progress = progress
         self._version = Version()
         self._size = 0
@@ -132,7 +148,14 @@ class _Transfer:
         """Brings what is missing, or as much of it as comes."""
         is_rest = bool(self._size) and self._gives_ranges and self._version.is_resumable
         asked = {"accept-encoding": "identity", **(self._version.rest_from(self._size) if is_rest else {})}
-        async with self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT) as response:
+        with asking(httpx2.URL(self._url).host):
+            await self._exchange(asked, is_rest=is_rest)
+
+    async def _exchange(self, asked: dict[str, str], *, is_rest: bool) -> None:
+        async with AsyncExitStack() as stack:
+            answer = self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT)
+            with self._in_time():
+                response = await stack.enter_async_context(answer)
             if is_rest and response.status_code in (206, 416):
                 self._go_on(response)
             else:
@@ -142,6 +165,13 @@ class _Transfer:
                 raise _too_large(self._task_id, total, self._limit_bytes)
             with self._part.open("ab" if self._size else "wb") as file:
                 await self._copy(response, file)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        with self._clock.timeout(_SILENCE_SECONDS) as patience:
+            yield
+        if patience.cancelled_caught:
+            raise _BrokenOffError(f"nothing of it came for {_SILENCE_SECONDS:.0f} s.")
 
     def saved(self) -> SavedFile:
         return SavedFile(path=str(self._part), size_bytes=self._size, sha256=self._digest.hexdigest())
@@ -166,9 +196,9 @@ class _Transfer:
     async def _copy(self, response: httpx2.Response, file: BinaryIO) -> None:
         total = self._version.total_bytes
         try:
-            async for chunk in _chunks(response):
+            async for chunk in self._chunks(response):
                 await self._add(chunk, file, total)
-        except _BREAKS:
+        except (*_BREAKS, _BrokenOffError):
             # Nothing is missing then but the host's goodbye.
             if self._size != total:
                 raise
@@ -192,23 +222,32 @@ class _Transfer:
         self._size, self.furthest_bytes = size, max(size, self.furthest_bytes)
         await self._progress(size, total)
 
-
-async def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """The body in pieces of one size; what came before a break is given before the break is raised."""
-    pending = bytearray()
-    try:
-        async for some in response.aiter_bytes():
-            pending += some
-            while len(pending) >= _CHUNK_BYTES:
-                yield bytes(pending[:_CHUNK_BYTES])
-                del pending[:_CHUNK_BYTES]
-    except _BREAKS:
-        # Of fewer bytes nobody could say whether a video begins with them.
-        if len(pending) >= _START_BYTES:
+    async def _chunks(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        """The body in pieces of one size; what came before a break is given before the break is raised."""
+        pending = bytearray()
+        try:
+            async for some in self._body(response):
+                pending += some
+                while len(pending) >= _CHUNK_BYTES:
+                    yield bytes(pending[:_CHUNK_BYTES])
+                    del pending[:_CHUNK_BYTES]
+        except (*_BREAKS, _BrokenOffError):
+            # Of fewer bytes nobody could say whether a video begins with them.
+            if len(pending) >= _START_BYTES:
+                yield bytes(pending)
+            raise
+        if pending:
             yield bytes(pending)
-        raise
-    if pending:
-        yield bytes(pending)
+
+    async def _body(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        pieces = response.aiter_bytes()
+        while True:
+            with self._in_time():
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
 
 def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> UnwritableError:

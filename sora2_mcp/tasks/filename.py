@@ -3,10 +3,11 @@
 import re
 import unicodedata
 
+_READ_CHARACTERS = 500
 _LIMIT_BYTES = 120
 _WORDS_LIMIT_BYTES = 60
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 _SUFFIX = ".mp4"
 
 
@@ -29,7 +30,8 @@ def default_name(prompt: str, task_id: str) -> str:
 
 
 def _stem(text: str) -> str:
-    whole = unicodedata.normalize("NFC", text)
+    # Of the rest nothing would be left, and the time this takes grows with the square of the marks in a row.
+    whole = unicodedata.normalize("NFC", text[:_READ_CHARACTERS])
     printable = "".join(" " if char.isspace() else char for char in whole if not _unprintable(char))
     stem = _FORBIDDEN.sub("_", printable).rstrip(" .")
     if stem.lower().endswith(_SUFFIX):

@@ -1,6 +1,7 @@
 """The one writer of task facts: whatever a witness reports is saved here, then published."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,16 +10,26 @@ from uuid import uuid4
 
 from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.clock import Clock
-from sora2_mcp.domain.events import TaskEvent, TaskRefused, TaskSubmitted, TaskUnconfirmed, VideoSaved
+from sora2_mcp.domain.events import (
+    TaskEvent,
+    TaskFinished,
+    TaskRefused,
+    TaskSubmitted,
+    TaskUnconfirmed,
+    VideoSaved,
+)
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import NOT_REACHED, Failure, SavedFile, Snapshot, Stage, Status, Task, advance
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error, UnknownTaskError
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import Budget, Reservation, Store
+from sora2_mcp.telemetry.work import task_ended
 
 SENDING_LEASE = timedelta(seconds=ORDER_LIMIT_SECONDS + 15)
 """How long an order counts as being sent; longer than its POST can last."""
+
+logger = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -106,6 +117,7 @@ class Ledger:
                 return task
             if await self._store.save(moved, quietly=not events and not moved.finished):
                 self._bus.publish(*events)
+                _tell(moved, events)
                 return replace(moved, version=task.version + 1)
             stored = await self._store.load(task.id)
             if stored is None:
@@ -125,16 +137,30 @@ class Ledger:
             adopted=True,
         )
         task, _ = advance(seen, snapshot)
-        return self._published(await self._store.adopt(task, self._pacing.plan(now)), TaskSubmitted)
+        adopted = self._published(await self._store.adopt(task, self._pacing.plan(now)), TaskSubmitted)
+        logger.info("task %s was ordered elsewhere and is taken in; it is %s", adopted.reference, adopted.status)
+        return adopted
 
     async def file_saved(self, task: Task, owner: str, file: SavedFile) -> Task:
         """Notes where the video's file lies, unless another was noted since ``task`` was read."""
         saved = await self._store.settle_download(task.id, owner, file, task.file)
+        logger.info("the video of task %s is saved, %d bytes", saved.reference, file.size_bytes)
         return self._published(saved, VideoSaved)
 
     def _published(self, task: Task, event: type[TaskEvent]) -> Task:
         self._bus.publish(event(id=task.id, at=self._clock.now()))
         return task
+
+
+def _tell(task: Task, events: tuple[TaskEvent, ...]) -> None:
+    """Says what an observation has changed, to those who watch over this program."""
+    why = f" ({task.failure.stage}, code {task.failure.code})" if task.failure is not None else ""
+    for event in events:
+        if isinstance(event, TaskFinished):
+            logger.info("task %s has %s%s", task.reference, task.status, why)
+            task_ended(task)
+        else:
+            logger.info("task %s is better known: it has %s%s", task.reference, task.status, why)
 
 
 def _reason(error: Sora2Error) -> str:

@@ -1,6 +1,7 @@
 """Looks at one task: lease, ask the service, save what it shows."""
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -17,10 +18,13 @@ from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import LOOK_LEASE, Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import LOOK, ended, watched
 
 logger = logging.getLogger(__name__)
 
 _OTHERS_LOOK_SECONDS = 0.25
+_FAREWELL_SECONDS = 0.5
 
 
 class Look:
@@ -88,12 +92,19 @@ class Looker:
         return look
 
     async def _run(self, task: Task, look: Look, *, has_turn: bool) -> None:
+        about(task)
         try:
-            if not has_turn:
-                await self._client.pace.look()
-            await self._leased_look(task, look)
+            with watched(LOOK):
+                if not has_turn:
+                    await self._client.pace.look()
+                await self._leased_look(task, look)
         except Sora2Error as error:
             look.error = error
+        except anyio.get_cancelled_exc_class():
+            # The end of this process: whoever looks next, soon perhaps, must not wait until the lease lapses.
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True), suppress(Sora2Error):
+                await self._store.release_look(task.id, self._owner)
+            raise
         except Exception as error:
             # One look's border: whatever goes wrong in it must not end the others.
             logger.exception("a look at task %s failed unexpectedly", task.task_id)
@@ -110,12 +121,14 @@ class Looker:
         look.leased.set()
         if failures is None:
             await self._await_other(task)
+            ended("elsewhere")
             return
         try:
             snapshot = await self._client.record_info(task.task_id)
         except Sora2Error as error:
             await self._settle_failed(task, error, failures)
             raise
+        ended(snapshot.sighting.value)
         self._outage.answered()
         seen = await self._ledger.observe(task, snapshot)
         await self._store.settle_look(task.id, self._owner, self._pacing.next(task, self._clock.now()), None)
@@ -127,7 +140,7 @@ class Looker:
         self._outage.failed(error)
         if not failures and not self._outage.is_on:
             self._told_failing.add(task.id)
-            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error)
+            logger.warning("a look at task %s failed, more will follow: %s", task.task_id, error.own_words)
         told = error.retry_after_seconds if isinstance(error, ServiceError) else None
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)
         code = error.code if isinstance(error, ServiceError) else 0

@@ -7,14 +7,18 @@ from pathlib import Path
 
 _HEADER_BYTES = 8
 _LONG_HEADER_BYTES = 16
+_MOST_BOXES = 100_000
+"""An hour in fragments of a second has a tenth of that; a file of the smallest boxes would be walked for minutes."""
 
 
 def is_whole_mp4(path: Path) -> bool:
     """The boxes begin with ``ftyp``, hold a description and pictures, and end exactly where the file does."""
     size, position = path.stat().st_size, 0
     described = filled = False
+    boxes = 0
     with path.open("rb") as file:
-        while position < size:
+        while position < size and boxes < _MOST_BOXES:
+            boxes += 1
             file.seek(position)
             header = file.read(_LONG_HEADER_BYTES)
             kind, length = header[4:8], _length(header, size - position)

@@ -4,6 +4,7 @@ Importing this takes as long as httpcore2 does, so it is left until the handshak
 """
 
 from collections.abc import AsyncIterator, Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import anyio
 import httpcore2
@@ -82,6 +83,8 @@ def files_client(
         follow_redirects=True,
         max_redirects=_MAX_REDIRECTS,
         mounts=direct,
+        # A host could fill up what is sent to all others of its domain.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         event_hooks={"request": [reach.check], "response": [_leave_unread]},
     )
     # httpx2 has no public way to a transport's network, and a transport passed in would switch off the environment's

@@ -16,6 +16,8 @@ from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, CallbackPat
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
 from sora2_mcp.tasks.store.port import Outcome, Reservation, Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import ORDER, ended, noted, watched
 
 logger = logging.getLogger(__name__)
 
@@ -111,15 +113,20 @@ class Ordering:
     async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str) -> None:
         """Reserves and sends, so that no caller's end can tear the two apart."""
         callback = self._callback_of(request)
-        reservation = await self._reserved(intent, request, principal, key, consent, callback)
-        if reservation is None or reservation.outcome is not Outcome.NEW:
-            return
+        with watched(ORDER, quality=request.quality.value, aspect_ratio=request.aspect_ratio.value):
+            noted(images=len(request.image_urls))
+            reservation = await self._reserved(intent, request, principal, key, consent, callback)
+            if reservation is not None and reservation.outcome is Outcome.NEW:
+                await self._send(_calling_back(reservation.task, callback), intent)
+
+    async def _send(self, order: Task, intent: _Intent) -> None:
         try:
-            await self._sender.send(_calling_back(reservation.task, callback), intent)
-        except Exception:
+            await self._sender.send(order, intent)
+        except Exception as error:
             # One order's border: whatever goes wrong in it must not end the others. Its row, once its sending lease
             # lapses, reads as unconfirmed, which is never wrong.
-            logger.exception("order %s was given up", reservation.task.id)
+            logger.exception("order %s was given up", order.reference)
+            ended("error", error)
 
     def _callback_of(self, request: VideoRequest) -> CallbackPath:
         """A path of our own, unless the caller gave an address: the service calls back only once."""
@@ -132,12 +139,17 @@ class Ordering:
             intent.reservation = await self._ledger.reserve(
                 request, principal, key, consent, callback.hash, intent.admit
             )
+            about(intent.reservation.task)
+            if intent.reservation.outcome is not Outcome.NEW:
+                ended("joined")
         except Sora2Error as error:
             intent.error = error
+            ended("turned_away", error)
         except Exception as error:
             # One order's border: whatever goes wrong in it must not end the others.
             logger.exception("an order could not be reserved")
             intent.error = StoreError(f"failed ({type(error).__name__}), so nothing was ordered")
+            ended("turned_away", error)
         intent.settled.set()
         return intent.reservation
 
@@ -166,10 +178,10 @@ class Ordering:
             try:
                 answers.extend(filter(None, [await ask(task.id)]))
             except Sora2Error as error:
-                logger.warning("order %s goes on, but the task store does not answer: %s", task.id, error)
+                logger.warning("order %s goes on, but the task store does not answer: %s", task.reference, error)
             except Exception:
                 # One question's border: whatever goes wrong in it must not end the orders under way.
-                logger.exception("order %s goes on, but a question about it failed", task.id)
+                logger.exception("order %s goes on, but a question about it failed", task.reference)
             finally:
                 done.set()
 

@@ -39,7 +39,9 @@ class Outage:
             return
         self._failures += 1
         if self._failures == _FAILURES:
-            logger.warning("the service does not answer looks; all of them go slower until it does: %s", error)
+            logger.warning(
+                "the service does not answer looks; all of them go slower until it does: %s", error.own_words
+            )
 
     def answered(self) -> None:
         """A look was answered."""

@@ -5,7 +5,7 @@ Source: RFC 9110, sections 8.8 (validators), 13.1.5 (If-Range) and 14 (ranges).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
@@ -20,6 +20,7 @@ class Version:
 
     total_bytes: int | None = None
     etag: str = ""
+    modified: str = ""
     validator: str = ""
     """What If-Range may compare; empty if the host gave nothing that is different for every content."""
 
@@ -36,7 +37,7 @@ class Version:
     def rest_in(self, headers: Mapping[str, str], have_bytes: int) -> "Version | None":
         """The version with what a 206 adds to it; None if that is not the rest of this file."""
         part = _PART.fullmatch(headers.get("content-range", "").strip())
-        if part is None or is_encoded(headers) or headers.get("etag", self.etag) != self.etag:
+        if part is None or is_encoded(headers) or not self._is_of(headers):
             return None
         first, last = int(part[1]), int(part[2])
         total = None if part[3] == "*" else int(part[3])
@@ -44,8 +45,13 @@ class Version:
             return None
         if total != self.total_bytes and (not self.validator or None not in (total, self.total_bytes)):
             return None
-        known = self.total_bytes if total is None else total
-        return Version(total_bytes=known, etag=self.etag, validator=self.validator)
+        return replace(self, total_bytes=self.total_bytes if total is None else total)
+
+    def _is_of(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer is about this file, as far as it says: hosts may ignore If-Range."""
+        if "etag" in headers:
+            return headers["etag"] == self.etag
+        return headers.get("last-modified", self.modified) == self.modified
 
 
 def version_of(headers: Mapping[str, str]) -> Version:
@@ -56,6 +62,7 @@ def version_of(headers: Mapping[str, str]) -> Version:
     return Version(
         total_bytes=int(length) if _LENGTH.fullmatch(length) else None,
         etag=etag,
+        modified=headers.get("last-modified", ""),
         validator=etag if etag.startswith('"') else _strong_date(headers),
     )
 

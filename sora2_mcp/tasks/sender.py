@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from sora2_mcp.errors import (
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
 from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import ended
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ class Sender:
             raise
 
     async def _pause(self, task: Task, seconds: float, error: Sora2Error) -> None:
-        logger.debug("order %s is tried again in %.2f s: %s", task.id, seconds, error)
+        logger.debug("order %s is tried again in %.2f s: %s", task.reference, seconds, error.own_words)
         try:
             await self._hold(task, seconds)
             await self._clock.sleep(seconds)
@@ -116,11 +119,13 @@ class Sender:
         try:
             await self._store.hold(task.id, self._clock.now() + timedelta(seconds=seconds) + SENDING_LEASE)
         except StoreError as failure:
-            logger.warning("order %s may seem unconfirmed until its next try: %s", task.id, failure)
+            logger.warning("order %s may seem unconfirmed until its next try: %s", task.reference, failure)
 
     async def _bind(self, task: Task, task_id: str) -> None:
         """Saves the id of an accepted, paid order; cancelled, it tries once more."""
-        logger.info("task %s ordered as %s", task_id, task.id)
+        ended("accepted")
+        about(replace(task, task_id=task_id))
+        logger.info("task %s ordered as %s", task_id, task.reference)
         try:
             await self._bound(task, task_id)
         except anyio.get_cancelled_exc_class():
@@ -141,11 +146,13 @@ class Sender:
                 return
 
     async def _refused(self, task: Task, error: Sora2Error) -> None:
-        logger.info("order %s was not accepted: %s", task.id, error)
+        ended("refused", error)
+        logger.info("order %s was not accepted: %s", task.reference, error.own_words)
         await self._recorded(task, self._ledger.refuse(task, error))
 
     async def _unclear(self, task: Task, error: LostAnswerError) -> None:
-        logger.warning("order %s was sent, but it is unclear whether it arrived: %s", task.id, error)
+        ended("unconfirmed", error)
+        logger.warning("order %s was sent, but it is unclear whether it arrived: %s", task.reference, error)
         await self._recorded(task, self._ledger.unclear(task.id, error))
 
     async def _recorded(self, task: Task, record: Awaitable[Task]) -> None:
@@ -153,4 +160,4 @@ class Sender:
             await record
         except StoreError as failure:
             # The row stays as it is: once its sending lease lapses it reads as unconfirmed, which is never wrong.
-            logger.warning("the outcome of order %s could not be saved: %s", task.id, failure)
+            logger.warning("the outcome of order %s could not be saved: %s", task.reference, failure)

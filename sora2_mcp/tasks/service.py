@@ -21,11 +21,13 @@ from sora2_mcp.errors import (
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
-from sora2_mcp.tasks.downloads import Download, Downloads, saveable
+from sora2_mcp.tasks.downloads import Download, Downloads, is_kept, saveable
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.ordering import Ordering, Submission
 from sora2_mcp.tasks.store.port import PageMark, Store, Usage
+from sora2_mcp.telemetry.whose import about
+from sora2_mcp.telemetry.work import LOOK, ended, waiting, watched
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +101,11 @@ class TaskService:
             ArgumentError, KeyReusedError, LimitError, NotAskedError, StoreError: nothing was sent.
             ServiceError, NotReachedError: the order was not accepted; nothing was spent.
         """
-        return await self._ordering.submit(request, principal, key, called_at, consent, needs_consent=needs_consent)
+        submission = await self._ordering.submit(
+            request, principal, key, called_at, consent, needs_consent=needs_consent
+        )
+        about(submission.task)
+        return submission
 
     async def is_new(self, request: VideoRequest, principal: str, key: str = "") -> bool:
         """Whether ``submit`` would send an order, rather than find the one there is.
@@ -131,7 +137,7 @@ class TaskService:
         """
         began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
         task = await self._known(reference, principal, min(seconds, STATUS_SECONDS))
-        with self._bus.watching(task.id) as watch:
+        with self._bus.watching(task.id) as watch, waiting():
             while not self._stopping.is_set():
                 task = await self._reloaded(task)
                 left = deadline - self._clock.monotonic()
@@ -192,7 +198,7 @@ class TaskService:
     async def begin_download(self, reference: str, principal: str, filename: str = "") -> tuple[Task, Download | None]:
         """Like ``download``, but gives the download under way, or None where the file is there already."""
         task = await self._known(reference, principal, STATUS_SECONDS)
-        if task.file is not None and await anyio.Path(task.file.path).is_file():
+        if task.file is not None and await is_kept(task.file):
             return task, None
         saveable(task)
         return task, self._downloads.begin(task, filename)
@@ -246,6 +252,11 @@ class TaskService:
 
     async def _known(self, reference: str, principal: str, seconds: float) -> Task:
         """The principal's task, taken in from the service where it was ordered elsewhere and there is time to ask."""
+        task = await self._found(reference, principal, seconds)
+        about(task)
+        return task
+
+    async def _found(self, reference: str, principal: str, seconds: float) -> Task:
         task_id = reference.strip()
         try:
             return await self.find(reference, principal)
@@ -255,8 +266,10 @@ class TaskService:
             if seconds <= 0 or await self._store.is_anybodys(task_id):
                 raise
         with self._clock.timeout(seconds):
-            await self._client.pace.look()
-            snapshot = await self._client.record_info(task_id)
+            with watched(LOOK):
+                await self._client.pace.look()
+                snapshot = await self._client.record_info(task_id)
+                ended(snapshot.sighting.value)
             if snapshot.sighting is Sighting.MISSING or snapshot.task_id not in ("", task_id):
                 raise UnknownTaskError(reference)
             return await self._ledger.adopt(task_id, principal, snapshot)

@@ -11,7 +11,8 @@ import sora2_mcp
 PACKAGE = Path(sora2_mcp.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
-LEVELS = ["errors", "domain", "clock", "settings", "api", "tasks", "runtime", "server", "cli"]
+# Telemetry is this low so that every room can say whose work it does and count what it did.
+LEVELS = ["errors", "domain", "clock", "telemetry", "settings", "api", "tasks", "runtime", "server", "cli"]
 
 HOMES = {
     "httpx2": (
@@ -24,14 +25,16 @@ HOMES = {
         "simulator",
     ),
     "httpcore2": ("tasks/network.py",),
-    "mcp": ("server", "cli/demo.py"),
-    "mcp_types": ("server", "cli/demo.py"),
+    "mcp": ("server", "cli/agent.py"),
+    "mcp_types": ("server", "cli/agent.py"),
     "sqlalchemy": ("tasks/store",),
     "aiosqlite": ("tasks/store",),
     "asyncpg": ("tasks/store",),
     "sqlite3": ("tasks/store",),
     "alembic": ("tasks/store",),
+    "opentelemetry": ("telemetry",),
     "rich": ("cli",),
+    "tomlkit": ("cli/hosts",),
     "uvicorn": ("server", "simulator"),
     "starlette": ("server", "simulator"),
 }

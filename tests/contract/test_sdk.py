@@ -3,6 +3,7 @@
 import inspect
 from pathlib import Path
 
+from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.connection import Connection
 from mcp.server.lowlevel.server import Server
 from mcp.server.mcpserver.server import MCPServer
@@ -37,6 +38,13 @@ def test_a_session_still_shows_the_connection_that_outlives_its_requests() -> No
     assert "connection.exit_stack.aclose()" in inspect.getsource(aclose_shielded)
     assert list(inspect.signature(Connection.send_resource_updated).parameters) == ["self", "uri", "meta"]
     assert list(inspect.signature(Connection.send_resource_list_changed).parameters) == ["self", "meta"]
+
+
+def test_the_sdks_span_is_still_the_outermost_of_its_middleware_and_tells_an_errors_words(tmp_path: Path) -> None:
+    server = build_server(Runtime(settings_in(tmp_path)))
+
+    assert [isinstance(one, OpenTelemetryMiddleware) for one in server.middleware][:4] == [False, False, True, False]
+    assert "span.set_status(StatusCode.ERROR, e.error.message)" in inspect.getsource(OpenTelemetryMiddleware.__call__)
 
 
 def test_a_handshakes_result_still_passes_the_middleware_as_it_goes_out() -> None:

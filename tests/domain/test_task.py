@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
@@ -26,9 +26,6 @@ NEVER_KNOWN = Failure(
     stage=Stage.CREATION, code=404, message="the service has not known this task for ten minutes", doubtful=True
 )
 RANK = {Status.GENERATING: 0, Status.UNCONFIRMED: 0, Status.FAILED: 1, Status.REFUSED: 1, Status.SUCCEEDED: 2}
-
-quick = settings(deadline=None)
-"""A busy machine is no reason to fail."""
 
 
 def at(seconds: float) -> datetime:
@@ -87,7 +84,6 @@ starts = st.sampled_from([replace(ORDERED, status=status, unclear_because="ReadE
 named = st.sampled_from(["", "sora2_task_a1", "sora2_task_b2"])
 
 
-@quick
 @given(starts, histories, named)
 def test_any_task_takes_any_snapshot_and_stays_the_same_order(start: Task, seen: list[Snapshot], name: str) -> None:
     task = after(start, *(replace(snapshot, task_id=name) for snapshot in seen))
@@ -97,7 +93,6 @@ def test_any_task_takes_any_snapshot_and_stays_the_same_order(start: Task, seen:
     assert [getattr(task, name) for name in kept] == [getattr(start, name) for name in kept]
 
 
-@quick
 @given(histories, anything)
 def test_the_same_snapshot_twice_says_no_more_than_once(history: list[Snapshot], snapshot: Snapshot) -> None:
     once = after(ORDERED, *history, snapshot)
@@ -105,7 +100,6 @@ def test_the_same_snapshot_twice_says_no_more_than_once(history: list[Snapshot],
     assert advance(once, snapshot) == (once, ())
 
 
-@quick
 @given(starts, histories, anything)
 def test_a_task_never_falls_back(start: Task, history: list[Snapshot], snapshot: Snapshot) -> None:
     task = after(start, *history)
@@ -115,7 +109,6 @@ def test_a_task_never_falls_back(start: Task, history: list[Snapshot], snapshot:
     assert moved.finished or not task.finished
 
 
-@quick
 @given(st.lists(certain, max_size=6).flatmap(lambda seen: st.tuples(st.just(seen), st.permutations(seen))))
 def test_the_order_in_which_witnesses_speak_does_not_matter(orders: tuple[list[Snapshot], list[Snapshot]]) -> None:
     one, other = orders
@@ -123,7 +116,6 @@ def test_the_order_in_which_witnesses_speak_does_not_matter(orders: tuple[list[S
     assert after(ORDERED, *one) == after(ORDERED, *other)
 
 
-@quick
 @given(histories)
 def test_a_task_finishes_once_and_each_later_change_of_its_result_is_a_correction(seen: list[Snapshot]) -> None:
     expected: list[TaskEvent] = []
@@ -242,7 +234,6 @@ steps: st.SearchStrategy[tuple[Look, int]] = st.tuples(
 )
 
 
-@quick
 @given(st.lists(steps, max_size=40))
 def test_doubts_stay_few_and_still_end_a_task_exactly_when_the_rule_says(taken: list[tuple[Look, int]]) -> None:
     task, now, doubted_at = ORDERED, 90.0, list[float]()

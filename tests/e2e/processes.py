@@ -6,14 +6,16 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from tests.clocks import PATIENCE_SECONDS
 
-PROGRAM = [sys.executable, "-m", "sora2_mcp"]
+PROGRAM = [os.environ.get("TESTED_PYTHON", sys.executable), "-m", "sora2_mcp"]
+"""``TESTED_PYTHON`` names the program's own Python where the tests run in an environment that lacks it."""
+
 ENDS_WITHIN_SECONDS = 2.0
 _OPENING = "is still being opened"
 
@@ -41,10 +43,12 @@ def completed(folder: Path, *arguments: str, **variables: str) -> subprocess.Com
 class Process:
     """A running program; ``lines`` of its stderr are read until one fits."""
 
-    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, program: Sequence[str] = tuple(PROGRAM), **variables: str
+    ) -> None:
         with (folder / "stderr.txt").open("wb") as stderr:
             self.popen = subprocess.Popen(
-                [*PROGRAM, *arguments],
+                [*program, *arguments],
                 env=environment(folder, **variables),
                 cwd=folder,
                 stdin=subprocess.PIPE,

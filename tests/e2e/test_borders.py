@@ -11,7 +11,8 @@ import anyio
 import httpx2
 import pytest
 from mcp.client import ClientRequestContext
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult
 
 from tests.clocks import PATIENCE_SECONDS, eventually
 from tests.e2e.people import (
@@ -114,6 +115,12 @@ async def _answered(one: Person, order: dict[str, str], state: str) -> CallToolR
     return await one.client.session.call_tool("generate_video", order, input_responses=yes, request_state=state)
 
 
+async def _refusal(one: Person, order: dict[str, str], state: str) -> ErrorData:
+    with pytest.raises(MCPError) as refused:
+        await _answered(one, order, state)
+    return refused.value.error
+
+
 @pytest.mark.parametrize("kind", ["streamable-http", "sse"])
 async def test_the_answer_to_anothers_question_orders_nothing(tmp_path: Path, kind: str) -> None:
     order = {"prompt": "A kitten"}
@@ -123,15 +130,14 @@ async def test_the_answer_to_anothers_question_orders_nothing(tmp_path: Path, ki
             person(base, BOB, kind, answers=_agrees) as bob,
         ):
             state = await _question(ann, order)
-            refused = await _answered(bob, order, state)
+            refused = await _refusal(bob, order, state)
 
-            assert refused.is_error
-            assert "answered a question that is not open here" in text_of(refused)
-            assert refused == await _answered(bob, order, state.swapcase())
+            assert "answered a question that is not open here" in refused.message
+            assert refused == await _refusal(bob, order, state.swapcase())
             assert sora.posts() == []
 
             first, again = await _answered(ann, order, state), await _answered(ann, order, state)
-            stolen = await _answered(bob, order, state)
+            stolen = await _refusal(bob, order, state)
             assert (first.structured_content or {})["task_id"] == (again.structured_content or {})["task_id"]
             assert stolen == refused
             assert len(sora.posts()) == 1

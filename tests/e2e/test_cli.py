@@ -90,10 +90,23 @@ def test_the_command_line_says_what_expires_and_what_has(tmp_path: Path) -> None
             instants = ("created_at", "known_unfinished_at", "finished_at", "url_seen_at", "video_expires_at")
             earlier = ", ".join(f"{name} = {name} - {days * day}" for name in instants)
             store.change(f"UPDATE tasks SET {earlier}")  # noqa: S608 - names of columns and a number
-            said.append(completed(tmp_path, "tasks", "show", task_id, **variables).stdout)
+            said += [completed(tmp_path, "tasks", *verb, **variables).stdout for verb in (("show", task_id), ("list",))]
 
     assert "NOT SAVED, and deleted within two days, on " in said[0]
-    assert said[1].startswith(f"Expired: {task_id} was done")
+    warning, way_out = said[1].splitlines()[1:]
+    assert re.fullmatch(rf"The video of {task_id} is not saved and deleted within two days, on .+ UTC\.", warning)
+    assert way_out == "Save what is done with: sora2-mcp tasks download --all"
+    assert said[2].startswith(f"Expired: {task_id} was done")
+    assert re.fullmatch(r'sora2_task_.* "Kitten" expired \d{4}-\d\d-\d\d, not saved\n', said[3])
+
+
+def test_what_a_simulated_run_keeps_lies_beside_its_store_and_nowhere_else(tmp_path: Path) -> None:
+    place = {"SORA2_DATABASE_URL": f"sqlite:///{tmp_path}/own/tasks.db", "SORA2_VIDEO_DIR": f"{tmp_path}/own/videos"}
+    run = completed(tmp_path, "generate", "A kitten [sim:seconds=0]", "--simulate", **place)
+
+    assert run.returncode == 0, run.stderr
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["service", "tasks.db", "videos"]
+    assert not (tmp_path / ".local").exists()
 
 
 def test_a_failed_video_ends_with_code_1_and_the_reason(tmp_path: Path) -> None:
@@ -122,7 +135,10 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, arguments: tuple[st
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"], ["doctor"], ["client-config"]],
+)
 def test_help_explains_every_option(tmp_path: Path, command: list[str]) -> None:
     run = completed(tmp_path, *command, "--help")
 

@@ -62,6 +62,20 @@ async def test_a_change_is_heard_over_stdio(tmp_path: Path, mode: str) -> None:
         await _hears_of_its_own_task(client, ear)
 
 
+def test_nothing_follows_an_answer_that_the_call_itself_brought_about(tmp_path: Path) -> None:
+    """LangChain closes the session at each answer, and its MCP client (1.x) takes what comes then for a failed call."""
+    with Process(tmp_path, "serve", "--simulate", SORA2_POLL_SECONDS="60") as process:
+        host = StdioHost(process)
+        host.handshake()
+        for arguments in ({"prompt": "A kitten"}, {"prompt": "A dog"}):
+            number = host.send("tools/call", {"name": "generate_video", "arguments": arguments})
+            assert host.read() == {"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}
+            while host.read().get("id") != number:
+                pass
+            number = host.send("tools/list", {})
+            assert host.read()["id"] == number
+
+
 @pytest.mark.parametrize("mode", ERAS)
 async def test_what_one_process_does_is_heard_by_the_client_of_another(tmp_path: Path, mode: str) -> None:
     ear = Ear()

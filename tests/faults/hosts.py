@@ -77,6 +77,10 @@ class Server:
         """Returns once all that was sent has been read by the server."""
         self._host.request("tools/list", {})
 
+    def next_message(self) -> dict[str, Any]:
+        """Whatever the server says next."""
+        return self._host.read()
+
     def results(self, numbers: list[int]) -> list[dict[str, Any]]:
         """The results of calls sent before, whatever order they come in."""
         found: dict[int, dict[str, Any]] = {}

@@ -128,6 +128,20 @@ def test_an_order_that_outlasts_the_server_of_a_host_that_is_gone_is_unconfirmed
         assert len(sora.posts()) == 1
 
 
+def test_a_host_that_closes_stdin_hears_the_last_answers_once_all_is_saved(tmp_path: Path) -> None:
+    """The MCP Python client before 2.0 kills a server that still speaks then, in the midst of its clean end."""
+    with service(tmp_path, "--fault", "order-slow=60*1") as sora, served(tmp_path, sora.base_url) as server:
+        server.call("list_tasks")
+        server.send("generate_video", prompt="A kitten")
+        until(lambda: len(sora.posts()) == 1)
+        assert server.process.popen.stdin is not None
+        server.process.popen.stdin.close()
+        server.next_message()
+        server.kill()
+
+        assert file_in(tmp_path).rows("status", "sending_until") == [("unconfirmed", None)]
+
+
 def _now() -> int:
     """The present as the store keeps instants: whole microseconds."""
     return time.time_ns() // 1000

@@ -299,6 +299,7 @@ async def test_a_store_that_fails_is_answered_with_200_in_time_and_the_hint_is_k
     assert looks(reached.simulator) == [task.task_id]
 
 
+@pytest.mark.posix
 async def test_without_a_key_or_a_store_there_is_still_no_server_error(tmp_path: Path) -> None:
     async with Runtime(settings_in(tmp_path, api_key="")) as runtime:
         transport = httpx2.ASGITransport(Starlette(routes=[*callback_routes(runtime)]))

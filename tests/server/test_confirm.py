@@ -5,7 +5,15 @@ from typing import Any, Literal
 
 import pytest
 from mcp.client import ClientRequestContext
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    InputRequiredResult,
+)
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import NotAskedError
@@ -159,15 +167,16 @@ async def test_an_answer_to_a_question_that_is_no_longer_open_orders_nothing_and
     tmp_path: Path,
 ) -> None:
     async with agent(tmp_path, person=Person("accept"), confirm="always") as me:
-        result = await me.client.session.call_tool(
-            "generate_video",
-            ORDER,
-            input_responses={"order": ElicitResult(action="accept", content={"order": True})},
-            request_state="sealed by another process",
-        )
+        with pytest.raises(MCPError) as refused:
+            await me.client.session.call_tool(
+                "generate_video",
+                ORDER,
+                input_responses={"order": ElicitResult(action="accept", content={"order": True})},
+                request_state="sealed by another process",
+            )
 
-        assert result.is_error
-        assert text_of(result) == (
+        assert (refused.value.code, refused.value.data) == (INVALID_PARAMS, {"reason": "invalid_request_state"})
+        assert refused.value.message == (
             "Not ordered: SORA2_CONFIRM wants a person to agree to this order, who answered a question that is not "
             "open here (it is older than ten minutes, of before a restart, or about another order). "
             "Nothing was spent.\n"

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitResult, InputRequiredResult
 
 from sora2_mcp.simulator.app import Simulator
@@ -90,11 +91,8 @@ async def test_a_yes_to_one_order_sends_no_other(tmp_path: Path, other: dict[str
             await agreed(me, ORDER, question)
         sent = len(orders(me))
 
-        refused = await agreed(me, other, question)
-
-        assert isinstance(refused, CallToolResult)
-        assert refused.is_error
-        assert text_of(refused).startswith("Not ordered: SORA2_CONFIRM wants a person to agree to this order")
+        with pytest.raises(MCPError, match=r"^Not ordered: SORA2_CONFIRM wants a person to agree to this order"):
+            await agreed(me, other, question)
 
         assert len(orders(me)) == sent
         assert len((await me.content("list_tasks"))["tasks"]) == sent
@@ -106,9 +104,8 @@ async def test_a_yes_that_belongs_to_no_question_orders_nothing(tmp_path: Path) 
         forged = question.model_copy(update={"request_state": '{"consent": "0123456789abcdef"}'})
         stateless = question.model_copy(update={"request_state": None})
 
-        refused = await agreed(me, ORDER, forged)
-        assert isinstance(refused, CallToolResult)
-        assert refused.is_error
+        with pytest.raises(MCPError, match="question that is not open here"):
+            await agreed(me, ORDER, forged)
         assert isinstance(await agreed(me, ORDER, stateless), InputRequiredResult)
 
         assert orders(me) == []

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.shared.exceptions import MCPError
 
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
+from tests.faults.front import Visit
+from tests.faults.test_videos import agent_of, asked
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +24,14 @@ async def finished(me: Agent, prompt: str = "A kitten") -> dict[str, Any]:
     return await me.content("get_task_status", task_id=task_id)
 
 
+async def resource(me: Agent, uri: str) -> dict[str, Any]:
+    contents = (await me.client.read_resource(uri)).contents
+    content: dict[str, Any] = json.loads(contents[0].text)  # type: ignore[union-attr]
+    return content
+
+
 async def listed_warnings(me: Agent) -> list[str]:
-    contents = (await me.client.read_resource("sora2://tasks")).contents
-    warnings: list[str] = json.loads(contents[0].text).get("warnings", [])  # type: ignore[union-attr]
+    warnings: list[str] = (await resource(me, "sora2://tasks")).get("warnings", [])
     return warnings
 
 
@@ -49,6 +57,7 @@ async def test_a_video_that_is_not_saved_and_about_to_be_deleted_is_warned_of(
         )
         assert text_of(await me.call("list_tasks")).splitlines()[1] == warning
         assert await listed_warnings(me) == [warning]
+        assert (await resource(me, f"sora2://tasks/{task['task_id']}"))["warnings"] == [warning]
 
 
 async def test_a_saved_or_a_young_video_is_not_warned_of(tmp_path: Path, clock: FakeClock) -> None:
@@ -65,6 +74,7 @@ async def test_a_saved_or_a_young_video_is_not_warned_of(tmp_path: Path, clock: 
             text = text_of(await me.call("get_task_status", task_id=task["task_id"]))
             assert f"Saved already: {saved['file_path']}" in text
             assert await listed_warnings(me) == []
+            assert "warnings" not in await resource(me, f"sora2://tasks/{task['task_id']}")
 
 
 async def test_an_expired_video_is_said_to_be_gone_and_its_link_is_not_handed_out(
@@ -85,6 +95,62 @@ async def test_an_expired_video_is_said_to_be_gone_and_its_link_is_not_handed_ou
             assert "video_url" not in (result.structured_content or {})
         [line, *_] = text_of(await me.call("list_tasks")).splitlines()
         assert line.endswith('"A kitten" expired 2026-12-07, not saved')
-        contents = (await me.client.read_resource(f"sora2://tasks/{task['task_id']}")).contents
-        assert task["video_url"] not in contents[0].text  # type: ignore[union-attr]
-        assert await listed_warnings(me) == []
+        gone = f"The video of {task['task_id']} is gone: nobody saved it, and the service deleted it on 2026-12-07."
+        shown = await resource(me, f"sora2://tasks/{task['task_id']}")
+        assert (shown["warnings"], "video_url" in shown) == ([gone], False)
+        assert await listed_warnings(me) == [gone]
+        with pytest.raises(MCPError) as caught:
+            await me.client.read_resource(f"sora2://tasks/{task['task_id']}/video")
+        assert caught.value.error.message == gone
+
+
+@pytest.mark.parametrize("status", [404, 200, 500])
+async def test_an_expired_video_that_its_host_does_not_give_is_said_to_be_deleted(
+    tmp_path: Path, clock: FakeClock, status: int
+) -> None:
+    async def treat(visit: Visit) -> None:
+        answer = await visit.answer()
+        page = f"HTTP/1.1 {status} X\r\ncontent-length: 13\r\n\r\n<html></html>".encode()
+        await visit.send(page if visit.is_video else answer)
+
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent_of(tmp_path, simulator, treat, clock) as me:
+        task = await finished(me)
+        await clock.advance(15 * DAY_SECONDS)
+        answer = await asked(me, clock, task["task_id"])
+
+    assert answer.is_error
+    assert text_of(answer) == (
+        f"Not saved: The video of task {task['task_id']} was not saved: the service deleted it on 2026-12-07, 15 days "
+        "after it was done. Nothing was spent.\n"
+        "Repeating the same call cannot help.\n"
+        "Next: Tell the user; only a new order with generate_video makes it again, and costs credits."
+    )
+
+
+async def test_an_expired_video_that_its_host_still_gives_is_saved(tmp_path: Path, clock: FakeClock) -> None:
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent(tmp_path, clock=clock, simulator=simulator) as me:
+        task = await finished(me)
+        await clock.advance(15 * DAY_SECONDS)
+
+        assert Path((await me.content("download_video", task_id=task["task_id"]))["file_path"]).is_file()
+
+
+async def test_the_dead_link_of_a_saved_video_is_not_handed_out(tmp_path: Path, clock: FakeClock) -> None:
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent(tmp_path, clock=clock, simulator=simulator) as me:
+        task = await finished(me)
+        path = (await me.content("download_video", task_id=task["task_id"]))["file_path"]
+        await clock.advance(15 * DAY_SECONDS)
+
+        results = [await me.call(tool, task_id=task["task_id"]) for tool in ("get_task_status", "download_video")]
+        assert text_of(results[0]) == (
+            f"Done in 0 s; the service deleted its copy on 2026-12-07.\nSaved already: {path}"
+        )
+        assert text_of(results[1]) == f"Saved: {path} (0.04 MB).\nNext: tell the user where the file is."
+        contents = [result.structured_content or {} for result in results]
+        contents.append(await resource(me, f"sora2://tasks/{task['task_id']}"))
+        contents += (await resource(me, "sora2://tasks"))["tasks"]
+        contents += (await me.content("list_tasks"))["tasks"]
+        assert [(content["file_path"], content.get("video_url")) for content in contents] == [(path, None)] * 5

@@ -1,5 +1,6 @@
 """Progress: first at once, then every five seconds, strictly rising."""
 
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -7,7 +8,10 @@ import pytest
 
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock, eventually
+from tests.faults.front import Visit
+from tests.faults.test_videos import agent_of, files, finished
 from tests.servers import agent
+from tests.tasks.video_host import MP4
 
 pytestmark = pytest.mark.anyio
 
@@ -49,3 +53,30 @@ async def test_orders_and_downloads_tell_progress_at_once(tmp_path: Path) -> Non
 
         first_words = ["Ordering the video", "Waiting for the video, 0 s so far", "Saving the video"]
         await eventually(lambda: [message for _, _, message in me.progress] == first_words)
+
+
+async def test_a_download_tells_how_much_of_the_video_has_come(tmp_path: Path, clock: FakeClock) -> None:
+    async def treat(visit: Visit) -> None:
+        answer = await visit.answer()
+        if not visit.is_video:
+            await visit.send(answer)
+            return
+        await visit.send(f"HTTP/1.1 200 OK\r\ncontent-length: {len(MP4)}\r\n\r\n".encode() + MP4[:600_000])
+        await clock.sleep(8)
+        await visit.send(MP4[600_000:])
+
+    simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
+    async with agent_of(tmp_path, simulator, treat, clock) as me, anyio.create_task_group() as group:
+        task_id = await finished(me)
+        began = clock.monotonic()
+        group.start_soon(partial(me.content, "download_video", task_id=task_id))
+        await eventually(lambda: clock.awaits(began + 5) and clock.awaits(began + 8))
+        await eventually(lambda: [file.stat().st_size for file in files(tmp_path)] == [2 * 256 * 1024])
+        await clock.advance(5)
+        await eventually(lambda: len(me.progress) == 3)
+        await clock.advance(3)
+
+    assert [message for _, _, message in me.progress[1:]] == [
+        "Saving the video",
+        "Saving the video, 0.5 of 1.0 MB so far",
+    ]

@@ -1,14 +1,25 @@
 """Resources, completions and prompts as hosts use them."""
 
 import json
+import os
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
+from mcp_types import (
+    INVALID_PARAMS,
+    BlobResourceContents,
+    PromptReference,
+    ResourceTemplateReference,
+    TextContent,
+    TextResourceContents,
+)
 
 from sora2_mcp.simulator.app import Simulator
+from tests.faults.stores import file_in
 from tests.servers import Agent, agent
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +87,58 @@ async def test_a_video_that_is_not_saved_says_which_call_saves_it(tmp_path: Path
         task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
         with pytest.raises(MCPError, match=f'call download_video\\(task_id="{task_id}"\\) first'):
             await read(me, f"sora2://tasks/{task_id}/video")
+
+
+async def saved_video(me: Agent) -> tuple[str, Path]:
+    """A saved task's resource and file."""
+    task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
+    await me.content("wait_for_video", task_id=task_id)
+    return f"sora2://tasks/{task_id}/video", Path((await me.content("download_video", task_id=task_id))["file_path"])
+
+
+async def test_a_video_too_large_for_a_host_is_named_by_its_file_instead(tmp_path: Path) -> None:
+    async with agent(tmp_path) as me:
+        uri, file = await saved_video(me)
+        for size, ending in ((25_000_000, ""), (25_000_001, f"25 MB, too much to hand over here; its file is {file}.")):
+            with file.open("r+b") as opened:
+                opened.truncate(size)
+            file_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {size}")  # noqa: S608 - a number
+            if ending:
+                with pytest.raises(MCPError) as caught:
+                    await me.client.read_resource(uri)
+                assert caught.value.error.message == f"The video has {ending}"
+            else:
+                (content,) = (await me.client.read_resource(uri)).contents
+                assert isinstance(content, BlobResourceContents)
+                assert len(b64decode(content.blob)) == size
+
+
+@pytest.mark.parametrize("size", [0, 60_000_000, None], ids=["emptied", "grown beyond the limit", "deleted"])
+async def test_a_file_that_is_no_longer_what_was_saved_is_not_handed_over(tmp_path: Path, size: int | None) -> None:
+    async with agent(tmp_path) as me:
+        uri, file = await saved_video(me)
+        file.unlink()
+        if size is not None:
+            with file.open("wb") as opened:
+                opened.truncate(size)
+        with pytest.raises(MCPError) as caught:
+            await me.client.read_resource(uri)
+
+    task_id = uri.split("/")[3]
+    assert caught.value.error.message == (
+        f"The file {file} is gone, or not what was saved any more; call "
+        f'download_video(task_id="{task_id}") to save the video again.'
+    )
+
+
+@pytest.mark.parametrize("place", ["fifo", "folder"])
+async def test_what_is_no_file_is_not_read_as_one(tmp_path: Path, place: str) -> None:
+    async with agent(tmp_path) as me:
+        uri, file = await saved_video(me)
+        file.unlink()
+        os.mkfifo(file) if place == "fifo" else file.mkdir()
+        with anyio.fail_after(5), pytest.raises(MCPError, match="not what was saved any more"):
+            await me.client.read_resource(uri)
 
 
 async def test_the_newest_twenty_tasks_are_listed_by_name(tmp_path: Path) -> None:

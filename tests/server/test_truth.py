@@ -88,6 +88,7 @@ async def test_what_no_database_can_hold_is_replaced(tmp_path: Path) -> None:
         assert (ordered["prompt"], ordered["watermark"]) == ("A kitten 🐈", "W")
 
 
+@pytest.mark.posix
 async def test_prompts_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     async with agent(tmp_path) as me:
         await me.content("generate_video", prompt="A kitten")

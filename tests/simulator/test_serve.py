@@ -101,6 +101,7 @@ async def test_a_taken_port_is_an_error_unless_another_may_stand_in() -> None:
             assert await greeting(api) == 200
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_serve_reports_its_address_and_returns_on_a_signal(number: signal.Signals) -> None:
     before = signal.getsignal(number)

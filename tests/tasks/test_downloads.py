@@ -1,5 +1,6 @@
 """Finished videos -> disk: once, never over another file, each principal in a place of its own."""
 
+import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import DownloadError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.tasks.downloads import placed
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
 from tests.tasks.core import CAT, Fetched, change, looks, opened, settings_for, until
@@ -126,6 +128,16 @@ async def test_nobodys_file_is_ever_replaced(service: TaskService, clock: FakeCl
     assert other.file.path == str(folder / f"holiday-{second.task_id}.mp4")
 
 
+def test_a_file_that_cannot_be_given_its_name_leaves_no_empty_one_in_its_place(tmp_path: Path) -> None:
+    elsewhere = Path("/dev/shm")  # noqa: S108 - another file system, where neither a link nor a move leads to
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other file system here")
+    with tempfile.NamedTemporaryFile(dir=elsewhere) as part, pytest.raises(OSError, match="cross-device"):
+        placed(Path(part.name), tmp_path, "cat.mp4", "sora2_task_a")
+
+    assert not (tmp_path / "cat.mp4").exists()
+
+
 async def test_a_name_never_leads_out_of_the_folder(service: TaskService, clock: FakeClock, folder: Path) -> None:
     task = await done(service, clock)
 
@@ -212,6 +224,37 @@ async def test_a_file_that_is_missing_is_fetched_again(
     assert Path(second.file.path).read_bytes() == CLIP
     assert len(fetched) == 2
     assert await service.download(task.task_id, "local") == second
+
+
+@pytest.mark.parametrize("content", [b"", CLIP[:-1], CLIP + b"x"], ids=["emptied", "cut", "longer"])
+async def test_a_file_that_somebody_changed_is_not_called_the_video_and_not_touched(
+    service: TaskService, clock: FakeClock, folder: Path, content: bytes
+) -> None:
+    task = await done(service, clock)
+    first = await service.download(task.task_id, "local", "cat")
+    (folder / "cat.mp4").write_bytes(content)
+
+    second = await service.download(task.task_id, "local", "cat")
+
+    assert first.file is not None
+    assert second.file is not None
+    assert (Path(second.file.path).name, second.file.sha256) == (f"cat-{task.task_id}.mp4", first.file.sha256)
+    assert Path(second.file.path).read_bytes() == CLIP
+    assert (folder / "cat.mp4").read_bytes() == content
+    assert await service.download(task.task_id, "local") == second
+
+
+async def test_a_place_the_system_does_not_let_us_look_at_counts_as_empty(
+    service: TaskService, settings: Settings, clock: FakeClock, folder: Path
+) -> None:
+    task = await done(service, clock)
+    await service.download(task.task_id, "local", "first")
+    await change(settings, f"UPDATE tasks SET file_path = '/{'x' * 300}'")  # noqa: S608 - a value of ours
+
+    saved = await service.download(task.task_id, "local", "second")
+
+    assert saved.file is not None
+    assert saved.file.path == str(folder / "second.mp4")
 
 
 @pytest.mark.parametrize(

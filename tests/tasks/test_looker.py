@@ -8,7 +8,7 @@ from sora2_mcp.errors import LostAnswerError, RateLimitedError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
-from tests.clocks import FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.tasks.core import CAT, change, looks, opened, until
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +52,24 @@ async def test_a_look_of_another_process_serves_as_well(
 
     assert [task.status for task in seen] == [Status.SUCCEEDED] * 2
     assert looks(simulator) == [task.task_id]
+
+
+async def test_who_ends_in_the_midst_of_a_look_leaves_the_task_to_the_next_process_at_once(
+    settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    async with opened(settings, clock) as one:
+        task = (await one.submit(CAT, "local")).task
+        simulator.add_fault("look-slow=60*1")
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.get, task.task_id, "local")
+            await eventually(lambda: len(looks(simulator)) == 1)
+            group.cancel_scope.cancel()
+    await clock.advance(5)
+
+    async with opened(settings, clock) as two:
+        with anyio.fail_after(PATIENCE_SECONDS):
+            assert (await two.get(task.task_id, "local")).status is Status.SUCCEEDED
+    assert looks(simulator) == [task.task_id] * 2
 
 
 async def test_a_look_is_repeated_over_transient_faults(service: TaskService, simulator: Simulator) -> None:

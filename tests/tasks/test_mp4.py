@@ -124,6 +124,11 @@ def test_a_file_of_many_gigabytes_is_judged_by_its_box_heads_alone(file: Path) -
     assert is_whole_mp4(file)
 
 
+def test_a_file_of_nothing_but_boxes_is_not_walked_to_its_end(file: Path) -> None:
+    assert is_whole(file, FTYP + MOOV + MDAT + box(b"free") * 90_000)
+    assert not is_whole(file, FTYP + MOOV + MDAT + box(b"free") * 100_000)
+
+
 @pytest.mark.parametrize(
     "content",
     [FTYP + MOOV, FTYP + MDAT, FTYP + MOOV + long_box(b"mdat", size=12)[:12], FTYP + MOOV + long_box(b"mdat", size=8)],

@@ -1,7 +1,8 @@
 """A download that breaks goes on where it broke, and never ends in another file than the host's."""
 
 import random
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -139,6 +140,49 @@ async def test_a_host_that_stalls_for_good_is_given_up_after_three_attempts_with
     assert (len(host.requests), host.clock.slept) == (5, [1, 1, 2, 4])
 
 
+SILENT = "The video of task t1 was not saved: nothing of it came for 60 s."
+
+
+async def test_a_host_that_keeps_the_line_open_and_never_answers_is_given_up(host: Host) -> None:
+    async def hint_for_ever(_: httpx2.Request) -> httpx2.Response:
+        while True:
+            await host.clock.sleep(10)
+
+    error = await host.problem(hint_for_ever)
+
+    assert (type(error), str(error)) == (DownloadError, SILENT)
+    assert len(host.requests) == 3
+
+
+async def test_a_host_that_sends_packed_nothing_for_ever_is_given_up(host: Host) -> None:
+    pack = zlib.compressobj(wbits=31)
+    begun = pack.compress(MP4[:AT]) + pack.flush(zlib.Z_SYNC_FLUSH)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        yield begun
+        while True:
+            await host.clock.sleep(10)
+            yield b"\0\0\0\xff\xff"
+
+    error = await host.problem(lambda _: httpx2.Response(200, headers={"content-encoding": "gzip"}, content=nothing()))
+
+    assert (type(error), str(error)) == (DownloadError, SILENT)
+    assert len(host.requests) == 4
+    assert host.part.stat().st_size == AT
+
+
+async def test_a_host_that_is_slow_and_never_silent_for_long_is_waited_for(host: Host) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for at in range(0, len(MP4), 10_000):
+            await host.clock.sleep(50)
+            yield MP4[at : at + 10_000]
+
+    saved = await host.fetched(httpx2.Response(200, content=slowly()))
+
+    assert is_saved(host, saved)
+    assert len(host.requests) == 1
+
+
 async def test_every_new_byte_gives_three_more_attempts(host: Host) -> None:
     idle: list[Answer] = [refused(503), httpx2.ConnectError("refused")]
 
@@ -183,10 +227,19 @@ async def test_a_host_without_ranges_that_never_comes_further_is_given_up(host: 
     [
         [whole(until=AT, etag='"a"'), whole(OTHER, etag='"b"')],
         [whole(until=AT, etag='"a"'), rest(OTHER, etag='"b"'), whole(OTHER, etag='"b"')],
+        [whole(until=AT, **OLD), rest(OTHER, last_modified=FRESH["last-modified"]), whole(OTHER)],
+        [whole(until=AT, **FRESH), rest(OTHER, last_modified=FRESH["date"]), whole(OTHER)],
         [whole(until=AT), rest(OTHER + b"\0\0\0\x08free"), whole(OTHER)],
         [whole(until=AT, etag='"a"'), whole(OTHER, until=ON, etag='"b"'), rest(OTHER, etag='"b"')],
     ],
-    ids=["If-Range heeded", "If-Range ignored", "another size", "changed and broken again"],
+    ids=[
+        "If-Range heeded",
+        "If-Range ignored",
+        "If-Range with a date ignored",
+        "only the date tells",
+        "another size",
+        "changed and broken again",
+    ],
 )
 async def test_a_file_that_changed_between_attempts_is_fetched_anew(host: Host, answers: list[Answer]) -> None:
     saved = await host.fetched(*answers)
@@ -225,6 +278,13 @@ async def test_a_rest_of_another_size_is_not_taken_whatever_the_host_calls_its_v
 
     assert is_saved(host, saved)
     assert host.asked == [None, f"bytes={AT}-", None]
+
+
+async def test_of_a_version_that_is_the_same_the_date_does_not_matter(host: Host) -> None:
+    saved = await host.fetched(whole(until=AT, etag='"a"', **OLD), rest(etag='"a"', last_modified=FRESH["date"]))
+
+    assert is_saved(host, saved)
+    assert host.asked == [None, f"bytes={AT}-"]
 
 
 async def test_a_size_that_only_the_rest_tells_is_kept_to(host: Host) -> None:

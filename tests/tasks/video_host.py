@@ -1,6 +1,6 @@
 """A video's host that answers as a test tells it, and whoever saves from it."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import httpx2
@@ -45,7 +45,7 @@ class PassingClock(FakeClock):
         await self.advance(seconds)
 
 
-Answer = httpx2.Response | Exception | Callable[[httpx2.Request], httpx2.Response]
+Answer = httpx2.Response | Exception | Callable[[httpx2.Request], httpx2.Response | Awaitable[httpx2.Response]]
 
 
 class Host:
@@ -60,12 +60,13 @@ class Host:
     async def fetched(self, *answers: Answer, url: str = URL, limit_bytes: int = 10_000_000) -> SavedFile:
         """Gives these answers in turn, the last one to every request after."""
 
-        def respond(request: httpx2.Request) -> httpx2.Response:
+        async def respond(request: httpx2.Request) -> httpx2.Response:
             self.requests.append(request)
             answer = answers[min(len(self.requests), len(answers)) - 1]
             if isinstance(answer, Exception):
                 raise answer
-            return answer if isinstance(answer, httpx2.Response) else answer(request)
+            given = answer if isinstance(answer, httpx2.Response) else answer(request)
+            return given if isinstance(given, httpx2.Response) else await given
 
         async def progress(received: int, total: int | None) -> None:
             self.told.append((received, total))

@@ -8,7 +8,7 @@ from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.engine import Engine
 from sora2_mcp.tasks.store.sqlite import SQLiteEngine, create_file
 
-_POSTGRES = ("postgresql://", "postgres://")
+POSTGRES = ("postgresql://", "postgres://")
 
 
 def engine_at(url: str) -> Engine:
@@ -17,14 +17,19 @@ def engine_at(url: str) -> Engine:
     Raises:
         StoreError: the folder cannot be created, or the driver for PostgreSQL is not installed.
     """
-    if url.startswith(_POSTGRES):
-        return _postgres(url)
+    if url.startswith(POSTGRES):
+        return postgres_at(url)
     if file := make_url(url).database:
         create_file(Path(file))
     return SQLiteEngine(url)
 
 
-def _postgres(url: str) -> Engine:
+def postgres_at(url: str) -> Engine:
+    """The engine for a ``postgresql://`` address, not connected yet.
+
+    Raises:
+        StoreError: its driver is not installed.
+    """
     try:
         # An extra: who keeps tasks in a file neither has the driver nor pays for importing it.
         from sora2_mcp.tasks.store.postgres import PostgresEngine  # noqa: PLC0415

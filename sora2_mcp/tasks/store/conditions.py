@@ -49,6 +49,13 @@ def ordered_since(instant: datetime) -> ColumnElement[bool]:
     return and_(tasks.c.created_at >= instant, ours, ~not_accepted)
 
 
+def unsaved_videos(now: datetime) -> list[ColumnElement[bool]]:
+    """What a task fulfils whose video is done, not saved, and still to be had, all of it."""
+    expires_at = tasks.c.video_expires_at
+    kept = or_(expires_at.is_(None), expires_at > now)
+    return [tasks.c.status == Status.SUCCEEDED.value, tasks.c.file_path.is_(None), kept]
+
+
 def look_is_free(now: datetime, longest: timedelta) -> ColumnElement[bool]:
     """No look is under way; a lease further ahead than any can be stems from a clock that was set back."""
     lease = tasks.c.look_lease_until

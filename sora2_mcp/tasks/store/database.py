@@ -11,7 +11,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import LOCAL_PREFIX, SavedFile, Status, Task
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.changes import Changes
-from sora2_mcp.tasks.store.conditions import active, ordered_since, shown_as
+from sora2_mcp.tasks.store.conditions import active, ordered_since, shown_as, unsaved_videos
 from sora2_mcp.tasks.store.looks import Looks
 from sora2_mcp.tasks.store.migration import migrate
 from sora2_mcp.tasks.store.orders import Orders
@@ -86,9 +86,7 @@ class Database(Orders, Looks, Changes):
 
     async def unsaved(self, limit: int) -> Sequence[Task]:
         async with self._engine.reading() as connection:
-            expires_at, now = tasks.c.video_expires_at, self._clock.now()
-            kept = or_(expires_at.is_(None), expires_at > now)
-            wanted = self._mine(tasks.c.status == Status.SUCCEEDED.value, tasks.c.file_path.is_(None), kept)
+            wanted = self._mine(*unsaved_videos(self._clock.now()))
             oldest_first = select(tasks).where(*wanted).order_by(tasks.c.created_at).limit(limit)
             return [task_from(row) for row in (await connection.execute(oldest_first)).mappings()]
 

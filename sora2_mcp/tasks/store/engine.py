@@ -36,7 +36,7 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used.
         """
-        with _translated():
+        with translated():
             async with self._transaction(writes=False, lock="", seconds=None) as connection:
                 yield connection
 
@@ -50,7 +50,7 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used. Nothing was written, unless the connection broke at the very end.
         """
-        with _translated():
+        with translated():
             async with self._transaction(writes=True, lock=lock, seconds=seconds) as connection:
                 yield connection
 
@@ -81,8 +81,12 @@ class Engine(ABC):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turns the database's errors into ours, in one place."""
+def translated() -> Iterator[None]:
+    """Turns the database's errors into ours, in one place.
+
+    Raises:
+        StoreError: in their place.
+    """
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:

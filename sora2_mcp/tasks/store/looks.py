@@ -53,6 +53,13 @@ class Looks(StorePart):
             latest = await self._look_time(connection, func.max)
             return now if latest is not None and latest > now + farthest else earliest
 
+    async def unfinished(self) -> int:
+        async with self._engine.reading() as connection:
+            # The index of what is due holds all that this asks for.
+            looked_at = self._mine(tasks.c.next_look_at.is_not(None))
+            found = await connection.execute(select(func.count()).select_from(tasks).where(*looked_at))
+            return int(found.scalar_one())
+
     async def _look_time(self, connection: AsyncConnection, which: Callable[..., Any]) -> datetime | None:
         found = await connection.execute(select(which(tasks.c.next_look_at)).where(*self._mine()))
         instant: datetime | None = found.scalar_one()
@@ -90,4 +97,11 @@ class Looks(StorePart):
             await self._note(
                 connection, id, {"next_look_at": next_look(now, plan)}, tasks.c.next_look_at.is_not(None), own
             )
+            await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)
+
+    async def release_look(self, id: str, owner: str) -> None:
+        async with self._engine.writing() as connection:
+            own = tasks.c.look_owner == owner
+            due = {"next_look_at": self._clock.now()}
+            await self._note(connection, id, due, tasks.c.next_look_at.is_not(None), own)
             await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)

@@ -19,15 +19,20 @@ async def migrate(engine: Engine) -> None:
         StoreError: the database cannot be used, or was written by a newer, incompatible release.
     """
     async with engine.reading() as connection:
-        if await connection.run_sync(_up_to_date):
+        if await connection.run_sync(up_to_date):
             return
     async with engine.writing(_LOCK, _MIGRATING_SECONDS) as connection:
         # Another process may have done it while this one waited for the lock.
-        if not await connection.run_sync(_up_to_date):
+        if not await connection.run_sync(up_to_date):
             await connection.run_sync(_upgrade)
 
 
-def _up_to_date(connection: Connection) -> bool:
+def up_to_date(connection: Connection) -> bool:
+    """Whether no migration is missing.
+
+    Raises:
+        StoreError: the database was written by a newer, incompatible release.
+    """
     if not inspect(connection).has_table(schema_state.name):
         return False
     state = connection.execute(select(schema_state)).first()

@@ -70,6 +70,27 @@ class LookPlan:
     not_before: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """How a store stands, found without changing it. Counts are of all principals.
+
+    ``has_tables``: its tables are made; ``is_current``: and need no migration, else nothing is counted. ``obstacle``
+    says why nothing can be written, empty where it can. ``expiring`` of the ``unsaved`` videos are deleted soon.
+    ``others`` are tasks of other services (another key, another address). ``newest_at`` is when a task of any service
+    was last changed.
+    """
+
+    has_tables: bool
+    is_current: bool
+    obstacle: str = ""
+    tasks: int = 0
+    unconfirmed: int = 0
+    unsaved: int = 0
+    expiring: int = 0
+    others: int = 0
+    newest_at: datetime | None = None
+
+
 class Store(Protocol):
     """Tasks of one ``service``. Every method is one transaction; none of them touches another service's rows.
 
@@ -188,12 +209,20 @@ class Store(Protocol):
         """When the earliest look is due, by the same rule."""
         ...
 
+    async def unfinished(self) -> int:
+        """How many tasks are still looked at: ordered, and not known to have ended."""
+        ...
+
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
         """Takes the lease for one look; gives how many looks failed in a row so far, or None if it is taken."""
         ...
 
     async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
         """Gives the lease back; ``error_code`` (0 = none of the service's) where the look failed."""
+        ...
+
+    async def release_look(self, id: str, owner: str) -> None:
+        """Gives the lease back where the look was broken off: the task is due at once."""
         ...
 
     async def unsaved(self, limit: int) -> Sequence[Task]:

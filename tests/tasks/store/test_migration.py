@@ -118,6 +118,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, clock: Fake
     assert f"{tmp_path}/file/below" in str(caught.value)
 
 
+@pytest.mark.posix
 async def test_a_missing_folder_is_made_for_its_owner_only(tmp_path: Path, clock: FakeClock) -> None:
     await open_and_use(f"sqlite:///{tmp_path}/new/folder/t.db", clock)
 

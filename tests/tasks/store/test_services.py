@@ -39,6 +39,7 @@ WRITES: dict[str, Call] = {
     "want": lambda store, task: store.want(task, LATER, START),
     "claim_look": lambda store, task: store.claim_look(task.id, "me", LATER),
     "settle_look": lambda store, task: store.settle_look(task.id, "me", SOON, 401),
+    "release_look": lambda store, task: store.release_look(task.id, "me"),
     "claim_download": lambda store, task: store.claim_download(task.id, "me", LATER),
     "settle_download": lambda store, task: store.settle_download(task.id, "me", FILE, None),
     "release_download": lambda store, task: store.release_download(task.id, "me"),

@@ -1,0 +1,58 @@
+"""``sora2-mcp doctor``: examines, and shows what was found."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from io import TextIOWrapper
+
+from sora2_mcp.cli.display import Display
+from sora2_mcp.cli.doctor.examination import Examination
+from sora2_mcp.cli.doctor.finding import Verdict
+from sora2_mcp.cli.doctor.page import show
+from sora2_mcp.cli.doctor.report import Report
+from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.clock import Clock, SystemClock
+from sora2_mcp.settings import environment
+
+
+async def doctor(arguments: argparse.Namespace, *, ending: Callable[[int], None]) -> int:
+    """Shows the report; the exit code is 1 where there is a problem, else 0.
+
+    ``ending`` is called with it when all is shown: a check that was given up may still hold a thread.
+    """
+    _take_any_character()
+    display = Display()
+    examined = partial(
+        examine, simulate=arguments.simulate, offline=arguments.offline, round_trip=not arguments.no_round_trip
+    )
+    if arguments.json:
+        report = await examined()
+        display.line(json.dumps(report.as_json(), indent=2))
+    else:
+        display.title("sora2-mcp doctor: looks only, orders and changes nothing")
+        with display.waiting("checking"):
+            report = await examined()
+        show(report, display)
+    code = int(report.status is Verdict.PROBLEM)
+    ending(code)
+    return code
+
+
+async def examine(
+    *, simulate: bool = False, offline: bool = False, round_trip: bool = True, clock: Clock | None = None
+) -> Report:
+    """The report on the set-up in this process's environment."""
+    given, clock = environment(), clock or SystemClock()
+    began = clock.monotonic()
+    setup = Setup.of(given, clock, simulate=simulate)
+    findings = await Examination(setup, given, offline=offline, round_trip=round_trip).run()
+    seconds = round(clock.monotonic() - began, 3)
+    return Report(simulate=setup.settings.simulate, findings=findings, readings=setup.readings, seconds=seconds)
+
+
+def _take_any_character() -> None:
+    """What a service says may hold characters that a pipe on Windows does not take: they must stop no report."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")

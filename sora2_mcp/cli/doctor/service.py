@@ -1,0 +1,139 @@
+"""Whether the service answers, and accepts the key. Only ever looks: no order is made."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+
+from sora2_mcp.api.probe import Probe, Reply, open_probe
+from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warning
+from sora2_mcp.cli.doctor.folder import obstacle_to
+from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.cli.simulated import state_folder
+from sora2_mcp.errors import LostAnswerError, NotReachedError, quoted
+from sora2_mcp.settings import API_BASE_URL
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.serve import running
+
+SERVICE = "service"
+KEY = "key"
+
+_REFUSED = (401, 403)
+_BUSY = (429, 455, 500, 502, 503, 504)
+_NO_CREDITS = 402
+_NOT_FOUND = 404
+_KEY_PLACE = "the env of this server's entry in your host"
+
+
+@asynccontextmanager
+async def probe_of(setup: Setup) -> AsyncIterator[Probe]:
+    """A probe of the service, or of a simulator with nothing on disk where the settings ask for one."""
+    if setup.settings.simulate:
+        async with running(Simulator()) as base_url, open_probe(base_url, setup.clock) as probe:
+            yield probe
+    else:
+        async with open_probe(setup.settings.base_url, setup.clock) as probe:
+            yield probe
+
+
+async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | None]:
+    """Asks without a key, which the service refuses and a wrong address does not."""
+    if variable := setup.unusable("api_base_url"):
+        return skipped(SERVICE, f"{variable} cannot be used, so there is nobody to ask."), None
+    base_url = probe.base_url
+    try:
+        reply = await probe.ask()
+    except NotReachedError as error:
+        hint = f"Check the network and SORA2_API_BASE_URL.{_proxy_hint(setup)}"
+        return problem(SERVICE, f"{base_url} could not be reached: {error.reason}.", hint), None
+    except LostAnswerError as error:
+        return problem(SERVICE, f"{base_url} did not answer as Sora2API does: {error.reason}.", _address_hint()), None
+    if reply.code == _NOT_FOUND:
+        what = f"{base_url} answers, but not at this path (404{_words(setup, reply)})."
+        return problem(SERVICE, what, _address_hint()), None
+    if reply.code in _BUSY:
+        what = f"{base_url} answers, but cannot work just now ({reply.code}{_words(setup, reply)})."
+        return warning(SERVICE, what, "Try again in some minutes; nothing is lost meanwhile."), reply
+    return await _settled(setup, f"{base_url} answers in {_milliseconds(reply)}."), reply
+
+
+async def _settled(setup: Setup, what: str) -> Finding:
+    """A service that answers; the simulator must keep its tasks itself, too."""
+    if not setup.settings.simulate:
+        return fine(SERVICE, what)
+    folder = state_folder(setup.settings)
+    if obstacle := await anyio.to_thread.run_sync(obstacle_to, folder, abandon_on_cancel=True):
+        hint = "Give this user the right to write there, or set SORA2_DATABASE_URL to a file elsewhere."
+        return problem(SERVICE, f"The simulator cannot keep its tasks in {folder}: {obstacle}.", hint)
+    return fine(SERVICE, f"The built-in simulator stands in for the service; {what}")
+
+
+async def check_key(setup: Setup, probe: Probe | None, unasked: Reply | None) -> Finding:
+    """Asks with the key; ``unasked`` is what the service said without one. A look costs nothing.
+
+    Without a probe all that is looked at is whether there is a key.
+    """
+    if setup.settings.simulate:
+        return skipped(KEY, "The simulator needs none.")
+    if missing := _missing(setup):
+        return missing
+    if probe is None:
+        return skipped(KEY, "SORA2_API_KEY is set; the service is not asked, because of --offline.")
+    if unasked is None:
+        return skipped(KEY, "SORA2_API_KEY is set; it was not shown to a service that did not answer as it should.")
+    if unasked.code not in (*_REFUSED, *_BUSY):
+        return skipped(KEY, "The service answers looks without a key too: whether it takes yours, an order will show.")
+    try:
+        reply = await probe.ask(setup.settings.key)
+    except (NotReachedError, LostAnswerError) as error:
+        return warning(KEY, f"Whether the key is accepted is not known: {error.reason}.", "Try again in a minute.")
+    return _verdict(setup, reply)
+
+
+def _missing(setup: Setup) -> Finding | None:
+    reading = setup.reading("api_key")
+    if reading.allowed:
+        return skipped(KEY, f"{reading.variable} cannot be used, so there is no key to ask with.")
+    if setup.settings.key:
+        return None
+    hint = (
+        f"Set SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: SORA2_API_KEY=… sora2-mcp doctor), or "
+        "try it without an account: sora2-mcp serve --simulate."
+    )
+    return problem(KEY, f"SORA2_API_KEY {reading.absence}: nothing can be ordered without a key.", hint)
+
+
+def _verdict(setup: Setup, reply: Reply) -> Finding:
+    words = _words(setup, reply)
+    if reply.code in _REFUSED:
+        hint = f"Correct SORA2_API_KEY in {_KEY_PLACE} (and SORA2_API_BASE_URL, if the key is of another gateway)."
+        return problem(KEY, f"The service does not accept the key ({reply.code}{words}).", hint)
+    if reply.code in _BUSY:
+        return warning(
+            KEY, f"Whether the key is accepted is not known ({reply.code}{words}).", "Try again in some minutes."
+        )
+    if reply.code == _NO_CREDITS:
+        return warning(
+            KEY, f"The key is accepted, but the account has no credits left (402{words}).", "Top up the account."
+        )
+    return fine(KEY, f"The key is accepted (asked without spending, {_milliseconds(reply)}).")
+
+
+def _words(setup: Setup, reply: Reply) -> str:
+    return f", the service says {quoted(setup.blot(reply.words))}" if reply.words else ""
+
+
+def _milliseconds(reply: Reply) -> str:
+    connecting = f", {reply.connect_seconds * 1000:.0f} of them to connect" if reply.connect_seconds else ""
+    return f"{reply.seconds * 1000:.0f} ms{connecting}"
+
+
+def _address_hint() -> str:
+    return (
+        f"Check SORA2_API_BASE_URL, path included (the vendor's is {API_BASE_URL}); if it is right, something on the "
+        "way answers in the service's place: a proxy, or the network's login page."
+    )
+
+
+def _proxy_hint(setup: Setup) -> str:
+    return f" Proxies are set in {' and '.join(setup.proxies)}: they may stand in the way." if setup.proxies else ""

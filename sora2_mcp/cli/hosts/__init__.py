@@ -1,0 +1,1 @@
+"""MCP hosts: where each keeps the servers it starts, in which form, and how one is put there."""

@@ -1,0 +1,183 @@
+"""The hosts that are known, and the facts about each with the page they are from.
+
+``~``, ``%APPDATA%`` and the like are filled in by ``place.py``. A ``*`` stands for one folder that the host has made.
+"""
+
+from types import MappingProxyType
+
+from sora2_mcp.cli.hosts.host import Host, Shape, System
+
+_SHORT_WAITS = MappingProxyType({"SORA2_MAX_WAIT_SECONDS": "50"})
+"""For hosts that may cut a call after 60 s and cannot be told otherwise: a wait then ends in time, normally."""
+
+
+def _everywhere(*files: str) -> dict[System, tuple[str, ...]]:
+    return {"linux": files, "macos": files, "windows": files}
+
+
+def _desktop(path: str, *earlier: str) -> dict[System, tuple[str, ...]]:
+    """Where Electron and others keep an application's data."""
+    return {
+        "linux": (f"$XDG_CONFIG_HOME/{path}",),
+        "macos": (f"~/Library/Application Support/{path}",),
+        "windows": (*earlier, f"%APPDATA%/{path}"),
+    }
+
+
+CLAUDE_DESKTOP = Host(
+    id="claude-desktop",
+    title="Claude Desktop",
+    files=_desktop(
+        "Claude/claude_desktop_config.json",
+        "%LOCALAPPDATA%/Claude-Data/*claude_*/claude_desktop_config.json",
+        "%LOCALAPPDATA%/Claude-Data/claude_desktop_config.json",
+        "%LOCALAPPDATA%/Packages/*Claude_*/LocalCache/Roaming/Claude/claude_desktop_config.json",
+    ),
+    comments=False,
+    section="mcpServers",
+    shape=Shape(url=""),
+    limit="About 240 s, and it cannot be set; a wait of 200 s fits.",
+    then="Quit Claude Desktop completely and start it again.",
+)
+"""Source: modelcontextprotocol.io, "Connect to local MCP servers" (paths, format). As the package that it is on Windows
+since 2026, the program reads another copy of that path, and newer ones read ``Claude-Data``: anthropics/claude-code
+issues 25579 and 26073, and what its users found in version 2.31226.1. Time limit: issue 65643 there.
+"""
+
+CLAUDE_CODE = Host(
+    id="claude-code",
+    title="Claude Code",
+    files=_everywhere("$CLAUDE_CONFIG_DIR/.claude.json"),
+    project=(".mcp.json",),
+    comments=False,
+    section="mcpServers",
+    shape=Shape(stdio="stdio", http="http"),
+    reference="${SORA2_API_KEY:-}",
+    limit="Hours; any wait fits.",
+    then="Start Claude Code anew; `/mcp` shows the server.",
+)
+"""Source: Claude Code's documentation, "Connect Claude Code to tools via MCP" (scopes, ``${VAR:-default}``: without a
+default an unset variable spoils the whole file); tried with version 2.1.197, whose default limit is 28 hours.
+"""
+
+CURSOR = Host(
+    id="cursor",
+    title="Cursor",
+    files=_everywhere("~/.cursor/mcp.json"),
+    project=(".cursor/mcp.json",),
+    section="mcpServers",
+    shape=Shape(stdio="stdio"),
+    env=_SHORT_WAITS,
+    reference="${env:SORA2_API_KEY}",
+    limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
+    then="Cursor's settings show the server under MCP; switch it on there if it is off.",
+)
+"""Source: Cursor's documentation, "Model Context Protocol" (files, fields, ``${env:NAME}``)."""
+
+VSCODE = Host(
+    id="vscode",
+    title="VS Code",
+    files=_desktop("Code/User/mcp.json"),
+    project=(".vscode/mcp.json",),
+    section="servers",
+    shape=Shape(stdio="stdio", http="http"),
+    asks=True,
+    limit="About 5 minutes, and it cannot be set; a wait of 200 s fits.",
+    then="Run *MCP: List Servers* in the command palette and start it.",
+)
+"""Source: VS Code's documentation, "MCP configuration reference" (file, ``servers``, ``type``, ``inputs``); the user
+profile's file: the command *MCP: Open User Configuration*. Time limit: microsoft/vscode issue 261734.
+"""
+
+WINDSURF = Host(
+    id="windsurf",
+    title="Windsurf",
+    files=_everywhere("~/.codeium/windsurf/mcp_config.json"),
+    section="mcpServers",
+    shape=Shape(url="serverUrl"),
+    env=_SHORT_WAITS,
+    limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
+    then="Press the refresh button of Cascade's MCP servers.",
+)
+"""Source: Windsurf's documentation (now Devin Desktop's), "Cascade MCP Integration" (file, ``serverUrl``)."""
+
+ZED = Host(
+    id="zed",
+    title="Zed",
+    files={
+        "linux": ("$XDG_CONFIG_HOME/zed/settings.json",),
+        "macos": ("~/.config/zed/settings.json",),
+        "windows": ("%APPDATA%/Zed/settings.json",),
+    },
+    project=(".zed/settings.json",),
+    section="context_servers",
+    extra=MappingProxyType({"timeout": 300}),
+    limit="60 s; the entry sets `timeout` to 300 s, so a wait of 200 s fits.",
+    then="Zed starts it by itself; its settings show it under AI, MCP Servers.",
+)
+"""Source: Zed's documentation, "Configuring Zed" (files) and "Model Context Protocol" (``context_servers``); its
+source, ``settings_content/src/project.rs`` (``timeout`` in seconds; a program inherits Zed's environment).
+"""
+
+CODEX = Host(
+    id="codex",
+    title="Codex",
+    files=_everywhere("$CODEX_HOME/config.toml"),
+    project=(".codex/config.toml",),
+    format="toml",
+    section="mcp_servers",
+    shape=Shape(headers="http_headers"),
+    extra=MappingProxyType({"startup_timeout_sec": 30, "tool_timeout_sec": 300}),
+    forwards="env_vars",
+    limit="300 s (60 s in older ones); the entry sets `tool_timeout_sec` to 300, so a wait of 200 s fits.",
+    then="Start Codex anew; `/mcp` shows the server. It reads a project's file in trusted projects only.",
+)
+"""Source: Codex's documentation, "Configuration Reference" and "Model Context Protocol" (programs get a few variables
+of Codex's environment, so what they need must be named); tried with version 0.169.0.
+"""
+
+GEMINI_CLI = Host(
+    id="gemini-cli",
+    title="Gemini CLI",
+    files=_everywhere("$GEMINI_CLI_HOME/.gemini/settings.json"),
+    project=(".gemini/settings.json",),
+    section="mcpServers",
+    shape=Shape(url="httpUrl"),
+    reference="$SORA2_API_KEY",
+    limit="600 s; any wait fits.",
+    then="Start Gemini CLI anew; `/mcp` shows the server, in trusted folders only.",
+)
+"""Source: Gemini CLI's documentation, "MCP servers with Gemini CLI" (files, ``httpUrl``, ``timeout``; variables named
+``*KEY*`` are kept from programs unless the entry names them); tried with version 0.61.0.
+"""
+
+OPENCODE = Host(
+    id="opencode",
+    title="opencode",
+    files=_everywhere("$XDG_CONFIG_HOME/opencode/opencode.jsonc", "$XDG_CONFIG_HOME/opencode/opencode.json"),
+    project=("opencode.jsonc", "opencode.json"),
+    section="mcp",
+    shape=Shape(stdio="local", http="remote", env="environment", command_is_list=True),
+    reference="{env:SORA2_API_KEY}",
+    limit="60 s without a sign of life; this server gives one every 5 s, so any wait fits.",
+    then="Start opencode anew; `opencode mcp list` shows the server.",
+)
+"""Source: opencode's documentation, "MCP servers" (of both versions: version 2 also reads the form of version 1, but
+has no ``enabled`` and another ``timeout``, so the entry has neither) and "Config"; its source, ``mcp/catalog.ts``
+(progress extends the limit); tried with version 1.18.33.
+"""
+
+LM_STUDIO = Host(
+    id="lm-studio",
+    title="LM Studio",
+    files=_everywhere("$LM_STUDIO_HOME/mcp.json"),
+    section="mcpServers",
+    extra=MappingProxyType({"timeout": 300_000}),
+    limit="60 s; the entry sets `timeout` to 300,000 ms, so a wait of 200 s fits.",
+    then="LM Studio reads it at once; switch the server on among a chat's integrations.",
+)
+"""Source: LM Studio's documentation, "Use MCP Servers" (Cursor's notation); its folder: the function that finds it in
+lmstudio-js. ``timeout`` in ms came with issue 727 of its bug tracker.
+"""
+
+HOSTS = (CLAUDE_DESKTOP, CLAUDE_CODE, CURSOR, VSCODE, WINDSURF, ZED, CODEX, GEMINI_CLI, OPENCODE, LM_STUDIO)

@@ -1,0 +1,45 @@
+"""What is known of a request wherever it leads, and what the SDK's span of it says."""
+
+from typing import Any
+
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR
+from pydantic import ValidationError
+
+from sora2_mcp.server.principal import current_principal
+from sora2_mcp.telemetry.whose import asked_by, new_request_id, whose
+from sora2_mcp.telemetry.work import hides, names_request
+
+
+class _UnsaidError(MCPError):
+    """Stands for an error as long as the SDK's span listens: the error's own words may hold what a client sent."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error.code if isinstance(error, MCPError) else INTERNAL_ERROR, type(error).__name__)
+        self.meant = error
+
+
+async def observed(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Just inside the SDK's span: gives the request a name, and tells the span of errors no more than their class."""
+    # Over HTTP the request has its id already.
+    with asked_by(whose().request_id or new_request_id(), current_principal()):
+        try:
+            return await call_next(ctx)
+        except ValidationError:
+            # Of these the SDK tells its span nothing of what was sent.
+            raise
+        except Exception as error:  # noqa: BLE001 - another one is raised for it
+            hides(error)
+            raise _UnsaidError(error) from None
+        finally:
+            names_request()
+
+
+async def said(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Just outside the SDK's span: lets the client have the error's own words."""
+    try:
+        return await call_next(ctx)
+    except _UnsaidError as error:
+        meant = error.meant
+    raise meant

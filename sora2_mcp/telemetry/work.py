@@ -1,0 +1,220 @@
+"""Spans and counts of the work that is done here. Without an OpenTelemetry SDK they cost nothing and go nowhere.
+
+What goes in can be read by whoever runs the collector: no prompt, no key, no address but a host's name, no word of the
+service's or of an exception's. An error is told by its class.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from hashlib import sha256
+
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, attach, detach, set_value
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
+
+from sora2_mcp import __version__
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.task import Task
+from sora2_mcp.telemetry.instruments import instruments
+from sora2_mcp.telemetry.reading import Reading
+from sora2_mcp.telemetry.whose import whose
+
+_TRACER = get_tracer("sora2_mcp", __version__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of work: how its span and its counter are called, and whether it asks somebody else."""
+
+    name: str
+    span: SpanKind
+
+
+ORDER = Kind("order", SpanKind.CLIENT)
+LOOK = Kind("look", SpanKind.CLIENT)
+DOWNLOAD = Kind("download", SpanKind.CLIENT)
+CALLBACK = Kind("callback", SpanKind.INTERNAL)
+
+
+class _Work:
+    """A piece of work until it has ended."""
+
+    def __init__(self, kind: Kind, span: Span, labels: dict[str, str]) -> None:
+        self.outcome = self.error_type = ""
+        self.attempts = 0
+        self.is_over = False
+        self._kind = kind
+        self._labels = labels
+        self.span = span
+
+    def fail(self, error: BaseException, outcome: str) -> None:
+        self.outcome = self.outcome or outcome
+        self.error_type = self.error_type or type(error).__name__
+
+    def end(self) -> None:
+        self.is_over = True
+        outcome = {"sora2.outcome": self.outcome or "cut_off"}
+        self.span.set_attributes(
+            {**outcome, **_named(), **({"sora2.attempts": self.attempts} if self.attempts else {})}
+        )
+        if self.error_type:
+            self.span.set_attribute("error.type", self.error_type)
+            self.span.set_status(StatusCode.ERROR)
+            _count_failure(self._kind.name, self.error_type)
+        instruments().outcomes[self._kind.name].add(1, {**outcome, **self._labels})
+
+
+_under_way: ContextVar[_Work | None] = ContextVar("work", default=None)
+
+
+@contextmanager
+def watched(kind: Kind, **labels: str) -> Iterator[None]:
+    """The block is one piece of work: one span, and one more in the count of its outcome and of these labels.
+
+    An exception that leaves the block is how it ended, unless ``ended`` was told something else before.
+    """
+    named = {f"sora2.{name}": value for name, value in labels.items()}
+    with _TRACER.start_as_current_span(
+        f"sora2.{kind.name}", kind=kind.span, attributes=named, record_exception=False, set_status_on_exception=False
+    ) as span:
+        work = _Work(kind, span, named)
+        token = _under_way.set(work)
+        try:
+            yield
+        except Exception as error:
+            work.fail(error, "error")
+            raise
+        finally:
+            _under_way.reset(token)
+            work.end()
+
+
+def ended(outcome: str, error: Exception | None = None) -> None:
+    """How the work at hand ends, one word of a few; the first word counts."""
+    work = _under_way.get()
+    if work is None or work.is_over:
+        return
+    if error is not None:
+        work.fail(error, outcome)
+    work.outcome = work.outcome or outcome
+
+
+def noted(**facts: int) -> None:
+    """Says more of the work at hand, on its span only."""
+    work = _under_way.get()
+    if work is not None and not work.is_over:
+        work.span.set_attributes({f"sora2.{name}": value for name, value in facts.items()})
+
+
+@contextmanager
+def asking(host: str) -> Iterator[None]:
+    """The block sends one request to this host, for the work at hand.
+
+    Instrumentation of HTTP clients leaves it alone: it would tell the host of our traces, and the traces of addresses
+    that hold tokens.
+    """
+    work = _under_way.get()
+    if work is not None and not work.is_over:
+        work.attempts += 1
+        work.span.set_attribute("server.address", host)
+    token = attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, value=True))
+    try:
+        yield
+    finally:
+        detach(token)
+
+
+def counted(kind: Kind, outcome: str) -> None:
+    """One more of a kind that ended before it was worth a span."""
+    instruments().outcomes[kind.name].add(1, {"sora2.outcome": outcome})
+
+
+@contextmanager
+def tool_called(tool: str, clock: Clock) -> Iterator[None]:
+    """The block is a call of this tool; its span is the SDK's."""
+    began, failure = clock.monotonic(), "cancelled"
+    try:
+        yield
+        failure = ""
+    except Exception as error:
+        failure = "tool_error"
+        _count_failure("tool", hides(error))
+        raise
+    finally:
+        labels = {"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
+        seconds = clock.monotonic() - began
+        instruments().call_seconds.record(seconds, {**labels, **({"error.type": failure} if failure else {})})
+
+
+def names_request() -> None:
+    """Says on the span at hand whose request it is."""
+    get_current_span().set_attributes(_named())
+
+
+def hides(error: BaseException) -> str:
+    """Says on the span at hand which class of error is behind the one that tells the client; gives its name."""
+    name = type(error.__cause__ or error).__name__
+    get_current_span().set_attribute("sora2.error.type", name)
+    return name
+
+
+def task_ended(task: Task) -> None:
+    """A task was seen to have ended, by the one who saved it. Nobody knows when another program ordered its tasks."""
+    if task.finished_at is None or task.adopted:
+        return
+    seconds = max(0.0, (task.finished_at - task.created_at).total_seconds())
+    labels = {"sora2.task.status": task.status.value, "sora2.quality": task.request.quality.value}
+    instruments().task_seconds.record(seconds, labels)
+
+
+def saved(size_bytes: int) -> None:
+    """A video of this size was saved."""
+    noted(size_bytes=size_bytes)
+    instruments().downloaded.add(size_bytes)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """The block is somebody's wait."""
+    instruments().waits.add(1)
+    try:
+        yield
+    finally:
+        instruments().waits.add(-1)
+
+
+@contextmanager
+def reported(reading: Reading) -> Iterator[None]:
+    """The number of unfinished tasks is this one, as long as the block lasts."""
+    instruments().readings.add(reading)
+    try:
+        yield
+    finally:
+        instruments().readings.discard(reading)
+
+
+def trace_id() -> str:
+    """The id of the trace that the work at hand belongs to; empty where there is none."""
+    context = get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else ""
+
+
+def pseudonym(principal: str) -> str:
+    """The principal as others may read it: a subject of an issuer's may be a person's name, so it is hashed."""
+    kind, _, _ = principal.partition(":")
+    return f"{kind}:{sha256(principal.encode()).hexdigest()[:12]}" if kind == "jwt" else principal
+
+
+def _named() -> dict[str, str]:
+    known = whose()
+    named = {
+        "sora2.request.id": known.request_id,
+        "sora2.principal": pseudonym(known.principal),
+        "sora2.task.id": known.task_id,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def _count_failure(operation: str, error_type: str) -> None:
+    instruments().failures.add(1, {"error.type": error_type, "sora2.operation": operation})

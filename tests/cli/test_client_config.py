@@ -1,0 +1,173 @@
+"""``sora2-mcp client-config``: what people and their hosts get to see."""
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import json5
+import pytest
+
+from sora2_mcp.cli.arguments import parse
+from sora2_mcp.cli.hosts.host import Host
+from sora2_mcp.cli.hosts.table import HOSTS
+from sora2_mcp.cli.main import run
+from tests.cli.host_reading import FILES, PROJECT_FILES, started_by
+
+KEY = "sk-0123456789"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    code: int
+    stdout: str
+    stderr: str
+
+
+Type = Callable[..., Ran]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder; the command is typed in a project elsewhere."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def typed(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:  # noqa: ARG001
+    """Runs the command with these arguments, and these variables set."""
+
+    def typed(*arguments: str, **variables: str) -> Ran:
+        with monkeypatch.context() as patched:
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            code = run(parse(["client-config", *arguments]))
+        shown = capsys.readouterr()
+        return Ran(code=code, stdout=shown.out, stderr=shown.err)
+
+    return typed
+
+
+@pytest.mark.parametrize("host", PROJECT_FILES)
+def test_a_projects_file_takes_the_key_from_the_hosts_own_environment(home: Path, typed: Type, host: str) -> None:
+    run = typed(host, "--write", "--project", SORA2_API_KEY=KEY)
+    path = home.parent / "project" / PROJECT_FILES[host]
+    own = {"SORA2_API_KEY": KEY, "sora2-key": KEY}
+
+    assert run.code == 0
+    assert KEY not in path.read_text()
+    assert started_by(host, path, own).variables["SORA2_API_KEY"] == KEY
+    if host not in ("vscode", "codex"):
+        assert started_by(host, path, {}).variables.get("SORA2_API_KEY", "") == ""
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.id)
+def test_stdout_holds_the_file_alone_and_the_key_is_shown_nowhere(home: Path, typed: Type, host: Host) -> None:
+    printed = typed(host.id, SORA2_API_KEY=KEY)
+    written = typed(host.id, "--write", SORA2_API_KEY=KEY)
+    again = typed(host.id, "--write", SORA2_API_KEY=KEY)
+
+    document = tomllib.loads(printed.stdout) if host.format == "toml" else json.loads(printed.stdout)
+    path = home / FILES[host.id]
+    assert set(document) - {"inputs"} == {host.section}
+    assert f"This belongs into {path};" in printed.stderr
+    assert str(path) in written.stdout
+    assert again.stdout.startswith(f"sora2 is in {path} as it should be; nothing was changed.\n")
+    assert [run.code for run in (printed, written, again)] == [0, 0, 0]
+    assert not [run for run in (printed, written, again) if KEY in run.stdout + run.stderr]
+    assert (KEY in path.read_text()) == (host.id != "vscode")
+    assert not [one for one in path.parent.iterdir() if ".bak" in one.name]
+
+
+def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
+    def said(*arguments: str, **variables: str) -> str:
+        run = typed("cursor", *arguments, **variables)
+        return run.stdout + run.stderr
+
+    assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in said()
+    assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in said("--write")
+    assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in said("--write", SORA2_API_KEY=KEY)
+    assert "The API key that the file had is kept; it is not shown here.\n" in said("--write")
+    (home / ".cursor" / "mcp.json").chmod(0o644)
+    assert f"chmod 600 {home / '.cursor' / 'mcp.json'}\n" in said("--write")
+    assert "The file holds no key, so it can be shared: set SORA2_API_KEY where Cursor" in said("--project")
+    assert "It runs on the simulator: no account, no key, no cost.\n" in said("--simulate")
+    assert "Put your token of that server in the place of your-token.\n" in said("--http", "https://a.example/mcp")
+    assert "your-token" not in said("--http", "http://127.0.0.1:8000/mcp")
+
+
+def test_the_files_owner_reads_what_became_of_it(home: Path, typed: Type) -> None:
+    path = home / ".config" / "zed" / "settings.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('// mine\n{ "theme": "x" }\n')
+    run = typed("zed", "--write", "--name", "films")
+
+    assert run.stdout.splitlines()[:2] == [
+        f"films was added: {path}",
+        f"What was there before is kept in {path}.bak",
+    ]
+    assert path.read_text().startswith("// mine\n")
+    assert json5.loads(path.read_text())["context_servers"]["films"]["command"]
+
+
+def test_the_hosts_own_command_can_be_pasted(typed: Type) -> None:
+    run = typed("claude-code")
+    (line,) = (line for line in run.stderr.splitlines() if line.startswith("  claude "))
+    entry = json.loads(run.stdout)["mcpServers"]["sora2"]
+
+    assert shlex.split(line) == [
+        *("claude", "mcp", "add", "--scope", "user", "sora2", "--env", "SORA2_API_KEY=your-key", "--"),
+        *(entry["command"], "serve"),
+    ]
+
+
+def test_without_a_host_or_with_one_that_is_unknown_the_hosts_are_listed(home: Path, typed: Type) -> None:
+    listed = typed()
+    unknown = typed("emacs")
+
+    assert (listed.code, listed.stderr) == (0, "")
+    assert re.findall(r"^  ([a-z-]+)  +(/.+)$", listed.stdout, re.MULTILINE) == [
+        (host, str(home / file)) for host, file in FILES.items()
+    ]
+    assert (unknown.code, unknown.stdout) == (2, "")
+    assert unknown.stderr == f"sora2-mcp: 'emacs' is no host that is known.\n{listed.stdout}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("cursor", "--name", "a b"), "--name may have 1 to 40 letters, digits and hyphens"),
+        (("windsurf", "--project"), "--project does not go with windsurf, which has one file for all projects"),
+        (("cursor", "--http", "videos.example.com"), "--http needs an http:// or https:// address, such as"),
+        (("cursor", "--http", "https://a.example/mcp", "--simulate"), "--simulate does not go with --http"),
+        (("claude-desktop", "--http", "https://a.example/mcp"), "--http cannot be written for claude-desktop"),
+    ],
+)
+def test_options_that_do_not_fit_change_nothing(
+    home: Path, typed: Type, arguments: tuple[str, ...], problem: str
+) -> None:
+    run = typed(*arguments, "--write")
+
+    assert (run.code, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"sora2-mcp: {problem}")
+    assert not list(home.rglob("*.json"))
+
+
+def test_a_file_that_cannot_be_read_ends_with_the_way_out(home: Path, typed: Type) -> None:
+    path = home / ".claude.json"
+    path.write_text('{"projects": {}')
+    problem = "Expecting ',' delimiter: line 1 column 16 (char 15)"
+    run = typed("claude-code", "--write", SORA2_API_KEY=KEY)
+
+    assert (run.code, run.stdout, path.read_text()) == (1, "", '{"projects": {}')
+    assert run.stderr.splitlines() == [
+        f"sora2-mcp: {path} cannot be understood as JSON ({problem}); it was left as it is",
+        "Mend it, or put the entry there yourself: sora2-mcp client-config claude-code prints it.",
+    ]

@@ -1,0 +1,57 @@
+"""The commands over a core in this process, where a test moves time."""
+
+import argparse
+from pathlib import Path
+
+import anyio
+import pytest
+
+from sora2_mcp.cli.jobs import perform
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.serve import running
+from tests.clocks import FakeClock
+from tests.tasks.core import LONG_SECONDS, opened, settings_for, until
+
+pytestmark = pytest.mark.anyio
+
+DOWNLOAD_ALL = argparse.Namespace(command="tasks", verb="download", all=True, task_id="", filename="")
+COUNT = 20
+
+
+async def test_every_finished_video_is_found_and_saved_however_long_the_looks_take(
+    tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+    async with running(Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)) as url:
+        settings = settings_for(tmp_path, url, idle_poll_seconds=LONG_SECONDS)
+        async with opened(settings, clock) as service:
+            for number in range(COUNT):
+                await service.submit(VideoRequest(prompt=f"Kitten {number}"), "local")
+        # Time runs so fast here that few looks get their turn within the time that one is given elsewhere.
+        slow = settings.model_copy(update={"max_requests_per_second": 10.0})
+
+        async def download_all() -> None:
+            codes.append(await perform(DOWNLOAD_ALL, Runtime(slow, clock=clock)))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(download_all)
+            await until(clock, lambda: bool(codes), step_seconds=0.5)
+
+    assert (codes, capsys.readouterr().out.splitlines()[-1]) == ([0], f"{COUNT} saved")
+    assert len([*(tmp_path / "videos").glob("*.mp4")]) == COUNT
+
+
+async def test_what_is_not_finished_yet_is_counted_and_not_passed_over_in_silence(
+    tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)) as url:
+        settings = settings_for(tmp_path, url)
+        async with opened(settings, clock) as service:
+            for prompt in ("A kitten", "A puppy [sim:seconds=600]", "A foal [sim:seconds=600]"):
+                await service.submit(VideoRequest(prompt=prompt), "local")
+
+        code = await perform(DOWNLOAD_ALL, Runtime(settings, clock=clock))
+
+    assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "1 saved, 2 still generating")

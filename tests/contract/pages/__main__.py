@@ -1,0 +1,3 @@
+from tests.contract.pages.marks import fill_all
+
+fill_all()

@@ -1,0 +1,87 @@
+"""The settings, from ``settings.py``: which group each belongs to and what it looks like is said here."""
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from sora2_mcp.settings import Settings, variable_of
+from tests.contract.pages.tables import block, table
+
+GROUPS: dict[str, list[str]] = {
+    "Account": ["api_key", "api_base_url", "simulate"],
+    "Store and files": ["database_url", "video_dir", "auto_download", "max_video_mb"],
+    "Pace": ["max_wait_seconds", "poll_seconds", "idle_poll_seconds", "max_requests_per_second"],
+    "Limits and asking": ["max_active_tasks", "daily_limit", "duplicate_window_seconds", "confirm"],
+    "HTTP": [
+        "auth_tokens",
+        "oauth_issuer",
+        "oauth_audience",
+        "oauth_jwks_url",
+        "allowed_hosts",
+        "allowed_origins",
+        "public_url",
+    ],
+    "Logs": ["log_level", "log_format"],
+}
+
+EXAMPLES: dict[str, list[str]] = {
+    "database_url": [
+        "sqlite:////srv/videos/tasks.db",
+        "sqlite:///C:/videos/tasks.db",
+        "postgresql://ann:word@db/sora2",
+    ],
+    "video_dir": ["~/Videos/agents"],
+    "daily_limit": ["20"],
+    "confirm": ["hd"],
+    "auth_tokens": ["ann:a-long-secret-of-anns,bob:a-long-secret-of-bobs"],
+    "oauth_issuer": ["https://login.example.com/"],
+    "oauth_audience": ["https://videos.example.com/mcp"],
+    "oauth_jwks_url": ["https://login.example.com/.well-known/jwks.json"],
+    "allowed_hosts": ["videos.example.com,10.0.0.5:8000"],
+    "allowed_origins": ["https://app.example.com"],
+    "public_url": ["https://videos.example.com"],
+}
+
+_HEADS = ["variable", "what it sets", "allowed", "default"]
+
+
+def settings_table() -> str:
+    """One row for each variable: what it means, what is allowed, its default."""
+    return table(_HEADS, (_cells(name) for name in Settings.model_fields))
+
+
+def settings_sections() -> str:
+    """The same by group, with what is secret and examples."""
+    return "\n\n".join(_section(group, names) for group, names in GROUPS.items())
+
+
+def _section(group: str, names: list[str]) -> str:
+    examples = [f"{variable_of(name)}={value}" for name in names for value in EXAMPLES.get(name, [])]
+    shown = ["For example:", block("\n".join(examples))] if examples else []
+    return "\n\n".join([f"### {group}", table(_HEADS, map(_marked, names)), *shown])
+
+
+def _marked(name: str) -> tuple[str, str, str, str]:
+    variable, meaning, allowed, default = _cells(name)
+    return (f"{variable} (secret)" if is_secret(name) else variable, meaning, allowed, default)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value is kept out of logs, errors and results."""
+    return Settings.model_fields[name].annotation is SecretStr
+
+
+def _cells(name: str) -> tuple[str, str, str, str]:
+    field = Settings.model_fields[name]
+    shown = _shown(field.default)
+    return (f"`{variable_of(name)}`", field.description or "", Settings.allowed[name], f"`{shown}`" if shown else "")
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, bool):
+        return str(int(default))
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "" if default is None else str(default)

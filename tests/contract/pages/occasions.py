@@ -1,0 +1,236 @@
+"""When an agent meets each error, and one error of each kind as it is raised then."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sora2_mcp import errors
+from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import Task
+from sora2_mcp.errors import Sora2Error, service_error
+from sora2_mcp.server.confirm import too_late
+from sora2_mcp.settings import Settings
+from sora2_mcp.simulator.answers import MESSAGES
+from sora2_mcp.tasks.downloads import saveable
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+TASK_ID = "sora2_task_abc123"
+TASK = Task(
+    id="7f9c2d4e",
+    principal="local",
+    service="any",
+    request=VideoRequest(prompt="A kitten playing in a garden"),
+    created_at=NOW,
+    task_id=TASK_ID,
+)
+
+ORDER, LOOK, LIST, SAVE = "generate_video", "get_task_status", "list_tasks", "download_video"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """An error in one call. Without a ``tool`` no agent ever reads it."""
+
+    when: str
+    error: Sora2Error
+    tool: str = ""
+
+
+def occasions() -> list[Occasion]:
+    """All of them, in the order of the tree of errors."""
+    return [*_of_set_up(), *_of_arguments(), *_of_orders(), *_of_store_and_files(), *_of_the_network(), *_of_answers()]
+
+
+def _of_set_up() -> list[Occasion]:
+    unusable = raised(lambda: Settings.load(poll_seconds="often"))
+    return [
+        Occasion(
+            when="A variable or an option holds something that cannot be used. It stops the start with one line on "
+            "stderr and exit code 2, so no agent ever reads it.",
+            error=unusable,
+        ),
+        Occasion(
+            when="No API key is set. The server starts and lists its tools all the same; the first call says so.",
+            tool=ORDER,
+            error=errors.MissingKeyError(),
+        ),
+    ]
+
+
+def _of_arguments() -> list[Occasion]:
+    return [
+        Occasion(
+            when="An argument is empty, too long or cannot be read.",
+            tool=ORDER,
+            error=raised(VideoRequest(prompt=" ").validated),
+        ),
+        Occasion(
+            when="An address is not one of http or https.",
+            tool=ORDER,
+            error=raised(VideoRequest(prompt="A kitten", image_urls=("kitten.png",)).validated),
+        ),
+        Occasion(
+            when="There is no such task, or it is another caller's, which reads just the same.",
+            tool=LOOK,
+            error=errors.UnknownTaskError("sora2_task_abc124"),
+        ),
+    ]
+
+
+def _of_orders() -> list[Occasion]:
+    frees = "It frees when a running task ends. list_tasks shows them."
+    return [
+        Occasion(
+            when="The key has ordered something else before.",
+            tool=ORDER,
+            error=errors.KeyReusedError(
+                "spring-1",
+                "was used before with other arguments, so nothing was ordered.",
+                "Repeat the first arguments, or use a new idempotency_key to order this.",
+            ),
+        ),
+        Occasion(
+            when="The key's order has failed.",
+            tool=ORDER,
+            error=errors.KeyReusedError(
+                "spring-1",
+                f"belongs to task {TASK_ID}, which failed, so nothing was ordered.",
+                "Use a new idempotency_key to order this.",
+            ),
+        ),
+        Occasion(
+            when="As many orders as `SORA2_DAILY_LIMIT` allows were made today (UTC), by all callers together.",
+            tool=ORDER,
+            error=errors.LimitError("SORA2_DAILY_LIMIT", 20, 20, "It frees at 2026-11-23 00:00 UTC."),
+        ),
+        Occasion(
+            when="As many tasks as `SORA2_MAX_ACTIVE_TASKS` allows are unfinished.",
+            tool=ORDER,
+            error=errors.LimitError("SORA2_MAX_ACTIVE_TASKS", 5, 5, frees),
+        ),
+        Occasion(
+            when="`SORA2_CONFIRM` is set, and the host cannot put a question to a person, or failed at it.",
+            tool=ORDER,
+            error=errors.CannotAskError(),
+        ),
+        Occasion(
+            when="`SORA2_CONFIRM` is set, and the person's answer came too late or belongs to another order. The next "
+            "call asks again. This one comes as an error of the protocol.",
+            tool=ORDER,
+            error=too_late(),
+        ),
+        Occasion(
+            when="The person who was asked said no. This one is a normal result.",
+            tool=ORDER,
+            error=errors.DeclinedError(),
+        ),
+    ]
+
+
+def _of_store_and_files() -> list[Occasion]:
+    gone = "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
+    return [
+        Occasion(
+            when="The store does not answer in time. An order that cannot be saved is not sent.",
+            tool=ORDER,
+            error=errors.StoreError("is busy, so nothing was ordered"),
+        ),
+        Occasion(
+            when="The store cannot be opened.",
+            tool=LIST,
+            error=errors.StoreError("needs the file /srv/videos/tasks.db, which cannot be written: Permission denied"),
+        ),
+        Occasion(
+            when="The video's host broke off, was not reached or sent no video, and further attempts did not help.",
+            tool=SAVE,
+            error=errors.DownloadError(TASK_ID, "1,048,576 of 9,437,184 bytes came before its host broke off."),
+        ),
+        Occasion(
+            when="The task is not done, or has failed.",
+            tool=SAVE,
+            error=raised(lambda: saveable(TASK)),
+        ),
+        Occasion(
+            when="The service no longer gives the video out, or its address may not be followed.",
+            tool=SAVE,
+            error=errors.NoVideoError(TASK_ID, "its host no longer gives it out (HTTP 404).", gone),
+        ),
+        Occasion(
+            when="The folder cannot be written, or the disk is full.",
+            tool=SAVE,
+            error=errors.UnwritableError(TASK_ID, "the file could not be written (No space left on device)."),
+        ),
+        Occasion(
+            when="The video is larger than `SORA2_MAX_VIDEO_MB`.",
+            tool=SAVE,
+            error=errors.UnwritableError(
+                TASK_ID,
+                "it has at least 2,400.0 MB, over the limit SORA2_MAX_VIDEO_MB=2000.",
+                "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB.",
+            ),
+        ),
+    ]
+
+
+def _of_the_network() -> list[Occasion]:
+    return [
+        Occasion(
+            when="No connection to the service; an order is tried again for 2 seconds first.",
+            tool=ORDER,
+            error=errors.NotReachedError("ConnectError"),
+        ),
+        Occasion(
+            when="A look was sent and no readable answer came. An order whose answer is lost is no error: it is "
+            "[unconfirmed](#unconfirmed).",
+            tool=LOOK,
+            error=errors.LostAnswerError("HTTP 502 with a web page"),
+        ),
+    ]
+
+
+def _of_answers() -> list[Occasion]:
+    told = (
+        "Orders are tried again for 2 minutes by themselves: this comes from a look, or if a longer pause is asked for."
+    )
+    return [
+        Occasion(
+            when="The service answers with a code that its documentation does not list.",
+            tool=ORDER,
+            error=service_error(433, "Not now"),
+        ),
+        _answered(400, "The service refuses the prompt or an image."),
+        _answered(401, "The API key is wrong. A wait in which this happens returns it at once."),
+        _answered(402, "The account's credits are used up."),
+        _answered(404, "The service knows no such path: its address is wrong."),
+        _answered(422, "The service finds a parameter invalid."),
+        _answered(429, f"The service is called too often. {told}", tool=LOOK, retry_after_seconds=9.0),
+        _answered(455, f"The service is being maintained. {told}", tool=LOOK),
+        _answered(
+            500,
+            "The service failed. A look that meets 502 to 504 reads the same; an order that does is "
+            "[unconfirmed](#unconfirmed).",
+        ),
+        _answered(
+            501, "The service could not generate the video and says so at once; later the task is [failed](#failed)."
+        ),
+        _answered(505, "The service has switched off what is asked for."),
+    ]
+
+
+def _answered(code: int, when: str, *, tool: str = ORDER, retry_after_seconds: float | None = None) -> Occasion:
+    error = service_error(code, MESSAGES[code], retry_after_seconds=retry_after_seconds)
+    return Occasion(when=when, tool=tool, error=error)
+
+
+def raised(call: Callable[[], object]) -> Sora2Error:
+    """What a call raises."""
+    try:
+        call()
+    except Sora2Error as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def later(**changes: object) -> Task:
+    """The task of the examples with other facts."""
+    return replace(TASK, **changes)  # type: ignore[arg-type]  # the caller names the fields

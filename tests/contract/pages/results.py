@@ -1,0 +1,161 @@
+"""Normal results that a reader may take for errors, and all others, from ``server/texts.py``."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+import anyio
+
+from sora2_mcp.domain.task import GRACE, Doubt, Failure, SavedFile, Sighting, Stage, Status, Task
+from sora2_mcp.errors import DeclinedError
+from sora2_mcp.server import texts
+from sora2_mcp.tasks.downloads import Download
+from sora2_mcp.tasks.ordering import Submission
+from sora2_mcp.tasks.service import Page
+from sora2_mcp.tasks.store.port import Outcome
+from tests.contract.pages.occasions import NOW, TASK, later
+from tests.contract.pages.tables import block
+
+DONE = later(
+    status=Status.SUCCEEDED,
+    known_unfinished_at=NOW,
+    finished_at=NOW + timedelta(seconds=130),
+    video_url="https://cdn.example.com/x.mp4",
+)
+FILE = SavedFile(path="/home/ann/Videos/sora2/a-kitten.mp4", size_bytes=9_437_184, sha256="…")
+
+
+class Result(NamedTuple):
+    """One way a call can end normally, and the text it then gives."""
+
+    title: str
+    when: str
+    text: Callable[[], str]
+
+
+def result_sections() -> str:
+    """A section for each."""
+    return "\n\n".join(f"### {result.title}\n\n{result.when}\n\n{block(result.text())}" for result in _RESULTS)
+
+
+def _ordered(outcome: Outcome = Outcome.NEW, task: Task = TASK, seconds: float = 0) -> str:
+    return texts.submitted(Submission(task=task, outcome=outcome), NOW + timedelta(seconds=seconds))
+
+
+def _at(seconds: float, task: Task) -> str:
+    return texts.described(task, NOW + timedelta(seconds=seconds))
+
+
+def _failed(stage: Stage, code: int, message: str, *, task_id: str = TASK.task_id, doubtful: bool = False) -> str:
+    failure = Failure(stage=stage, code=code, message=message, doubtful=doubtful)
+    return _at(130, later(status=Status.FAILED, task_id=task_id, failure=failure, finished_at=NOW))
+
+
+def _still_generating() -> str:
+    failing = later(look_failed_at=NOW + timedelta(seconds=90), look_error_code=500)
+    doubted = later(doubts=(Doubt(seen_at=NOW + GRACE, sighting=Sighting.MISSING),))
+    return "\n\n".join([_at(48, TASK), _at(100, failing), _at(100, doubted)])
+
+
+def _saving() -> str:
+    async def download() -> Download:
+        begun = Download()
+        begun.received_bytes, begun.total_bytes = 4_200_000, FILE.size_bytes
+        return begun
+
+    return texts.saving(DONE, anyio.run(download))
+
+
+def _listed() -> str:
+    saved = replace(DONE, file=FILE, task_id="sora2_task_abc122")
+    return texts.listed(Page(tasks=(TASK, saved), next_cursor=""), NOW, status="any", limit=10)
+
+
+_REQUEST_REFUSED = "Insufficient credits"
+_CONCLUDED = "the service has not known this task for ten minutes"
+
+_RESULTS = [
+    Result("Ordered", "The service has accepted the order and charges for it.", _ordered),
+    Result(
+        "Being ordered",
+        "The service has not answered within 3 seconds. `local-…` names the task for ever, also once it has an id of "
+        "the service's.",
+        lambda: _ordered(task=later(task_id="")),
+    ),
+    Result(
+        "Still generating",
+        "The time of `wait_for_video` is up, or `get_task_status` looked. The second text says that the latest look "
+        "failed, the third that the service does not know the task just now; neither changes anything.",
+        _still_generating,
+    ),
+    Result(
+        "Joined a repeat",
+        "Exactly this was ordered a moment ago (`SORA2_DUPLICATE_WINDOW_SECONDS`) and is not done yet. Nothing was "
+        "ordered or spent.",
+        lambda: _ordered(Outcome.REPEAT, seconds=20),
+    ),
+    Result(
+        "Same key again",
+        "The `idempotency_key` has ordered this before, however long ago. Nothing was ordered or spent.",
+        lambda: _ordered(Outcome.SAME_KEY, DONE, seconds=600),
+    ),
+    Result(
+        "Same answer again",
+        "A person's yes, sent a second time, finds the order it has made.",
+        lambda: _ordered(Outcome.SAME_CONSENT, seconds=20),
+    ),
+    Result("Done", "The video is there.", lambda: _at(130, DONE)),
+    Result(
+        "Done and saved",
+        "`download_video`, or `SORA2_AUTO_DOWNLOAD`, has saved it.",
+        lambda: _at(300, replace(DONE, file=FILE)),
+    ),
+    Result(
+        "Soon deleted",
+        "In the last three of its 15 days, if nobody has saved it.",
+        lambda: _at(13 * 86_400, DONE),
+    ),
+    Result(
+        "Saved, and deleted at the service",
+        "After its 15 days; the file stays.",
+        lambda: _at(20 * 86_400, replace(DONE, file=FILE)),
+    ),
+    Result("Expired", "Nobody saved it in time.", lambda: _at(20 * 86_400, DONE)),
+    Result(
+        "Failed",
+        "`failed` and `failure.stage: generation`: the service took the order and could not fulfil it. Whether it "
+        "charges for that is the vendor's business.",
+        lambda: _failed(Stage.GENERATION, 501, "The video could not be generated"),
+    ),
+    Result(
+        "Failed before it was created",
+        "`failed` and `failure.stage: creation`: the service refused the order after `generate_video` had answered "
+        "*Being ordered*.",
+        lambda: _failed(Stage.CREATION, 402, _REQUEST_REFUSED, task_id=""),
+    ),
+    Result(
+        "Given up",
+        "The service has denied the task, or called it done without an address, in at least three looks over ten "
+        "minutes. `get_task_status` still looks again.",
+        lambda: _failed(Stage.CREATION, 404, _CONCLUDED, doubtful=True),
+    ),
+    Result(
+        "Unconfirmed",
+        "The order was sent and its answer got lost. It may have been charged, is never sent again by itself, and is "
+        "listed until somebody decides.",
+        lambda: _at(60, later(status=Status.UNCONFIRMED, task_id="", unclear_because="ReadError")),
+    ),
+    Result(
+        "Declined",
+        "`SORA2_CONFIRM`: the person said no. There is no task: the data says `failed` with an empty `task_id`.",
+        lambda: texts.declined(DeclinedError()),
+    ),
+    Result(
+        "Saved",
+        "After `download_video`; asking again gives the same file.",
+        lambda: texts.saved(DONE, FILE, DONE.finished_at or NOW),
+    ),
+    Result("Still saving", "A download that takes longer than 45 seconds goes on by itself.", _saving),
+    Result("Listed", "After `list_tasks`.", _listed),
+]

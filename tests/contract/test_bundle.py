@@ -1,0 +1,186 @@
+"""The desktop bundle stays true. ``python -m tests.contract.test_bundle`` fills in what follows from elsewhere.
+
+``make package`` has the official tool validate and pack it, and starts what comes out with uv. Nothing here needs a
+network.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp_types import TextContent
+
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.app import build_server
+from sora2_mcp.settings import Settings, variable_of
+from tests.contract.pages.tools import catalogue, purpose
+from tests.contract.test_server_json import PROJECT, REPOSITORY, ROOT, VERSION, written
+from tests.e2e.processes import environment
+from tests.package.host import launch
+from tests.servers import settings_in
+
+MANIFEST = ROOT / "packaging" / "mcpb" / "manifest.json"
+READS_THE_STORE = "review_failed_task"
+
+pytestmark = pytest.mark.anyio
+
+
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(MANIFEST.read_text())
+    return found
+
+
+def listed_tools() -> list[dict[str, str]]:
+    return [{"name": tool["name"], "description": purpose(tool)} for tool in catalogue()["tools"]]
+
+
+async def rendered(folder: Path) -> dict[str, str]:
+    """The text of each prompt, as the server gives it, with the host's placeholders for arguments."""
+    texts = {}
+    async with Runtime(settings_in(folder, api_key="")) as runtime, Client(build_server(runtime)) as client:
+        for prompt in catalogue()["prompts"]:
+            arguments = {argument["name"]: f"${{arguments.{argument['name']}}}" for argument in prompt["arguments"]}
+            (message,) = (await client.get_prompt(prompt["name"], arguments)).messages
+            assert isinstance(message.content, TextContent)
+            texts[prompt["name"]] = message.content.text
+    return texts
+
+
+def listed_prompts(texts: dict[str, str]) -> list[dict[str, Any]]:
+    # The text of one is looked up when it is asked for, so the manifest has words of its own for it.
+    own = {prompt["name"]: prompt["text"] for prompt in manifest()["prompts"] if prompt["name"] == READS_THE_STORE}
+    return [
+        {
+            "name": prompt["name"],
+            "description": prompt["description"],
+            "arguments": [argument["name"] for argument in prompt["arguments"]],
+            "text": {**texts, **own}[prompt["name"]],
+        }
+        for prompt in catalogue()["prompts"]
+    ]
+
+
+async def filled_in(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The manifest with everything that follows from pyproject.toml and the catalogue as it should be."""
+    known = {
+        "version": VERSION,
+        "description": PROJECT["description"],
+        "tools": listed_tools(),
+        "prompts": listed_prompts(await rendered(folder)),
+        "keywords": PROJECT["keywords"],
+    }
+    runtimes = {"python": PROJECT["requires-python"]}
+    return {**document, **known, "compatibility": {**document["compatibility"], "runtimes": runtimes}}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle's folder, as it is packed."""
+    folder = tmp_path_factory.mktemp("bundle")
+    subprocess.run([sys.executable, ROOT / "packaging" / "bundle.py", folder], check=True)
+    return folder
+
+
+async def test_the_manifest_is_up_to_date(tmp_path: Path) -> None:
+    assert MANIFEST.read_text() == written(await filled_in(manifest(), tmp_path))
+
+
+async def test_every_prompt_says_where_its_arguments_go() -> None:
+    for prompt in manifest()["prompts"]:
+        assert [name for name in prompt["arguments"] if f"${{arguments.{name}}}" not in prompt["text"]] == []
+
+
+async def test_it_asks_for_key_folder_and_longest_wait_and_offers_the_simulator() -> None:
+    asked = {
+        name: (option["type"], option.get("sensitive", False)) for name, option in manifest()["user_config"].items()
+    }
+    assert asked == {
+        "api_key": ("string", True),
+        "video_dir": ("directory", False),
+        "max_wait_seconds": ("number", False),
+        "simulate": ("boolean", False),
+    }
+    assert not [name for name, option in manifest()["user_config"].items() if option["required"]]
+    assert manifest()["support"].startswith(REPOSITORY)
+
+
+def started_with(monkeypatch: pytest.MonkeyPatch, **answers: str | float | bool) -> Settings:
+    """The settings of a server that a host starts for a person who gave these answers."""
+    _, variables = launch(manifest(), Path("/bundle"), answers)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()
+
+
+async def test_every_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: dict[str, Any] = {"api_key": "sk-1", "video_dir": "/films", "max_wait_seconds": 90, "simulate": True}
+    settings = started_with(monkeypatch, **answers)
+    assert settings == Settings.load(api_key="sk-1", video_dir=Path("/films"), max_wait_seconds=90, simulate=True)
+    assert answers.keys() == manifest()["user_config"].keys()
+
+
+async def test_whoever_answers_nothing_gets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert started_with(monkeypatch) == Settings.model_construct()
+
+
+async def test_a_host_that_fills_in_nothing_at_all_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    placeholders = manifest()["server"]["mcp_config"]["env"]
+    assert placeholders == {variable_of(name): f"${{user_config.{name}}}" for name in manifest()["user_config"]}
+    for name, value in placeholders.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load() == Settings.model_construct()
+
+
+@pytest.mark.parametrize("bound", ["min", "max"])
+async def test_every_number_a_host_lets_through_is_taken(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    number = manifest()["user_config"]["max_wait_seconds"][bound]
+    assert started_with(monkeypatch, max_wait_seconds=number).max_wait_seconds == number
+
+
+async def test_the_bundle_holds_the_whole_program_and_nothing_else(bundle: Path) -> None:
+    def files(folder: Path) -> set[str]:
+        return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+    ours = {f"sora2_mcp/{name}" for name in files(ROOT / "sora2_mcp") if "__pycache__" not in name}
+    assert files(bundle) == ours | {"manifest.json", "server.py", "pyproject.toml", "icon.png", "LICENSE"}
+
+
+async def test_uv_installs_what_was_tested(bundle: Path) -> None:
+    made = tomllib.loads((bundle / "pyproject.toml").read_text())
+    assert made["project"]["dependencies"] == PROJECT["dependencies"]
+    assert made["project"]["requires-python"].startswith(PROJECT["requires-python"])
+    locked = (ROOT / "requirements" / "run.txt").read_text().splitlines()
+    assert made["tool"]["uv"]["constraint-dependencies"] == [line[:-2] for line in locked if line[:1].isalpha()]
+
+
+async def test_what_a_host_starts_serves_the_listed_tools_and_prompts(bundle: Path, tmp_path: Path) -> None:
+    command, variables = launch(manifest(), bundle, {"simulate": True, "video_dir": str(tmp_path)})
+    assert command == ["uv", "run", "--directory", str(bundle), manifest()["server"]["entry_point"]]
+    server = StdioServerParameters(
+        command=sys.executable, args=[command[-1]], cwd=bundle, env=environment(tmp_path, **variables)
+    )
+    async with Client(stdio_client(server)) as client:
+        tools = [tool.name for tool in (await client.list_tools()).tools]
+        prompts = [prompt.name for prompt in (await client.list_prompts()).prompts]
+    assert tools == [tool["name"] for tool in manifest()["tools"]]
+    assert prompts == [prompt["name"] for prompt in manifest()["prompts"]]
+
+
+async def test_the_icon_is_a_square_png_of_512_pixels(bundle: Path) -> None:
+    assert [icon["src"] for icon in manifest()["icons"]] == [manifest()["icon"]]
+    head = (bundle / manifest()["icon"]).read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(head[16:20]), int.from_bytes(head[20:24])) == (512, 512)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        MANIFEST.write_text(written(anyio.run(filled_in, manifest(), Path(scratch))))

@@ -1,0 +1,111 @@
+"""``sora2-mcp tasks download --all`` as a person sees it: on a terminal, and interrupted."""
+
+import asyncio
+import os
+import pty
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import PROGRAM, Process, completed, environment
+from tests.faults.front import Visit, in_front_of_process
+from tests.faults.hosts import Service, served, service
+from tests.faults.stores import file_in
+
+ALL = ("tasks", "download", "--all")
+A_BAR = re.compile(r"^(sora2_task_\w+) ━", re.MULTILINE)
+AT_ONCE = 4
+
+
+@pytest.fixture
+def sora(tmp_path: Path) -> Iterator[Service]:
+    with service(tmp_path, "--seconds", "0") as sora:
+        yield sora
+
+
+def ordered(folder: Path, base_url: str, count: int) -> list[str]:
+    """The ids of so many finished tasks that nobody has looked at."""
+    with served(folder, base_url) as server:
+        return [server.call("generate_video", prompt=f"Kitten {number}")["task_id"] for number in range(count)]
+
+
+def places(folder: Path, base_url: str) -> dict[str, str]:
+    store = {"SORA2_DATABASE_URL": file_in(folder).url, "SORA2_VIDEO_DIR": str(folder / "videos")}
+    return {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", **store}
+
+
+def on_a_terminal(folder: Path, *arguments: str, columns: int, rows: int, **variables: str) -> str:
+    """All that a run writes to a terminal of that size, but for colours."""
+    ours, theirs = pty.openpty()
+    size = {"COLUMNS": str(columns), "LINES": str(rows), "TERM": "xterm"}
+    with subprocess.Popen(
+        [*PROGRAM, *arguments],
+        env=environment(folder, **size, **variables),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        written = bytearray()
+        # A terminal that nobody writes to any more is an error to whoever reads it.
+        try:
+            while some := os.read(ours, 65536):
+                written += some
+        except OSError:
+            pass
+        os.close(ours)
+    assert process.returncode == 0, written.decode()
+    return re.sub(r"\x1b\[[\d;]*m", "", written.decode())
+
+
+def test_on_a_terminal_every_file_has_a_bar_while_it_is_saved_and_then_a_whole_line(
+    tmp_path: Path, sora: Service
+) -> None:
+    ids = ordered(tmp_path, sora.base_url, 12)
+
+    shown = on_a_terminal(tmp_path, *ALL, columns=70, rows=10, **places(tmp_path, sora.base_url))
+
+    frames = [A_BAR.findall(frame.replace("\r\n", "\n")) for frame in re.split(r"(?:\r?\x1b\[\d*[A-Z])+", shown)]
+    assert {id for frame in frames for id in frame} == {*ids}
+    assert max(map(len, frames)) <= AT_ONCE
+    for path in (tmp_path / "videos").iterdir():
+        assert f"Saved: {path}\r\n" in shown
+    assert shown.rstrip().endswith("12 saved")
+
+
+def test_interrupted_it_says_what_is_left_and_repeated_it_saves_just_that(tmp_path: Path, sora: Service) -> None:
+    fetched, goes_on = list[bytes](), threading.Event()
+
+    async def treat(visit: Visit) -> None:
+        answer = await visit.answer()
+        if visit.is_video:
+            fetched.append(visit.request.split()[1])
+            if len(fetched) > 1 and not goes_on.is_set():
+                await visit.send(answer[: len(answer) // 2])
+                await asyncio.to_thread(goes_on.wait, 30)
+                return
+        await visit.send(answer)
+
+    with in_front_of_process(sora.base_url, treat) as url:
+        ordered(tmp_path, url, 5)
+        with Process(tmp_path, *ALL, **places(tmp_path, url)) as process:
+            assert process.popen.stdout is not None
+            first = process.popen.stdout.readline().decode()
+            process.popen.send_signal(signal.SIGINT)
+            assert process.seconds_to_end() < 5
+            rest = process.popen.stdout.read().decode()
+        goes_on.set()
+        half = [*(tmp_path / "videos").iterdir()]
+        again = completed(tmp_path, *ALL, **places(tmp_path, url))
+
+    assert (process.popen.returncode, process.stderr) == (130, "")
+    assert (first, rest) == (f"Saved: {half[0]}\n", "1 saved, 4 left; repeat the command for those\n")
+    assert len(half) == 1
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "4 saved")
+    assert len({*(tmp_path / "videos").iterdir()}) == 5

@@ -1,0 +1,1 @@
+"""What proves the packages of a release: each is installed and used as its user would."""

@@ -1,0 +1,48 @@
+"""The whole server on HTTP, in a time of its own, at an address it knows beforehand."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.app import build_server
+from sora2_mcp.server.web import web_app
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.serve import running
+from tests.server.test_callbacks import serving
+from tests.servers import settings_in
+
+NEVER_SECONDS = 3600.0
+UNHURRIED: dict[str, Any] = {"poll_seconds": NEVER_SECONDS, "idle_poll_seconds": NEVER_SECONDS}
+"""Only what a test asks for looks at tasks."""
+
+
+@asynccontextmanager
+async def site(folder: Path, simulator: Simulator, clock: Clock, **values: Any) -> AsyncIterator[str]:
+    """Serves for the block; gives the address, which is the public one too."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        settings = settings_in(folder, **{"public_url": base, **UNHURRIED, **values})
+        async with Runtime(settings, clock=clock, endpoint=lambda: running(simulator)) as runtime:
+            app = web_app(build_server(runtime), runtime)
+            async with serving(app, listener), app.router.lifespan_context(app):
+                await runtime.service()
+                yield base
+
+
+class Headers:
+    """Middleware that notes of each path which headers came to it."""
+
+    def __init__(self, app: ASGIApp, seen: dict[str, set[str]]) -> None:
+        self._app = app
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._seen.setdefault(scope["path"], set()).update(name.decode().lower() for name, _ in scope["headers"])
+        await self._app(scope, receive, send)

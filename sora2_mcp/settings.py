@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     )
     state_keys: SecretStr = Field(
         default=SecretStr(""),
-        description="What seals the questions of `SORA2_CONFIRM`: the same for all replicas; the first seals, all open.",
+        description="Seals the questions of `SORA2_CONFIRM`: the same for all replicas; the first seals, all open.",
     )
     public_url: str = Field(
         default="", description="Where the service reaches this server, so that it can call back; empty = no callbacks."

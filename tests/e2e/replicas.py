@@ -1,10 +1,10 @@
 """Replicas: server processes on one PostgreSQL behind one address, without sticky routing."""
 
 import asyncio
+import json
 import random
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from tests.faults.hosts import Service
 from tests.faults.stores import Store
 
 READY = r"serving MCP at (http://127\.0\.0\.1:\d+)/mcp"
+REPLICAS = 3
 CALL_SECONDS = 90.0
+_MODERN = "2026-07-28"
 
 
 class Balancer:
@@ -91,11 +93,11 @@ class Replica:
 
 
 @contextmanager
-def processes(folder: Path, count: int, **variables: str) -> Iterator[list[Process]]:
+def processes(folder: Path, **variables: str) -> Iterator[list[Process]]:
     """Server processes that start at the same time, on an empty store perhaps."""
     arguments = ("serve", "--transport", "streamable-http", "--port", "0")
     with _closed_in_turn() as started:
-        for number in range(count):
+        for number in range(REPLICAS):
             home = folder / f"replica-{number}"
             home.mkdir(exist_ok=True)
             started.append(Process(home, *arguments, **variables))
@@ -114,7 +116,7 @@ def _closed_in_turn() -> Iterator[list[Process]]:
 
 @asynccontextmanager
 async def replicas(
-    folder: Path, store: Store, sora: Service, count: int = 3, **variables: str
+    folder: Path, store: Store, sora: Service, **variables: str
 ) -> AsyncIterator[tuple[Balancer, list[Replica]]]:
     """Replicas that look at nothing by themselves for long, ready to be called, with callbacks at the balancer."""
     balancer = Balancer()
@@ -129,10 +131,55 @@ async def replicas(
             "SORA2_IDLE_POLL_SECONDS": "3600",
             "SORA2_MAX_REQUESTS_PER_SECOND": "1000",
         }
-        with processes(folder, count, **{**common, **variables}) as started:
+        with processes(folder, **{**common, **variables}) as started:
             running = [await asyncio.to_thread(Replica, process) for process in started]
             balancer.ports = [replica.port for replica in running]
             yield balancer, running
+
+
+class Caller:
+    """Calls tools of the modern protocol, each on a connection of its own and without a word before: for crowds."""
+
+    def __init__(self, base: str, http: httpx2.AsyncClient) -> None:
+        self._url = f"{base}/mcp"
+        self.http = http
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """The result of a call, worked or not.
+
+        Raises:
+            httpx2.HTTPError: no answer came.
+        """
+        envelope = {
+            "io.modelcontextprotocol/protocolVersion": _MODERN,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        params = {"name": tool, "arguments": arguments, "_meta": envelope}
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": _MODERN,
+            "mcp-method": "tools/call",
+            "mcp-name": tool,
+        }
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        response = await self.http.post(self._url, json=body, headers=headers)
+        lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith(("data: ", "{"))]
+        if not lines:
+            raise httpx2.RemoteProtocolError("the answer is missing")
+        result: dict[str, Any] = json.loads(lines[-1])["result"]
+        return result
+
+
+@asynccontextmanager
+async def calling(base: str) -> AsyncIterator[Caller]:
+    """A caller for many at once."""
+    async with _without_kept_connections() as http:
+        yield Caller(base, http)
+
+
+def _without_kept_connections(headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
+    unkept = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx2.AsyncClient(headers=headers, timeout=CALL_SECONDS, trust_env=False, limits=unkept)
 
 
 @asynccontextmanager
@@ -140,8 +187,7 @@ async def connected(base: str, token: str = "", answers: ElicitationFnT | None =
     """An unmodified client that keeps no connection: through the balancer each request is anybody's."""
     ear = Ear()
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    unkept = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx2.AsyncClient(headers=headers, timeout=CALL_SECONDS, trust_env=False, limits=unkept) as http:
+    async with _without_kept_connections(headers) as http:
         streams = streamable_http_client(f"{base}/mcp", http_client=http)
         async with Client(streams, message_handler=ear.on_message, elicitation_callback=answers) as client:
             yield Person(client, ear)

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from mcp.client import ClientRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
 
@@ -199,7 +200,7 @@ async def test_a_question_asked_at_one_is_answered_at_another_by_whom_it_was_put
 _ORDER = {"prompt": "A kitten"}
 
 
-async def _agrees(_context: Any, _question: ElicitRequestParams) -> ElicitResult:
+async def _agrees(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001
     return ElicitResult(action="accept", content={"order": True})
 
 

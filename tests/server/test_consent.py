@@ -132,7 +132,7 @@ async def test_a_replica_with_the_same_state_keys_takes_the_answer_and_one_yes_o
     tmp_path: Path,
 ) -> None:
     new, old, simulator = "n" * 32, "o" * 32, Simulator(seconds_per_task=1000)
-    shared = {"confirm": "always", "simulator": simulator}
+    shared: dict[str, Any] = {"confirm": "always", "simulator": simulator}
     async with (
         agent(tmp_path, person=Person("accept"), state_keys=f"{new},{old}", **shared) as asking,
         agent(tmp_path, person=Person("accept"), state_keys=f"{old},{new}", **shared) as answered,

@@ -74,9 +74,9 @@ async def test_calls_in_the_gap_say_so_and_afterwards_orders_waiters_and_listene
         async with replicas(tmp_path, store, sora, SORA2_PUBLIC_URL="") as (_, running):
             loads: list[Load] = []
             waits: dict[str, str] = {}
-            async with anyio.create_task_group() as group, calling(running[0].base) as first:
+            async with calling(running[0].base) as first, anyio.create_task_group() as group:
                 ids = [await ordered(first, f"Puppy {replica.port} [sim:seconds=600]") for replica in running]
-                ends = [await ordered(first, f"Calf {replica.port} [sim:seconds=9]") for replica in running]
+                ends = [await ordered(first, f"Calf {replica.port} [sim:seconds=12]") for replica in running]
                 over = anyio.Event()
                 for replica, known, end in zip(running, ids, ends, strict=True):
                     group.start_soon(hear_of_the_end, replica, end, waits)

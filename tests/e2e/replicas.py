@@ -93,11 +93,11 @@ class Replica:
 
 
 @contextmanager
-def processes(folder: Path, **variables: str) -> Iterator[list[Process]]:
+def processes(folder: Path, count: int, variables: Mapping[str, str]) -> Iterator[list[Process]]:
     """Server processes that start at the same time, on an empty store perhaps."""
     arguments = ("serve", "--transport", "streamable-http", "--port", "0")
     with _closed_in_turn() as started:
-        for number in range(REPLICAS):
+        for number in range(count):
             home = folder / f"replica-{number}"
             home.mkdir(exist_ok=True)
             started.append(Process(home, *arguments, **variables))
@@ -116,7 +116,7 @@ def _closed_in_turn() -> Iterator[list[Process]]:
 
 @asynccontextmanager
 async def replicas(
-    folder: Path, store: Store, sora: Service, **variables: str
+    folder: Path, store: Store, sora: Service, variables: Mapping[str, str] | None = None, *, count: int = REPLICAS
 ) -> AsyncIterator[tuple[Balancer, list[Replica]]]:
     """Replicas that look at nothing by themselves for long, ready to be called, with callbacks at the balancer."""
     balancer = Balancer()
@@ -131,7 +131,7 @@ async def replicas(
             "SORA2_IDLE_POLL_SECONDS": "3600",
             "SORA2_MAX_REQUESTS_PER_SECOND": "1000",
         }
-        with processes(folder, **{**common, **variables}) as started:
+        with processes(folder, count, {**common, **(variables or {})}) as started:
             running = [await asyncio.to_thread(Replica, process) for process in started]
             balancer.ports = [replica.port for replica in running]
             yield balancer, running

@@ -97,7 +97,7 @@ async def test_what_a_killed_replica_was_looking_at_is_looked_at_by_another_once
 ) -> None:
     with service(tmp_path, "--seconds", "0", "--fault", "look-slow=600*1") as sora:
         polled = {"SORA2_PUBLIC_URL": "", "SORA2_IDLE_POLL_SECONDS": "3600"}
-        async with replicas(tmp_path, store, sora, **polled) as (_, [one, *others]):
+        async with replicas(tmp_path, store, sora, polled) as (_, [one, *others]):
             id, [leased] = await _killed_while_it_looks(one, store, sora)
             assert sora.looks() == [id]
             # As if almost all of its 30 s had passed.
@@ -139,7 +139,7 @@ async def test_racing_orders_at_all_replicas_keep_their_key_and_the_limit(
     tmp_path: Path, store: PostgresStore, limit: str
 ) -> None:
     with service(tmp_path) as sora:
-        async with replicas(tmp_path, store, sora, **{limit: str(LIMIT)}) as (balancer, _):
+        async with replicas(tmp_path, store, sora, {limit: str(LIMIT)}) as (balancer, _):
             same = await raced(balancer, lambda _: {"prompt": "A kitten", "idempotency_key": "k"})
             repeated = await raced(balancer, lambda _: {"prompt": "A puppy"})
             different = await raced(balancer, lambda number: {"prompt": f"Calf {number}"})
@@ -174,7 +174,7 @@ async def test_a_question_asked_at_one_is_answered_at_another_by_whom_it_was_put
 ) -> None:
     asking = {**TOKENS, "SORA2_CONFIRM": "always", "SORA2_STATE_KEYS": "k" * 32}
     with service(tmp_path) as sora:
-        async with replicas(tmp_path, store, sora, **asking) as (_, [one, two, three]):
+        async with replicas(tmp_path, store, sora, asking) as (_, [one, two, three]):
             async with connected(one.base, ANN, _agrees) as ann:
                 question = await ann.client.session.call_tool("generate_video", _ORDER, allow_input_required=True)
             assert isinstance(question, InputRequiredResult)

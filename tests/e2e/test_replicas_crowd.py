@@ -88,7 +88,7 @@ async def test_three_replicas_one_of_them_killed_tell_everybody_with_hardly_a_lo
 ) -> None:
     store = PostgresStore(postgres.empty_place())
     with service(tmp_path, *SERVICE) as sora:
-        async with replicas(tmp_path, store, sora, **PACE) as (balancer, [victim, *_]):
+        async with replicas(tmp_path, store, sora, PACE) as (balancer, [victim, *_]):
             crowd = Crowd(balancer=balancer)
             async with anyio.create_task_group() as group:
                 group.start_soon(crowd.all_told)

@@ -71,7 +71,7 @@ async def test_calls_in_the_gap_say_so_and_afterwards_orders_waiters_and_listene
 ) -> None:
     store = PostgresStore(restarted.empty_place())
     with service(tmp_path, "--seconds", "0") as sora:
-        async with replicas(tmp_path, store, sora, SORA2_PUBLIC_URL="") as (_, running):
+        async with replicas(tmp_path, store, sora, {"SORA2_PUBLIC_URL": ""}) as (_, running):
             loads: list[Load] = []
             waits: dict[str, str] = {}
             async with calling(running[0].base) as first, anyio.create_task_group() as group:

@@ -154,6 +154,7 @@ async def round_trips(site: Site) -> dict[str, tuple[float, float]]:
     running = (await site.content("generate_video", prompt="Unfinished [sim:seconds=86400]", callback_url=ELSEWHERE))[
         "task_id"
     ]
+    await site.content("wait_for_video", task_id=done)
     await site.content("download_video", task_id=done)
     calls: dict[str, dict[str, Any]] = {
         "generate_video": {"callback_url": ELSEWHERE},

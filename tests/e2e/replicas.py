@@ -45,7 +45,8 @@ class Balancer:
             server.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
+        # Connections that are still open at the end are cancelled.
+        with closing(writer), suppress(asyncio.CancelledError):
             for port in self._chance.sample(self.ports, len(self.ports)):
                 with suppress(OSError):
                     behind_reader, behind = await asyncio.open_connection("127.0.0.1", port)

@@ -31,8 +31,12 @@ _POSTGRES = re.compile(
 TOKEN_LENGTH = 16
 """The fewest characters of a token; shorter ones can be guessed."""
 
+STATE_KEY_LENGTH = 32
+"""The fewest characters of a key that seals; what the SDK asks for."""
+
 _TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(rf"[!-+\--~]{{{TOKEN_LENGTH},512}}")
+_STATE_KEY = re.compile(rf"[!-+\--~]{{{STATE_KEY_LENGTH},512}}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:\d{1,5})?")
 _ORIGIN = re.compile(rf"https?://{_HOST.pattern}/?")
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
@@ -91,6 +95,7 @@ class Settings(BaseSettings):
         "oauth_jwks_url": "an http:// or https:// address",
         "allowed_hosts": "host names, with or without a port, separated by commas",
         "allowed_origins": "http:// or https:// origins without a path, separated by commas",
+        "state_keys": f"keys of at least {STATE_KEY_LENGTH} characters, separated by commas, none of them twice",
         "public_url": "an http:// or https:// address without ?, # and user name",
         "max_video_mb": "a number from 0.1 to 100,000",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
@@ -136,6 +141,10 @@ class Settings(BaseSettings):
     )
     allowed_origins: str = Field(
         default="", description="Web pages (`Origin`) that may call over HTTP beside this machine's own."
+    )
+    state_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="Seals the questions of `SORA2_CONFIRM`: the same for all replicas; the first seals, all open.",
     )
     public_url: str = Field(
         default="", description="Where the service reaches this server, so that it can call back; empty = no callbacks."
@@ -188,6 +197,14 @@ class Settings(BaseSettings):
         fine = all(_TOKEN_NAME.fullmatch(name) and _TOKEN.fullmatch(token) for name, token in pairs)
         if not fine or len(names) < len(pairs) or len(tokens) < len(pairs):
             raise ValueError("not name:token pairs")
+        return value
+
+    @field_validator("state_keys")
+    @classmethod
+    def _state_keys_are_long(cls, value: SecretStr) -> SecretStr:
+        keys = _listed(value.get_secret_value())
+        if not all(map(_STATE_KEY.fullmatch, keys)) or len(set(keys)) < len(keys):
+            raise ValueError("not keys")
         return value
 
     @field_validator("oauth_issuer", "oauth_jwks_url")
@@ -275,6 +292,11 @@ class Settings(BaseSettings):
     def tokens(self) -> tuple[tuple[str, str], ...]:
         """Names and their tokens; never log them."""
         return tuple(_pairs(self.auth_tokens.get_secret_value()))
+
+    @property
+    def sealing_keys(self) -> tuple[str, ...]:
+        """The first seals, all open; empty = each process makes its own. Never log them."""
+        return tuple(_listed(self.state_keys.get_secret_value()))
 
     @property
     def has_access_control(self) -> bool:

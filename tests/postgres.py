@@ -1,8 +1,9 @@
 """A real PostgreSQL server for tests, out of a wheel: nothing is installed on the machine."""
 
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from uuid import uuid4
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+
+_STATEMENT = re.compile(r"LOG:  (statement|execute)")
 
 
 class PostgresServer:
@@ -41,6 +44,15 @@ class PostgresServer:
         """How many connections listen for changes."""
         listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
         return int(self._server.psql(listening).split()[2])
+
+    @contextmanager
+    def statements(self) -> Iterator[Callable[[], int]]:
+        """Within the block the server counts what it is sent: each statement is one round trip."""
+        self.execute("ALTER SYSTEM SET log_statement = 'all'", "SELECT pg_reload_conf()")
+        try:
+            yield lambda: len(_STATEMENT.findall(self._server.log.read_text(errors="replace")))
+        finally:
+            self.execute("ALTER SYSTEM RESET log_statement", "SELECT pg_reload_conf()")
 
     def stop(self) -> None:
         """Ends the server; every connection breaks."""

@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "oauth_jwks_url": "",
     "allowed_hosts": "",
     "allowed_origins": "",
+    "state_keys": SecretStr(""),
     "public_url": "",
     "max_video_mb": 2000,
     "log_level": "INFO",
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
 
 GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_API_KEY", f"  {KEY}\n", SecretStr(KEY)),
+    ("SORA2_STATE_KEYS", f"{'k' * 32}", SecretStr("k" * 32)),
     ("SORA2_API_BASE_URL", "http://localhost:8000/api/", "http://localhost:8000/api/"),
     ("SORA2_SIMULATE", "1", True),
     ("SORA2_SIMULATE", "0", False),
@@ -151,6 +153,11 @@ BAD: list[tuple[str, list[str], str]] = [
         "a number of seconds from 0 to 86,400 (0 = off)",
     ),
     ("SORA2_CONFIRM", [PASTED, "1"], "never, hd or always"),
+    (
+        "SORA2_STATE_KEYS",
+        [PASTED, f"{PASTED}{'k' * 32},short", f"{'k' * 32} {PASTED}", f"{PASTED}{'k' * 32},{PASTED}{'k' * 32}"],
+        "keys of at least 32 characters, separated by commas, none of them twice",
+    ),
     (
         "SORA2_AUTH_TOKENS",
         [
@@ -379,11 +386,13 @@ def test_the_whole_environment_can_be_handed_on(monkeypatch: pytest.MonkeyPatch)
 def test_tokens_hosts_and_origins_are_read_as_lists() -> None:
     settings = Settings.load(
         auth_tokens="ann:0123456789abcdef, bob:x:=0123456789abcdef,",
+        state_keys=f"{'k' * 32}, {'old-' * 8}",
         allowed_hosts="Sora.example, [fd00::1]:80",
         allowed_origins="https://Chat.example/",
     )
 
     assert settings.tokens == (("ann", "0123456789abcdef"), ("bob", "x:=0123456789abcdef"))
+    assert settings.sealing_keys == ("k" * 32, "old-" * 8)
     assert settings.hosts == ("sora.example", "[fd00::1]:80")
     assert settings.origins == ("https://chat.example",)
-    assert "0123456789abcdef" not in repr(settings)
+    assert not [secret for secret in ("0123456789abcdef", "k" * 32, "old-old-") if secret in repr(settings)]

@@ -1,7 +1,7 @@
 """The whole server, assembled."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import ToolManager
+from mcp.server.request_state import RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -79,6 +80,7 @@ class Sora2Server(MCPServer[Any]):
                 "resources/read": _LIVE,
             },
             log_level=runtime.settings.log_level,
+            request_state_security=_sealing(runtime.settings.sealing_keys),
             middleware=[self._open_after_handshake],
         )
         # The SDK's own: a span first, then what turns an answer that comes too late away before any handler sees it.
@@ -196,6 +198,11 @@ class Sora2Server(MCPServer[Any]):
         if not handshake and self._runtime.settings.key:
             self._runtime.begin()
         return told_honestly(result) if handshake else result
+
+
+def _sealing(keys: Sequence[str]) -> RequestStateSecurity | None:
+    """Any replica with these keys takes the answer to a question that another one asked; None: this process alone."""
+    return RequestStateSecurity(keys=keys) if keys else None
 
 
 async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

@@ -65,8 +65,8 @@ def is_answered(ctx: Context) -> bool:
 def too_late() -> NotAskedError:
     """What to say where an answer comes to a question that this server, as it runs now, no longer knows."""
     return NotAskedError(
-        "answered a question that is not open here (it is older than ten minutes, of before a restart, or about "
-        "another order)"
+        "answered a question that is not open here (it is older than ten minutes, of before a restart, about another "
+        "order, or of another replica that does not share SORA2_STATE_KEYS)"
     )
 
 

@@ -146,7 +146,8 @@ class Simulator:
                 response = error(refusal.code, refusal.message)
             except ClientDisconnect:
                 response = CutResponse(b"")
-            received.code = None if isinstance(response, CutResponse) else response.status_code
+            if not isinstance(response, CutResponse):
+                received.code, received.answered_at = response.status_code, self._now()
             return response
 
         return answer

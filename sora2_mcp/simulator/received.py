@@ -11,7 +11,8 @@ class ReceivedRequest:
     """One API request. It never holds the key.
 
     `task_id` is the one asked for, or for an accepted order the one it got; `body` the JSON object of an
-    order. `code` is the HTTP status answered, None as long as there is no complete answer.
+    order. `code` is the HTTP status answered, None as long as there is no complete answer; `answered_at` is when it
+    was ready to be sent, None if the connection was cut instead.
     """
 
     method: str
@@ -20,6 +21,7 @@ class ReceivedRequest:
     task_id: str | None = None
     body: dict[str, Any] | None = None
     code: int | None = None
+    answered_at: datetime | None = None
 
     def spelled(self) -> dict[str, Any]:
         """As `GET /simulator/requests` lists it."""
@@ -31,6 +33,7 @@ class ReceivedRequest:
             "body": self.body,
             "at": self.at.isoformat(),
             "code": self.code,
+            "answeredAt": None if self.answered_at is None else self.answered_at.isoformat(),
         }
 
 

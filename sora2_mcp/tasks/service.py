@@ -15,6 +15,7 @@ from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
 from sora2_mcp.errors import (
     ArgumentError,
     LostAnswerError,
+    StoreError,
     UnauthorizedError,
     UnknownTaskError,
 )
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 STATUS_SECONDS = 8.0
 """The longest an explicit look is waited for."""
+
+_STORE_PATIENCE_SECONDS = 30.0
+"""How long a wait that has begun outlasts a store that fails; a database is restarted in less."""
 
 _FRESH = timedelta(seconds=2)
 _REFERENCE_LIMIT = 200
@@ -132,14 +136,23 @@ class TaskService:
     async def wait(self, reference: str, principal: str, seconds: float) -> Task:
         """The task once it is settled, or as it is after ``seconds``; costs the service nothing by itself.
 
+        A store that fails meanwhile, because it is restarted for example, is given ``_STORE_PATIENCE_SECONDS``.
+
         Raises:
             UnknownTaskError, StoreError. UnauthorizedError: a look during the wait met a key that is not accepted.
         """
         began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
         task = await self._known(reference, principal, min(seconds, STATUS_SECONDS))
+        failing_since: float | None = None
         with self._bus.watching(task.id) as watch, waiting():
             while not self._stopping.is_set():
-                task = await self._reloaded(task)
+                try:
+                    task, failing_since = await self._reloaded(task), None
+                except StoreError:
+                    now = self._clock.monotonic()
+                    failing_since = now if failing_since is None else failing_since
+                    if now >= min(deadline, failing_since + _STORE_PATIENCE_SECONDS):
+                        raise
                 left = deadline - self._clock.monotonic()
                 if self._settled(task) or left <= 0 or self._stopping.is_set():
                     return task

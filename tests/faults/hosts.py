@@ -24,13 +24,14 @@ class Service:
 
     def posts(self) -> list[dict[str, Any]]:
         """Every order it received, oldest first, as ``GET /simulator/requests`` spells it."""
-        return [request for request in self._received() if request["method"] == "POST"]
+        return [request for request in self.received() if request["method"] == "POST"]
 
     def looks(self) -> list[str]:
         """The ids of the tasks that were looked at, oldest look first."""
-        return [request["taskId"] for request in self._received() if request["method"] == "GET"]
+        return [request["taskId"] for request in self.received() if request["method"] == "GET"]
 
-    def _received(self) -> list[dict[str, Any]]:
+    def received(self) -> list[dict[str, Any]]:
+        """All it received, oldest first."""
         url = httpx2.URL(self.base_url).copy_with(path="/simulator/requests")
         received: list[dict[str, Any]] = httpx2.get(url, trust_env=False).json()
         return received

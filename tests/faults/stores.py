@@ -23,7 +23,7 @@ class Store(ABC):
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
         """Columns of every stored task, oldest first."""
-        return self._rows(f"SELECT {', '.join(columns)} FROM tasks ORDER BY created_at")  # noqa: S608 - names of columns
+        return self.query(f"SELECT {', '.join(columns)} FROM tasks ORDER BY created_at")  # noqa: S608 - names of columns
 
     def lapse(self, prompts: str = "%") -> None:
         """Lets every lease run out: what the time after a kill does. ``prompts``: whose, as ``LIKE`` spells it."""
@@ -45,7 +45,8 @@ class Store(ABC):
         """Nobody else can write to the tasks within the block."""
 
     @abstractmethod
-    def _rows(self, query: str) -> list[tuple[Any, ...]]: ...
+    def query(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query finds."""
 
     @abstractmethod
     def change(self, statement: str) -> None:
@@ -82,10 +83,10 @@ class SQLiteStore(Store):
 
     def touch(self) -> None:
         """Another program's change: what others keep of the file in memory, whole or damaged, counts no longer."""
-        [(version,)] = self._rows("PRAGMA user_version")
+        [(version,)] = self.query("PRAGMA user_version")
         self.change(f"PRAGMA user_version = {version + 1}")
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+    def query(self, query: str) -> list[tuple[Any, ...]]:
         with self._open() as connection:
             return connection.execute(query).fetchall()
 
@@ -113,7 +114,7 @@ class PostgresStore(Store):
             yield
             runner.run(connection.execute("ROLLBACK"))
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+    def query(self, query: str) -> list[tuple[Any, ...]]:
         with self._open() as (runner, connection):
             return [tuple(row) for row in runner.run(connection.fetch(query))]
 

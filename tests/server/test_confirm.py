@@ -178,8 +178,8 @@ async def test_an_answer_to_a_question_that_is_no_longer_open_orders_nothing_and
         assert (refused.value.code, refused.value.data) == (INVALID_PARAMS, {"reason": "invalid_request_state"})
         assert refused.value.message == (
             "Not ordered: SORA2_CONFIRM wants a person to agree to this order, who answered a question that is not "
-            "open here (it is older than ten minutes, of before a restart, or about another order). "
-            "Nothing was spent.\n"
+            "open here (it is older than ten minutes, of before a restart, about another order, or of another "
+            "replica that does not share SORA2_STATE_KEYS). Nothing was spent.\n"
             "Repeating the same call later can help.\n"
             "Next: Repeat the same call: the user is asked then."
         )

@@ -126,3 +126,32 @@ async def test_a_legacy_host_that_cannot_ask_reads_why_and_what_the_user_can_do(
         ]
         assert orders(me) == []
         assert (await me.content("list_tasks"))["tasks"] == []
+
+
+async def test_a_replica_with_the_same_state_keys_takes_the_answer_and_one_yes_orders_once_over_both(
+    tmp_path: Path,
+) -> None:
+    new, old, simulator = "n" * 32, "o" * 32, Simulator(seconds_per_task=1000)
+    shared: dict[str, Any] = {"confirm": "always", "simulator": simulator}
+    async with (
+        agent(tmp_path, person=Person("accept"), state_keys=f"{new},{old}", **shared) as asking,
+        agent(tmp_path, person=Person("accept"), state_keys=f"{old},{new}", **shared) as answered,
+    ):
+        question = await asked(asking, ORDER)
+        results = [await agreed(me, ORDER, question) for me in (answered, asking, answered)]
+
+        texts = [text_of(result) for result in results if isinstance(result, CallToolResult)]
+        assert [text.partition(":")[0] for text in texts] == ["Ordered", *["Nothing new was ordered"] * 2]
+        assert len(orders(answered)) == 1
+
+
+async def test_a_replica_without_them_orders_nothing_and_says_what_is_missing(tmp_path: Path) -> None:
+    simulator = Simulator(seconds_per_task=1000)
+    async with (
+        agent(tmp_path, person=Person("accept"), confirm="always", state_keys="k" * 32, simulator=simulator) as asking,
+        agent(tmp_path, person=Person("accept"), confirm="always", simulator=simulator) as answered,
+    ):
+        with pytest.raises(MCPError, match=r"^Not ordered: .* another replica that does not share SORA2_STATE_KEYS"):
+            await agreed(answered, ORDER, await asked(asking, ORDER))
+
+        assert orders(answered) == []

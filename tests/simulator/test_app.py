@@ -172,6 +172,7 @@ async def test_received_requests_are_listed_in_order_without_the_key(client: htt
             "body": {"prompt": "A cat", "quality": "hd"},
             "at": at,
             "code": 200,
+            "answeredAt": at,
         },
         {
             "method": "GET",
@@ -181,6 +182,7 @@ async def test_received_requests_are_listed_in_order_without_the_key(client: htt
             "body": None,
             "at": at,
             "code": 404,
+            "answeredAt": at,
         },
     ]
     assert "any-key" not in answer.text

@@ -1,20 +1,24 @@
 """``TaskService.wait``: waiting is free, whoever learns of the end."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import UnauthorizedError, UnknownTaskError
+from sora2_mcp.errors import StoreError, UnauthorizedError, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import START, FakeClock, eventually
+from tests.faults.stores import SQLiteStore
 from tests.tasks.core import CAT, LONG_SECONDS, looks, opened, orders, paced_looks, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +38,16 @@ class Waiters:
             self.ended.append(await service.wait(task.reference, "local", seconds))
         except Exception as error:  # noqa: BLE001 - kept for the test to look at
             self.errors.append(error)
+
+
+@asynccontextmanager
+async def failing_store(folder: Path) -> AsyncIterator[None]:
+    """The store has no tasks to read within the block, as if it were away."""
+    store = SQLiteStore(folder / "t.db")
+    # In a thread: a transaction under way needs the event loop to end.
+    await anyio.to_thread.run_sync(store.change, "ALTER TABLE tasks RENAME TO hidden")
+    yield
+    await anyio.to_thread.run_sync(store.change, "ALTER TABLE hidden RENAME TO tasks")
 
 
 async def test_fifty_waiters_cost_one_look_per_interval(
@@ -235,3 +249,36 @@ async def test_stopping_ends_waits_with_the_task_as_it_is(runtime: Runtime, cloc
 async def test_waiting_for_an_unknown_task_is_an_error(service: TaskService) -> None:
     with pytest.raises(UnknownTaskError):
         await service.wait("local-nobody", "local", 60)
+
+
+async def test_a_wait_outlasts_a_store_that_fails_for_a_while(
+    service: TaskService, clock: FakeClock, tmp_path: Path
+) -> None:
+    task = (await service.submit(CAT, "local")).task
+    waiters = Waiters()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiters.wait, service, task, 100)
+        await eventually(lambda: task.id in service._bus._watches)
+        async with failing_store(tmp_path):
+            await clock.advance(20)
+            await clock.advance(5)
+            assert (waiters.ended, waiters.errors) == ([], [])
+        await until(clock, lambda: bool(waiters.ended))
+
+    assert waiters.ended[0].status is Status.SUCCEEDED
+
+
+async def test_a_wait_over_a_store_that_fails_for_good_ends_with_what_is_wrong(
+    service: TaskService, clock: FakeClock, tmp_path: Path
+) -> None:
+    task = (await service.submit(MINUTE_LONG, "local")).task
+    waiters = Waiters()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiters.wait, service, task, 100)
+        await eventually(lambda: task.id in service._bus._watches)
+        async with failing_store(tmp_path):
+            await until(clock, lambda: bool(waiters.errors))
+
+    assert [type(error) for error in waiters.errors] == [StoreError]

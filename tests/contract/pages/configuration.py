@@ -20,6 +20,7 @@ GROUPS: dict[str, list[str]] = {
         "allowed_hosts",
         "allowed_origins",
         "public_url",
+        "state_keys",
     ],
     "Logs": ["log_level", "log_format"],
 }
@@ -40,6 +41,7 @@ EXAMPLES: dict[str, list[str]] = {
     "allowed_hosts": ["videos.example.com,10.0.0.5:8000"],
     "allowed_origins": ["https://app.example.com"],
     "public_url": ["https://videos.example.com"],
+    "state_keys": ["a-new-secret-of-at-least-32-characters,the-one-it-replaces-until-it-is-gone"],
 }
 
 _HEADS = ["variable", "what it sets", "allowed", "default"]

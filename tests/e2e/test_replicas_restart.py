@@ -1,0 +1,134 @@
+"""PostgreSQL is restarted under three replicas at work: nothing is lost, and all recover by themselves."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from tests.clocks import eventually
+from tests.e2e.replicas import Caller, Replica, calling, connected, replicas
+from tests.faults.hosts import service
+from tests.faults.stores import PostgresStore
+from tests.postgres import PostgresServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+TASKS = "sora2://tasks"
+GAP_SECONDS = 4.0
+MADE_WITHIN_SECONDS = {"generate_video": 3.0, "get_task_status": 10.0, "list_tasks": 10.0}
+SLACK_SECONDS = 4.0
+"""What a busy machine may add."""
+
+
+@pytest.fixture
+def restarted(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """The server, running again after the test whatever happens."""
+    yield postgres
+    postgres.start()
+
+
+@dataclass(kw_only=True)
+class Load:
+    """Calls without a pause: orders with a key each, looks and lists. ``until`` lets it end."""
+
+    caller: Caller
+    name: str
+    known: str
+    until: anyio.Event
+    ordered: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    slowest: dict[str, float] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        number = 0
+        while not self.until.is_set():
+            number += 1
+            prompt = f"Kitten {self.name} {number}"
+            ordered = await self._made("generate_video", prompt=prompt, idempotency_key=prompt)
+            if not ordered.get("isError"):
+                self.ordered[prompt] = ordered["structuredContent"]["task_id"]
+            await self._made("get_task_status", task_id=self.known)
+            await self._made("list_tasks")
+
+    async def _made(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        began = time.monotonic()
+        result = await self.caller.call(tool, **arguments)
+        self.slowest[tool] = max(self.slowest.get(tool, 0.0), time.monotonic() - began)
+        if result.get("isError"):
+            self.refused.append(result["content"][0]["text"])
+        await anyio.sleep(0.1)
+        return result
+
+
+async def test_calls_in_the_gap_say_so_and_afterwards_orders_waiters_and_listeners_are_all_there(
+    tmp_path: Path, restarted: PostgresServer
+) -> None:
+    store = PostgresStore(restarted.empty_place())
+    with service(tmp_path, "--seconds", "0") as sora:
+        async with replicas(tmp_path, store, sora, {"SORA2_PUBLIC_URL": ""}) as (_, running):
+            loads: list[Load] = []
+            waits: dict[str, str] = {}
+            async with calling(running[0].base) as first, anyio.create_task_group() as group:
+                ids = [await ordered(first, f"Puppy {replica.port} [sim:seconds=600]") for replica in running]
+                ends = [await ordered(first, f"Calf {replica.port} [sim:seconds=12]") for replica in running]
+                over = anyio.Event()
+                for replica, known, end in zip(running, ids, ends, strict=True):
+                    group.start_soon(hear_of_the_end, replica, end, waits)
+                    caller = Caller(replica.base, first.http)
+                    loads.append(Load(caller=caller, name=str(replica.port), known=known, until=over))
+                    group.start_soon(loads[-1].run)
+                await eventually(lambda: all(len(load.ordered) > 1 for load in loads))
+
+                await anyio.to_thread.run_sync(restarted.stop)
+                await anyio.sleep(GAP_SECONDS)
+                assert all(load.refused for load in loads)
+                before = {load.name: len(load.ordered) for load in loads}
+                await anyio.to_thread.run_sync(restarted.start)
+
+                await eventually(lambda: all(len(load.ordered) > before[load.name] + 1 for load in loads))
+                await eventually(lambda: len(waits) == 2 * len(ends))
+                over.set()
+            logs = [replica.process.stderr for replica in running]
+
+        posts = {post["prompt"]: post["taskId"] for post in sora.posts()}
+        assert len(posts) == len(sora.posts())
+
+    assert set(waits.values()) == {"succeeded", "heard"}
+    for load in loads:
+        assert [text for text in load.refused if not says_to_try_again(text)] == []
+        for tool, seconds in load.slowest.items():
+            assert seconds < MADE_WITHIN_SECONDS[tool] + SLACK_SECONDS, tool
+    rows = dict(await anyio.to_thread.run_sync(store.rows, "prompt", "task_id"))
+    assert {prompt: id for prompt, id in rows.items() if prompt in posts} == posts
+    assert {prompt for load in loads for prompt in load.ordered} <= posts.keys()
+    assert [log for log in logs if "Traceback" in log] == []
+
+
+def says_to_try_again(text: str) -> bool:
+    """Whether an error names what is wrong and says that the same call works later."""
+    return "SORA2_DATABASE_URL" in text and re.search(r"Repeating the same call later can help\.", text) is not None
+
+
+async def ordered(caller: Caller, prompt: str) -> str:
+    result = await caller.call("generate_video", prompt=prompt)
+    return str(result["structuredContent"]["task_id"])
+
+
+async def hear_of_the_end(replica: Replica, end: str, waits: dict[str, str]) -> None:
+    """A wait and a subscription that are open over the gap, at one replica, for a task that ends after it."""
+    async with connected(replica.base) as somebody, anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            waited = await somebody.call("wait_for_video", task_id=end, timeout_seconds=60)
+            waits[f"waiter {replica.port}"] = waited["status"]
+
+        async with somebody.ear.listening(somebody.client, f"{TASKS}/{end}", lists=False):
+            group.start_soon(wait)
+            await eventually(lambda: f"{TASKS}/{end}" in somebody.ear.heard)
+            waits[f"listener {replica.port}"] = "heard"

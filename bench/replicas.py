@@ -33,7 +33,8 @@ NOTICES = 30
 NOTICE_LIMIT_MS = 100.0
 ORDERING_SECONDS = 3.0
 CLIENTS = (1, 4, 16)
-RATE_LIMIT = 5
+RATE_LIMIT = 10
+STAGGER_SECONDS = 0.3
 CALLS = 10
 CALM_SECONDS = 2.0
 ELSEWHERE = "http://127.0.0.1:9/nobody"
@@ -92,7 +93,7 @@ async def waits(site: Site, videos: int) -> tuple[list[float], float]:
     async with anyio.create_task_group() as group:
         for number in range(videos):
             group.start_soon(wait, number)
-            await anyio.sleep(0.15)
+            await anyio.sleep(STAGGER_SECONDS)
     received = await anyio.to_thread.run_sync(site.sora.received)
     posts = {post["taskId"]: datetime.fromisoformat(post["at"]) for post in received if post["method"] == "POST"}
     looks = sum(request["method"] == "GET" and request["taskId"] in ended for request in received)

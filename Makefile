@@ -81,6 +81,7 @@ bench: setup
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/waiting.py
 	$(BIN)/python bench/push.py
+	$(BIN)/python bench/replicas.py
 	$(BIN)/python bench/flood.py
 
 # Kills servers at random for about 20 minutes and counts what the service received and what is listed.

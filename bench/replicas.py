@@ -33,7 +33,8 @@ NOTICES = 30
 NOTICE_LIMIT_MS = 100.0
 ORDERING_SECONDS = 3.0
 CLIENTS = (1, 4, 16)
-RATE_LIMIT = 5
+RATE_LIMIT = 10
+STAGGER_SECONDS = 0.3
 CALLS = 10
 CALM_SECONDS = 2.0
 ELSEWHERE = "http://127.0.0.1:9/nobody"
@@ -92,7 +93,7 @@ async def waits(site: Site, videos: int) -> tuple[list[float], float]:
     async with anyio.create_task_group() as group:
         for number in range(videos):
             group.start_soon(wait, number)
-            await anyio.sleep(0.15)
+            await anyio.sleep(STAGGER_SECONDS)
     received = await anyio.to_thread.run_sync(site.sora.received)
     posts = {post["taskId"]: datetime.fromisoformat(post["at"]) for post in received if post["method"] == "POST"}
     looks = sum(request["method"] == "GET" and request["taskId"] in ended for request in received)
@@ -150,39 +151,34 @@ async def orders_per_second(site: Site, clients: int) -> float:
 async def round_trips(site: Site) -> dict[str, tuple[float, float]]:
     """Statements sent to PostgreSQL, and milliseconds, for one call of each tool."""
     ordered = await site.content("generate_video", prompt="Asked about [sim:seconds=0]", callback_url=ELSEWHERE)
-    done = ordered["task_id"]
-    running = (await site.content("generate_video", prompt="Unfinished [sim:seconds=86400]", callback_url=ELSEWHERE))[
-        "task_id"
-    ]
-    await site.content("wait_for_video", task_id=done)
-    await site.content("download_video", task_id=done)
-    calls: dict[str, dict[str, Any]] = {
-        "generate_video": {"callback_url": ELSEWHERE},
-        "get_task_status": {"task_id": running},
-        "wait_for_video": {"task_id": done},
-        "list_tasks": {"limit": 10},
-        "download_video": {"task_id": done},
-    }
+    done = {"task_id": ordered["task_id"]}
+    await site.content("wait_for_video", **done)
+    await site.content("download_video", **done)
+    orders = [{"prompt": f"Counted {number} [sim:seconds=86400]", "callback_url": ELSEWHERE} for number in range(CALLS)]
+    found: dict[str, tuple[float, float]] = {}
     with site.postgres.statements() as count:
         before = count()
         await anyio.sleep(CALM_SECONDS)
         calm = (count() - before) / CALM_SECONDS
-        return {tool: await _counted(site, tool, arguments, calm, count) for tool, arguments in calls.items()}
 
+        async def counted(tool: str, calls: list[dict[str, Any]]) -> list[str]:
+            began, before = time.perf_counter(), count()
+            took, ids = list[float](), list[str]()
+            for arguments in calls:
+                called = time.perf_counter()
+                ids.append((await site.content(tool, **arguments)).get("task_id", ""))
+                took.append((time.perf_counter() - called) * 1000)
+            sent = count() - before - calm * (time.perf_counter() - began)
+            found[tool] = sent / CALLS, statistics.median(took)
+            return ids
 
-async def _counted(site: Site, tool: str, arguments: dict[str, Any], calm: float, count: Any) -> tuple[float, float]:
-    before, took = count(), list[float]()
-    began = time.perf_counter()
-    for number in range(CALLS):
-        if tool == "get_task_status":
-            # What was looked at less than two seconds ago is not looked at again.
-            await anyio.sleep(2.1 if number == 0 else 0)
-        named = {"prompt": f"Counted {number} [sim:seconds=86400]"} if tool == "generate_video" else {}
-        called = time.perf_counter()
-        await site.content(tool, **arguments, **named)
-        took.append((time.perf_counter() - called) * 1000)
-    sent = count() - before - calm * (time.perf_counter() - began)
-    return sent / CALLS, statistics.median(took)
+        new = await counted("generate_video", orders)
+        # None of them has been looked at yet, so each call looks.
+        await counted("get_task_status", [{"task_id": id} for id in new])
+        await counted("wait_for_video", [done] * CALLS)
+        await counted("list_tasks", [{}] * CALLS)
+        await counted("download_video", [done] * CALLS)
+    return found
 
 
 async def measured(postgres: PostgresServer, count: int, unfinished: int, videos: int) -> float:

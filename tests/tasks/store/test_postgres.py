@@ -229,3 +229,25 @@ async def test_a_transaction_that_stands_still_gives_its_lock_back(postgres_url:
         await holds.wait()
         with anyio.fail_after(4):
             assert (await reserve(store, draft(clock))).outcome is Outcome.NEW
+
+
+async def test_a_read_takes_three_round_trips_and_one_to_see_that_the_connection_lives(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    async with open_store(postgres.empty_place(), SERVICE, clock) as store:
+        await store.load("a")
+        with postgres.statements() as count:
+            await eventually(lambda: is_counting(postgres, count))
+            before = count()
+            for _ in range(10):
+                await store.load("a")
+            sent = (count() - before) / 10
+
+    assert sent == 4
+
+
+def is_counting(postgres: PostgresServer, count: Callable[[], int]) -> bool:
+    """Whether the setting has been taken in."""
+    before = count()
+    postgres.execute("SELECT 1")
+    return count() > before

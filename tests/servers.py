@@ -18,7 +18,6 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.clocks import PATIENCE_SECONDS
-from tests.faults.stores import store_in
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -27,7 +26,7 @@ def settings_in(folder: Path, **values: Any) -> Settings:
     """Settings that keep everything below ``folder`` and look often."""
     defaults = {
         "api_key": KEY,
-        "database_url": store_in(folder).url,
+        "database_url": f"sqlite:///{folder / 'tasks.db'}",
         "video_dir": folder / "videos",
         "poll_seconds": 0.05,
         "max_requests_per_second": 1000,

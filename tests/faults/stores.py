@@ -3,8 +3,7 @@
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ _LONGER_THAN_ANY_WINDOW = timedelta(days=2)
 
 
 class Store(ABC):
-    """One database, empty until a server opens it."""
+    """One database, empty until a server opens it. For tests that are no coroutines, unless it is a file."""
 
     url: str
     """What ``SORA2_DATABASE_URL`` is set to."""
@@ -116,20 +115,12 @@ class PostgresStore(Store):
             runner.run(connection.execute("ROLLBACK"))
 
     def query(self, query: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in self._asked(lambda connection: connection.fetch(query))]
+        with self._open() as (runner, connection):
+            return [tuple(row) for row in runner.run(connection.fetch(query))]
 
     def change(self, statement: str) -> None:
-        self._asked(lambda connection: connection.execute(statement))
-
-    def _asked(self, question: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-        """The answer, in a thread: whoever asks may be a coroutine."""
-
-        def ask() -> Any:
-            with self._open() as (runner, connection):
-                return runner.run(question(connection))
-
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(ask).result()
+        with self._open() as (runner, connection):
+            runner.run(connection.execute(statement))
 
     @contextmanager
     def _open(self) -> Iterator[tuple[asyncio.Runner, Any]]:
@@ -149,21 +140,3 @@ def _overwrite(file: Path, content: bytes) -> None:
 def file_in(folder: Path) -> SQLiteStore:
     """The file that a server keeps its tasks in where a test names no other store."""
     return SQLiteStore(folder / "tasks.db")
-
-
-_places: dict[Path, Store] = {}
-
-
-def store_in(folder: Path) -> Store:
-    """Where everything in ``folder`` keeps its tasks: its file, or within ``on_server`` one place on the server."""
-    return _places.get(folder) or file_in(folder)
-
-
-@contextmanager
-def on_server(folder: Path, url: str) -> Iterator[None]:
-    """Gives ``folder`` a place on a server."""
-    _places[folder] = PostgresStore(url)
-    try:
-        yield
-    finally:
-        del _places[folder]

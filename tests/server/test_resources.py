@@ -19,7 +19,7 @@ from mcp_types import (
 )
 
 from sora2_mcp.simulator.app import Simulator
-from tests.faults.stores import store_in
+from tests.faults.stores import file_in
 from tests.servers import Agent, agent
 
 pytestmark = pytest.mark.anyio
@@ -102,7 +102,7 @@ async def test_a_video_too_large_for_a_host_is_named_by_its_file_instead(tmp_pat
         for size, ending in ((25_000_000, ""), (25_000_001, f"25 MB, too much to hand over here; its file is {file}.")):
             with file.open("r+b") as opened:
                 opened.truncate(size)
-            store_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {size}")  # noqa: S608 - a number
+            file_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {size}")  # noqa: S608 - a number
             if ending:
                 with pytest.raises(MCPError) as caught:
                     await me.client.read_resource(uri)

@@ -17,7 +17,7 @@ from sora2_mcp.settings import Settings
 
 _USAGE_ERROR = 2
 _HINTS: dict[type[Sora2Error], str] = {UnknownTaskError: "See them with: sora2-mcp tasks list"}
-_HARD_END_SECONDS = 1.7
+_HARD_END_SECONDS = 1.6
 
 
 def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:

@@ -35,7 +35,7 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     """
     access_of(runtime.settings, runtime.clock)
     check_reach(runtime.settings, host)
-    with stop_signals() as stop, _listening(host, port) as listener, bounded_logs():
+    with stop_signals(ending) as stop, _listening(host, port) as listener, bounded_logs():
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
             web = _WebServer(web_app(server, runtime, host=host))
@@ -47,7 +47,6 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
             logger.info("serving MCP at %s/mcp (streamable HTTP) and %s/sse (SSE)", address, address)
             await stop.wait()
             logger.info("ending on a signal")
-            ending()
             await last_answers(runtime, server)
             web.should_exit = True
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -10,12 +10,16 @@ import anyio
 
 
 @contextmanager
-def stop_signals() -> Iterator[anyio.Event]:
-    """An event that the first SIGINT or SIGTERM sets; for the main thread, on every system."""
+def stop_signals(ending: Callable[[], None]) -> Iterator[anyio.Event]:
+    """An event that SIGINT or SIGTERM sets; for the main thread, on every system.
+
+    ``ending`` is called as soon as the signal comes, even while the event loop is too busy to hear of it.
+    """
     stop = anyio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        ending()
         # Wakes a loop that sleeps, which setting the event alone would not.
         loop.call_soon_threadsafe(stop.set)
 

@@ -41,16 +41,16 @@ async def serve_stdio(
     closes for an error, hides its own behind it and kills the server. ``ending`` is called when the end begins.
     """
     writer = _Writer(write_fd)
-    with stop_signals() as stop:
+    with stop_signals(ending) as stop:
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime, equipped=False)
             reader = _Reader(read_fd, writer)
 
             async def end() -> None:
-                ending()
                 await last_answers(runtime, server)
 
             async def end_without_reader() -> None:
+                ending()
                 writer.retire(silent=server.oldest_call_seconds > _GIVEN_UP_SECONDS)
                 await end()
 

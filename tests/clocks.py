@@ -65,7 +65,11 @@ class FakeClock:
 
     def awaits(self, at: float) -> bool:
         """Whether anything is due at this monotonic time: somebody who is to be woken then sleeps already."""
-        return any(abs(due - at) < 1e-6 for due, _, _ in self._due)
+        return self.sleepers(at) > 0
+
+    def sleepers(self, at: float) -> int:
+        """How many are to be woken at this monotonic time."""
+        return sum(abs(due - at) < 1e-6 for due, _, _ in self._due)
 
     def _at(self, seconds: float, fire: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self._elapsed + seconds, next(self._number), fire))

@@ -40,16 +40,14 @@ class FakeClock:
             await anyio.lowlevel.checkpoint()
             return
         fired = anyio.Event()
-        self._at(seconds, fired.set)
-        await fired.wait()
+        with self._at(seconds, fired.set):
+            await fired.wait()
 
     @contextmanager
     def timeout(self, seconds: float) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as scope:
+        with anyio.CancelScope() as scope, self._at(seconds, scope.cancel):
             if seconds <= 0:
                 scope.cancel()
-            else:
-                self._at(seconds, scope.cancel)
             yield scope
 
     async def advance(self, seconds: float) -> None:
@@ -71,8 +69,17 @@ class FakeClock:
         """How many are to be woken at this monotonic time."""
         return sum(abs(due - at) < 1e-6 for due, _, _ in self._due)
 
-    def _at(self, seconds: float, fire: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (self._elapsed + seconds, next(self._number), fire))
+    @contextmanager
+    def _at(self, seconds: float, fire: Callable[[], None]) -> Iterator[None]:
+        """Due until then, or until its owner waits no longer: who has gone is no sleeper."""
+        entry = (self._elapsed + seconds, next(self._number), fire)
+        heapq.heappush(self._due, entry)
+        try:
+            yield
+        finally:
+            if entry in self._due:
+                self._due.remove(entry)
+                heapq.heapify(self._due)
 
 
 async def settle() -> None:

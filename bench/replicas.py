@@ -25,8 +25,8 @@ import anyio.to_thread
 
 from tests.e2e.replicas import Caller, Replica, calling, connected, replicas
 from tests.faults.hosts import Service, service
-from tests.faults.stores import PostgresStore
 from tests.postgres import PostgresServer, running_postgres
+from tests.stores import PostgresStore
 
 TASK_SECONDS = 6.0
 NOTICES = 30

@@ -11,6 +11,7 @@ import stamina
 
 from tests.clocks import FakeClock
 from tests.postgres import PostgresServer, running_postgres
+from tests.stores import on_server
 
 # How long an example takes is the machine's business.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -43,6 +44,18 @@ def postgres() -> Iterator[PostgresServer]:
     """One server for all tests that ask; each has a place of its own on it."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _tested_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """What keeps its tasks in the test's folder does so in a file, or with ``TESTED_ENGINE=postgresql`` on a server."""
+    if os.environ.get("TESTED_ENGINE") != "postgresql":
+        yield
+        return
+    # Only the engine that is asked for is started.
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with on_server(tmp_path, server.empty_place()):
+        yield
 
 
 @pytest.fixture(autouse=True)

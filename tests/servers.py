@@ -18,6 +18,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.clocks import PATIENCE_SECONDS
+from tests.stores import store_in
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -26,7 +27,7 @@ def settings_in(folder: Path, **values: Any) -> Settings:
     """Settings that keep everything below ``folder`` and look often."""
     defaults = {
         "api_key": KEY,
-        "database_url": f"sqlite:///{folder / 'tasks.db'}",
+        "database_url": store_in(folder).url,
         "video_dir": folder / "videos",
         "poll_seconds": 0.05,
         "max_requests_per_second": 1000,

@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from tests.e2e.processes import Process
 from tests.ears import Ear
 from tests.faults.hosts import Service
-from tests.faults.stores import file_in
 from tests.servers import text_of
+from tests.stores import file_in
 
 ANN, BOB = "ann-0123456789abcdef", "bob-0123456789abcdef"
 TOKENS = {"SORA2_AUTH_TOKENS": f"ann:{ANN},bob:{BOB}"}

@@ -17,7 +17,7 @@ from tests.e2e.people import Person
 from tests.e2e.processes import Process
 from tests.ears import Ear
 from tests.faults.hosts import Service
-from tests.faults.stores import Store
+from tests.stores import Store
 
 READY = r"serving MCP at (http://127\.0\.0\.1:\d+)/mcp"
 REPLICAS = 3

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.processes import Process, StdioHost, once_opened
 from tests.faults.hosts import Service, service
-from tests.faults.stores import file_in
+from tests.stores import file_in
 
 ORDER = {"name": "generate_video", "arguments": {"prompt": "A kitten"}}
 CLIENT = {"name": "test", "version": "1"}

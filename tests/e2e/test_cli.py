@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import Process, completed, simulator
-from tests.faults.stores import file_in
+from tests.stores import file_in
 
 
 def test_the_demo_leaves_a_video_and_its_path_is_the_last_line(tmp_path: Path) -> None:

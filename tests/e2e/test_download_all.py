@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.processes import PROGRAM, Process, completed, environment
 from tests.faults.front import Visit, in_front_of_process
 from tests.faults.hosts import Service, served, service
-from tests.faults.stores import file_in
+from tests.stores import file_in
 
 ALL = ("tasks", "download", "--all")
 A_BAR = re.compile(r"^(sora2_task_\w+) ━", re.MULTILINE)

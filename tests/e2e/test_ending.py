@@ -21,7 +21,7 @@ from tests.clocks import eventually
 from tests.e2e.processes import ENDS_WITHIN_SECONDS, Process
 from tests.ears import Ear
 from tests.faults.front import Visit, in_front
-from tests.faults.stores import file_in
+from tests.stores import file_in
 
 pytestmark = pytest.mark.anyio
 

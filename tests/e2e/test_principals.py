@@ -15,8 +15,8 @@ from tests.clocks import eventually, settle
 from tests.e2e.people import ANN, BOB, TOKENS, WAYS, Person, Store, answer, http_server, person, unknown_like
 from tests.ears import LIST, subscribe, unsubscribe
 from tests.faults.hosts import service
-from tests.faults.stores import file_in
 from tests.servers import text_of
+from tests.stores import file_in
 
 pytestmark = pytest.mark.anyio
 

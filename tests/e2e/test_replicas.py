@@ -16,9 +16,9 @@ from tests.e2e.people import ANN, BOB, TOKENS, Person
 from tests.e2e.replicas import Balancer, Replica, connected, replicas
 from tests.ears import LIST
 from tests.faults.hosts import Service, service
-from tests.faults.stores import PostgresStore
 from tests.postgres import PostgresServer
 from tests.servers import text_of
+from tests.stores import PostgresStore
 
 pytestmark = pytest.mark.anyio
 

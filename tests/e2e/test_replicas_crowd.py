@@ -15,8 +15,8 @@ import pytest
 
 from tests.e2e.replicas import Balancer, Caller, calling, replicas
 from tests.faults.hosts import service
-from tests.faults.stores import PostgresStore
 from tests.postgres import PostgresServer
+from tests.stores import PostgresStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 

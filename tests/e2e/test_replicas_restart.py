@@ -14,8 +14,8 @@ import pytest
 from tests.clocks import eventually
 from tests.e2e.replicas import Caller, Replica, calling, connected, replicas
 from tests.faults.hosts import service
-from tests.faults.stores import PostgresStore
 from tests.postgres import PostgresServer
+from tests.stores import PostgresStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 

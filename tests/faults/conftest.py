@@ -4,8 +4,8 @@ import pytest
 
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
-from tests.faults.stores import PostgresStore, Store, file_in
 from tests.postgres import PostgresServer
+from tests.stores import PostgresStore, Store, file_in
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import httpx2
 
 from tests.clocks import PATIENCE_SECONDS
 from tests.e2e.processes import Process, StdioHost, simulator
-from tests.faults.stores import Store, file_in
+from tests.stores import Store, file_in
 
 LONG_SECONDS = "86400"
 

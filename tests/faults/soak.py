@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.faults.hosts import LONG_SECONDS, Server, Service, served, service
-from tests.faults.stores import PostgresStore, Store, file_in
 from tests.postgres import running_postgres
+from tests.stores import PostgresStore, Store, file_in
 
 LANES = 2
 """So many servers work on one store at a time, each killed in its own time."""

@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.e2e.processes import ENDS_WITHIN_SECONDS, Process
 from tests.e2e.test_http import address
 from tests.faults.hosts import Server, Service, served, service, until
-from tests.faults.stores import file_in
+from tests.stores import file_in
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.faults.hosts import Server, served, service, until
-from tests.faults.stores import file_in
+from tests.stores import file_in
 
 KITTEN = {"prompt": "A kitten", "idempotency_key": "kitten-1"}
 

@@ -17,9 +17,9 @@ import pytest
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import eventually
-from tests.faults.stores import PostgresStore, file_in
 from tests.postgres import PostgresServer
 from tests.servers import Agent, agent
+from tests.stores import PostgresStore, file_in
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from sora2_mcp.simulator.app import CLIPS
 from tests.faults.front import Visit, in_front_of_process, passed_on
 from tests.faults.hosts import Server, Service, served, service, until
-from tests.faults.stores import Store
+from tests.stores import Store
 
 ORDER = {"prompt": "A kitten", "idempotency_key": "kitten-1"}
 CLIP = (CLIPS / "landscape.mp4").read_bytes()

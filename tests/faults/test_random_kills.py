@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.soak import on_one_store
-from tests.faults.stores import Store
+from tests.stores import Store
 
 ROUNDS = 25
 

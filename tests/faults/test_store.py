@@ -12,8 +12,8 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import eventually
-from tests.faults.stores import file_in
 from tests.servers import agent
+from tests.stores import file_in
 
 pytestmark = pytest.mark.anyio
 

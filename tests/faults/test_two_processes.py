@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.hosts import Server, served, service, until
-from tests.faults.stores import Store, file_in
+from tests.stores import Store, file_in
 
 RACERS = 20
 Call = dict[str, Any]

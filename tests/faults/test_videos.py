@@ -20,8 +20,8 @@ from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.simulator.serve import running
 from tests.clocks import FakeClock, eventually
 from tests.faults.front import Treatment, Visit, in_front
-from tests.faults.stores import file_in
 from tests.servers import Agent, settings_in, text_of
+from tests.stores import file_in
 from tests.tasks.core import until
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitResult, InputRequiredResult
 
 from sora2_mcp.simulator.app import Simulator
-from tests.faults.stores import file_in
 from tests.server.test_confirm import Person, orders
 from tests.servers import Agent, agent, text_of
+from tests.stores import store_in
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_one_yes_sent_twenty_times_at_once_orders_once(tmp_path: Path) -> 
         joined = [result for result in results if text_of(result).startswith("Nothing new was ordered: ")]
         assert (len(new), len(joined)) == (1, 19)
         assert len({(result.structured_content or {})["task_id"] for result in results}) == 1
-        assert len(file_in(tmp_path).rows("id")) == 1
+        assert len(store_in(tmp_path).rows("id")) == 1
 
 
 async def test_two_questions_that_are_both_agreed_to_are_two_orders(tmp_path: Path) -> None:

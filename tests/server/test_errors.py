@@ -1,9 +1,7 @@
 """Each error as the agent reads it: what happened, money, retry, next step; and nothing that must not get through."""
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from sora2_mcp.errors import Sora2Error
 from sora2_mcp.server.errors import crashed, described
 from sora2_mcp.simulator.app import Simulator
 from tests.servers import KEY, agent, text_of
+from tests.stores import store_in
 
 pytestmark = pytest.mark.anyio
 
@@ -162,8 +161,7 @@ async def test_a_store_that_cannot_be_opened_names_the_variable(tmp_path: Path) 
 async def test_a_crash_keeps_its_details_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with agent(tmp_path) as me:
         task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
-        with closing(sqlite3.connect(tmp_path / "tasks.db")) as database, database:
-            database.execute("UPDATE tasks SET aspect_ratio = 'oblique'")
+        store_in(tmp_path).change("UPDATE tasks SET aspect_ratio = 'oblique'")
         error = await me.error("get_task_status", task_id=task_id)
 
         assert error == crashed("get_task_status")

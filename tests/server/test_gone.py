@@ -7,8 +7,8 @@ import pytest
 
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock, eventually
-from tests.faults.stores import file_in
 from tests.servers import agent
+from tests.stores import store_in
 from tests.tasks.core import looks, until
 
 pytestmark = pytest.mark.anyio
@@ -34,11 +34,11 @@ async def test_waits_that_were_cancelled_no_longer_set_the_pace_of_looks(
 
         def stored(column: str) -> float:
             """An instant of the only task, as seconds from now."""
-            [(microseconds,)] = file_in(tmp_path).rows(column)
+            [(microseconds,)] = store_in(tmp_path).rows(column)
             return float(microseconds / 1_000_000 - clock.now().timestamp())
 
         await until(clock, lambda: stored("next_look_at") > 30)
         assert stored("wanted_until") <= 0
         assert clock.monotonic() < 200, "long before the waits would have ended by themselves"
         assert len(looks(simulator)) <= 8
-        assert file_in(tmp_path).rows("task_id", "status") == [(task_id, "generating")]
+        assert store_in(tmp_path).rows("task_id", "status") == [(task_id, "generating")]

@@ -1,6 +1,7 @@
 """Orders that are not sent, and why, as the agent reads it; and what the service received meanwhile."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import FakeClock, eventually
-from tests.faults.stores import file_in
 from tests.servers import Agent, agent, text_of
+from tests.stores import file_in
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +164,8 @@ async def test_the_limit_of_running_tasks_says_how_many_run_and_when_a_place_fre
 
 
 async def test_while_the_store_is_being_opened_an_order_is_refused_in_time(tmp_path: Path, clock: FakeClock) -> None:
-    async with agent(tmp_path, simulator=timed(clock), clock=clock) as me:
+    file: dict[str, Any] = {"database_url": file_in(tmp_path).url}
+    async with agent(tmp_path, simulator=timed(clock), clock=clock, **file) as me:
         answers: list[tuple[bool, list[str]]] = []
 
         async def order() -> None:

@@ -19,8 +19,8 @@ from mcp_types import (
 )
 
 from sora2_mcp.simulator.app import Simulator
-from tests.faults.stores import file_in
 from tests.servers import Agent, agent
+from tests.stores import store_in
 
 pytestmark = pytest.mark.anyio
 
@@ -102,7 +102,7 @@ async def test_a_video_too_large_for_a_host_is_named_by_its_file_instead(tmp_pat
         for size, ending in ((25_000_000, ""), (25_000_001, f"25 MB, too much to hand over here; its file is {file}.")):
             with file.open("r+b") as opened:
                 opened.truncate(size)
-            file_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {size}")  # noqa: S608 - a number
+            store_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {size}")  # noqa: S608 - a number
             if ending:
                 with pytest.raises(MCPError) as caught:
                     await me.client.read_resource(uri)
@@ -137,7 +137,7 @@ async def test_what_is_no_file_is_not_read_as_one(tmp_path: Path, place: str) ->
         uri, file = await saved_video(me)
         file.unlink()
         os.mkfifo(file) if place == "fifo" else file.mkdir()
-        file_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {file.stat().st_size}")  # noqa: S608 - a number
+        store_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {file.stat().st_size}")  # noqa: S608 - a number
         with anyio.fail_after(5), pytest.raises(MCPError, match="not what was saved any more"):
             await me.client.read_resource(uri)
 

@@ -9,6 +9,7 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock, eventually
 from tests.servers import agent, text_of
+from tests.stores import file_in, store_in
 
 pytestmark = pytest.mark.anyio
 
@@ -116,7 +117,7 @@ async def test_what_no_database_can_hold_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.posix
 async def test_prompts_are_readable_by_their_owner_only(tmp_path: Path) -> None:
-    async with agent(tmp_path) as me:
+    async with agent(tmp_path, database_url=file_in(tmp_path).url) as me:
         await me.content("generate_video", prompt="A kitten")
 
         assert stat.S_IMODE((tmp_path / "tasks.db").stat().st_mode) == 0o600
@@ -127,5 +128,4 @@ async def test_a_callback_address_is_sent_and_not_kept(tmp_path: Path) -> None:
         await me.content("generate_video", prompt="A kitten", callback_url="https://example.com/hook?token=secret")
 
         assert (me.simulator.received[0].body or {})["callBackUrl"] == "https://example.com/hook?token=secret"
-        files = [path.read_bytes() for path in tmp_path.glob("tasks.db*")]
-        assert not [content for content in files if b"example.com/hook" in content]
+        assert "example.com/hook" not in store_in(tmp_path).contents()

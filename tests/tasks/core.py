@@ -1,9 +1,8 @@
 """The core as it runs, on a store of its own and a simulator behind a real socket."""
 
 import socket
-import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
+from tests.stores import store_at, store_in
 
 CAT = VideoRequest(prompt="A cat")
 DOG = VideoRequest(prompt="A dog")
@@ -29,7 +29,7 @@ LONG_SECONDS = 86_400.0
 def settings_for(folder: Path, base_url: str, **changes: Any) -> Settings:
     """Settings of one process; more of them on the same folder share its store."""
     fast = {"max_requests_per_second": 1000}
-    places = {"database_url": f"sqlite:///{folder / 't.db'}", "video_dir": folder / "videos"}
+    places = {"database_url": store_in(folder).url, "video_dir": folder / "videos"}
     return Settings.load(**{"api_key": "test-key", "api_base_url": base_url, **places, **fast, **changes})
 
 
@@ -81,14 +81,8 @@ async def paced_looks(
 
 async def change(settings: Settings, statement: str) -> None:
     """Changes the database behind the store's back, as an accident would."""
-
-    def execute() -> None:
-        with closing(sqlite3.connect(settings.store_url.removeprefix("sqlite:///"), timeout=30)) as database:
-            database.execute(statement)
-            database.commit()
-
     # In a thread: whoever holds the lock may need the event loop to give it back.
-    await anyio.to_thread.run_sync(execute)
+    await anyio.to_thread.run_sync(store_at(settings.store_url).change, statement)
 
 
 async def listed(service: TaskService, principal: str = "local") -> list[Task]:

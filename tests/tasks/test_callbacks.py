@@ -2,9 +2,7 @@
 
 import json
 import logging
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -19,6 +17,7 @@ from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.callbacks import PENDING_LIMIT
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
+from tests.stores import store_at
 from tests.tasks.core import CAT, DOG, change, closed_address, listed, looks, opened, orders, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +118,11 @@ async def test_a_repeat_joins_its_order_whether_or_not_callbacks_are_asked_for(
 
 
 async def test_the_secret_is_nowhere_but_in_the_order_that_was_sent(
-    tmp_path: Path, service: TaskService, simulator: Simulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    settings: Settings,
+    service: TaskService,
+    simulator: Simulator,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # The simulator lives in this process, and so does the log of what it posts.
     for name in ("httpx2", "httpcore2", "sora2_mcp.simulator"):
@@ -136,12 +139,12 @@ async def test_the_secret_is_nowhere_but_in_the_order_that_was_sent(
     await quiet(service)
 
     shown += [repr(task) for task in await listed(service)]
-    stored = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("t.db*")))
+    stored = store_at(settings.store_url).contents()
     assert (await only_task(service)).status is Status.SUCCEEDED
     assert "callbacks arrive" in caplog.text
     assert secret not in "".join(shown) + caplog.text
-    assert secret.encode() not in stored
-    assert callback_hash(secret).encode() in stored
+    assert secret not in stored
+    assert callback_hash(secret) in stored
 
 
 async def test_a_callback_makes_exactly_one_look_and_ends_the_wait(
@@ -211,7 +214,8 @@ async def test_callbacks_that_come_before_the_look_begins_are_joined(
     service: TaskService, settings: Settings, simulator: Simulator
 ) -> None:
     task = await submitted(service, LONG_CAT)
-    with locked(settings):
+    # No look gets its lease.
+    with store_at(settings.store_url).locked():
         for _ in range(50):
             assert await service.called_back(secret_of(simulator))
         await eventually(lambda: bool(service._looker._under_way))
@@ -221,15 +225,6 @@ async def test_callbacks_that_come_before_the_look_begins_are_joined(
     await quiet(service)
 
     assert looks(simulator) == [task.task_id]
-
-
-@contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """Nobody can write meanwhile, so no look gets its lease."""
-    with closing(sqlite3.connect(settings.store_url.removeprefix("sqlite:///"), isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        yield
-        database.execute("COMMIT")
 
 
 async def test_another_processs_look_that_had_begun_does_not_count_either(

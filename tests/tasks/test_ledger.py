@@ -1,8 +1,6 @@
 """The one writer of facts: whoever reports, everything is kept, saved first and published once."""
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +26,7 @@ from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.database import Database, open_store
 from sora2_mcp.tasks.store.port import Budget
 from tests.clocks import START, FakeClock
+from tests.stores import store_in
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +36,7 @@ NO_LIMITS = Budget(max_active_tasks=0, daily_limit=0, duplicate_window=timedelta
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Database]:
-    async with open_store(f"sqlite:///{tmp_path / 't.db'}", "here", clock) as store:
+    async with open_store(store_in(tmp_path).url, "here", clock) as store:
         yield store
 
 
@@ -75,8 +74,7 @@ async def test_whoever_hears_of_an_event_finds_it_saved(ledger: Ledger, bus: Eve
     found: list[tuple[str, str]] = []
 
     def read(event: TaskEvent) -> None:
-        with closing(sqlite3.connect(tmp_path / "t.db")) as database:
-            [status] = database.execute("SELECT status FROM tasks WHERE id = ?", [event.id]).fetchone()
+        [(status,)] = store_in(tmp_path).query(f"SELECT status FROM tasks WHERE id = '{event.id}'")  # noqa: S608
         found.append((type(event).__name__, status))
 
     with bus.subscribed(read):

@@ -12,24 +12,26 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
+from tests.stores import file_in
 from tests.tasks.core import CAT, listed, opened, orders, settings_for
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_entering_opens_nothing(tmp_path: Path) -> None:
-    async with Runtime(settings_for(tmp_path, "http://127.0.0.1:9/v1")):
+    async with Runtime(settings_for(tmp_path, "http://127.0.0.1:9/v1", database_url=file_in(tmp_path).url)):
         pass
 
-    assert list(tmp_path.glob("t.db*")) == []
+    assert list(tmp_path.glob("tasks.db*")) == []
 
 
 async def test_without_a_key_the_variable_is_named_and_nothing_is_opened(tmp_path: Path) -> None:
-    async with Runtime(settings_for(tmp_path, "http://127.0.0.1:9/v1", api_key="")) as runtime:
+    settings = settings_for(tmp_path, "http://127.0.0.1:9/v1", api_key="", database_url=file_in(tmp_path).url)
+    async with Runtime(settings) as runtime:
         with pytest.raises(MissingKeyError, match="SORA2_API_KEY"):
             await runtime.service()
 
-    assert list(tmp_path.glob("t.db*")) == []
+    assert list(tmp_path.glob("tasks.db*")) == []
 
 
 async def test_all_who_ask_get_the_same_service(runtime: Runtime) -> None:
@@ -75,7 +77,7 @@ async def test_a_store_that_takes_too_long_is_told_and_still_opens(tmp_path: Pat
 
 async def test_begin_belongs_inside_the_runtime(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="outside"):
-        Runtime(settings_for(tmp_path, "http://127.0.0.1:9/v1")).begin()
+        Runtime(settings_for(tmp_path, "http://127.0.0.1:9/v1", database_url=file_in(tmp_path).url)).begin()
 
 
 async def test_an_error_of_the_body_comes_out_as_itself(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import START, FakeClock, eventually
-from tests.faults.stores import SQLiteStore
+from tests.stores import store_in
 from tests.tasks.core import CAT, LONG_SECONDS, looks, opened, orders, paced_looks, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +43,7 @@ class Waiters:
 @asynccontextmanager
 async def failing_store(folder: Path) -> AsyncIterator[None]:
     """The store has no tasks to read within the block, as if it were away."""
-    store = SQLiteStore(folder / "t.db")
+    store = store_in(folder)
     # In a thread: a transaction under way needs the event loop to end.
     await anyio.to_thread.run_sync(store.change, "ALTER TABLE tasks RENAME TO hidden")
     yield

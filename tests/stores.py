@@ -1,22 +1,22 @@
 """Where server processes keep their tasks: what lies there, and what time or another program does to it."""
 
-import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
+from anyio.from_thread import start_blocking_portal
 
 _LEASES = ("sending_until", "look_lease_until", "download_lease_until")
 _LONGER_THAN_ANY_WINDOW = timedelta(days=2)
 
 
 class Store(ABC):
-    """One database, empty until a server opens it. For tests that are no coroutines, unless it is a file."""
+    """One database, empty until a server opens it."""
 
     url: str
     """What ``SORA2_DATABASE_URL`` is set to."""
@@ -51,6 +51,10 @@ class Store(ABC):
     @abstractmethod
     def change(self, statement: str) -> None:
         """Changes the database behind the server's back, as an accident would."""
+
+    @abstractmethod
+    def contents(self) -> str:
+        """All that is stored about tasks, in whatever column; in a file also what lies between."""
 
 
 class SQLiteStore(Store):
@@ -94,6 +98,10 @@ class SQLiteStore(Store):
         with self._open() as connection:
             connection.execute(statement)
 
+    def contents(self) -> str:
+        files = sorted(self.path.parent.glob(f"{self.path.name}*"))
+        return b"".join(file.read_bytes() for file in files).decode(errors="replace")
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as connection:
@@ -101,35 +109,38 @@ class SQLiteStore(Store):
 
 
 class PostgresStore(Store):
-    """A place on a server."""
+    """A place on a server. Its connections live in threads of their own: whoever asks may be a coroutine."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        with self._open() as (runner, connection):
+        with self._open() as asked:
             # Who only reads is let in, as in a file that is locked.
-            runner.run(connection.execute("BEGIN; LOCK TABLE tasks IN EXCLUSIVE MODE"))
+            asked(lambda connection: connection.execute("BEGIN; LOCK TABLE tasks IN EXCLUSIVE MODE"))
             yield
-            runner.run(connection.execute("ROLLBACK"))
+            asked(lambda connection: connection.execute("ROLLBACK"))
 
     def query(self, query: str) -> list[tuple[Any, ...]]:
-        with self._open() as (runner, connection):
-            return [tuple(row) for row in runner.run(connection.fetch(query))]
+        with self._open() as asked:
+            return [tuple(row) for row in asked(lambda connection: connection.fetch(query))]
 
     def change(self, statement: str) -> None:
-        with self._open() as (runner, connection):
-            runner.run(connection.execute(statement))
+        with self._open() as asked:
+            asked(lambda connection: connection.execute(statement))
+
+    def contents(self) -> str:
+        return str(self.rows("*"))
 
     @contextmanager
-    def _open(self) -> Iterator[tuple[asyncio.Runner, Any]]:
-        with asyncio.Runner() as runner:
-            connection = runner.run(asyncpg.connect(self.url))
+    def _open(self) -> Iterator[Callable[[Callable[[Any], Awaitable[Any]]], Any]]:
+        with start_blocking_portal() as portal:
+            connection = portal.call(asyncpg.connect, self.url)
             try:
-                yield runner, connection
+                yield lambda question: portal.call(question, connection)
             finally:
-                runner.run(connection.close())
+                portal.call(connection.close)
 
 
 def _overwrite(file: Path, content: bytes) -> None:
@@ -140,3 +151,26 @@ def _overwrite(file: Path, content: bytes) -> None:
 def file_in(folder: Path) -> SQLiteStore:
     """The file that a server keeps its tasks in where a test names no other store."""
     return SQLiteStore(folder / "tasks.db")
+
+
+_places: dict[Path, Store] = {}
+
+
+def store_in(folder: Path) -> Store:
+    """Where everything in ``folder`` keeps its tasks: its file, or within ``on_server`` one place on the server."""
+    return _places.get(folder) or file_in(folder)
+
+
+def store_at(url: str) -> Store:
+    """The one a server with this address uses."""
+    return SQLiteStore(Path(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:") else PostgresStore(url)
+
+
+@contextmanager
+def on_server(folder: Path, url: str) -> Iterator[None]:
+    """Gives ``folder`` a place on a server."""
+    _places[folder] = PostgresStore(url)
+    try:
+        yield
+    finally:
+        del _places[folder]

@@ -14,11 +14,13 @@ def main() -> None:
     wire = claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
     # Importing makes no garbage worth collecting; about a tenth of the start-up time is saved.
     gc.disable()
-    from sora2_mcp.cli.main import run  # noqa: PLC0415 - the heavy half, after the wire is safe
+    from sora2_mcp.cli.main import end_soon, run  # noqa: PLC0415 - the heavy half, after the wire is safe
 
     gc.enable()
     gc.freeze()
-    sys.exit(run(arguments, wire))
+    code = run(arguments, wire)
+    end_soon(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

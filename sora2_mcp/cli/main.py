@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
@@ -16,6 +17,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 
 _USAGE_ERROR = 2
+_INTERRUPTED = 130
 _HINTS: dict[type[Sora2Error], str] = {UnknownTaskError: "See them with: sora2-mcp tasks list"}
 _HARD_END_SECONDS = 1.6
 
@@ -23,14 +25,17 @@ _HARD_END_SECONDS = 1.6
 def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
     """Runs a parsed command line; gives the exit code."""
     try:
-        return _COMMANDS[arguments.command](arguments, wire)
+        code = _COMMANDS[arguments.command](arguments, wire)
+        # A reader that has gone shows here, not after the last line of the program.
+        sys.stdout.flush()
+        return code
     except Sora2Error as error:
         print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
         if not isinstance(error, ConfigurationError):
             print(_HINTS.get(type(error), error.hint), file=sys.stderr)  # noqa: T201
         return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     except BaseException as error:
         if not _is_broken_pipe(error):
             raise
@@ -46,11 +51,11 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
     if wire is not None:
         from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
 
-        anyio.run(partial(serve_stdio, runtime, *wire, ending=_end_soon))
+        anyio.run(partial(serve_stdio, runtime, *wire, ending=end_soon))
     else:
         from sora2_mcp.server.http import serve_http  # noqa: PLC0415
 
-        anyio.run(partial(serve_http, runtime, arguments.host, arguments.port, ending=_end_soon))
+        anyio.run(partial(serve_http, runtime, arguments.host, arguments.port, ending=end_soon))
     return 0
 
 
@@ -74,7 +79,19 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     settings = _settings(arguments)
     configure("WARNING", settings.log_format)
-    return anyio.run(perform, arguments, Runtime(settings, endpoint=endpoint_of(settings)))
+    return anyio.run(_interruptible, partial(perform, arguments, Runtime(settings, endpoint=endpoint_of(settings))))
+
+
+async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
+    """What ``work`` gives, unless SIGINT or SIGTERM ends it.
+
+    The event loop's own way with SIGINT cancels past every shield, and a transaction that is cut off hangs.
+    """
+    from sora2_mcp.server.signals import on_stop_signal  # noqa: PLC0415 - `serve` imports it after the wire is safe
+
+    with anyio.CancelScope() as scope, on_stop_signal(scope.cancel, partial(end_soon, _INTERRUPTED)):
+        return await work()
+    return _INTERRUPTED
 
 
 def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
@@ -82,7 +99,7 @@ def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     # What it finds it shows; what libraries say beside that belongs to no report.
     configure("CRITICAL", "text")
-    return anyio.run(partial(doctor, arguments, ending=_end_soon))
+    return anyio.run(partial(doctor, arguments, ending=end_soon))
 
 
 def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
@@ -112,8 +129,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings.load(simulate=True) if arguments.simulate else Settings.load()
 
 
-def _end_soon(code: int = 0) -> None:
+def end_soon(code: int = 0) -> None:
     """Makes sure that a program that is to end does, whatever a database, a file system or a name server holds up.
+
+    A connection that could not be closed in time keeps a thread, and a thread keeps the process.
 
     Everything that matters is on disk before it is acted on, so a hard end loses nothing.
     """

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an event."""
+"""SIGINT and SIGTERM, heard by the event loop."""
 
 import asyncio
 import signal
@@ -11,21 +11,28 @@ import anyio
 
 @contextmanager
 def stop_signals(ending: Callable[[], None]) -> Iterator[anyio.Event]:
-    """An event that SIGINT or SIGTERM sets; for the main thread, on every system.
+    """An event that SIGINT or SIGTERM sets; see ``on_stop_signal``."""
+    stop = anyio.Event()
+    with on_stop_signal(stop.set, ending):
+        yield stop
+
+
+@contextmanager
+def on_stop_signal(told: Callable[[], object], ending: Callable[[], None]) -> Iterator[None]:
+    """Has the event loop call ``told`` on SIGINT or SIGTERM; for the main thread, on every system.
 
     ``ending`` is called as soon as the signal comes, even while the event loop is too busy to hear of it.
     """
-    stop = anyio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ending()
-        # Wakes a loop that sleeps, which setting the event alone would not.
-        loop.call_soon_threadsafe(stop.set)
+        # Wakes a loop that sleeps, which a direct call would not.
+        loop.call_soon_threadsafe(told)
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

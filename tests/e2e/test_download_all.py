@@ -109,3 +109,26 @@ def test_interrupted_it_says_what_is_left_and_repeated_it_saves_just_that(tmp_pa
     assert len(half) == 1
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "4 saved")
     assert len({*(tmp_path / "videos").iterdir()}) == 5
+
+
+def test_interrupted_while_the_store_cannot_be_written_it_ends_all_the_same(tmp_path: Path, sora: Service) -> None:
+    begun, asked, locked = threading.Event(), threading.Event(), threading.Event()
+
+    async def treat(visit: Visit) -> None:
+        answer = await visit.answer()
+        if begun.is_set() and b"/record-info" in visit.request:
+            asked.set()
+            await asyncio.to_thread(locked.wait, 30)
+        await visit.send(answer)
+
+    with in_front_of_process(sora.base_url, treat) as url:
+        ordered(tmp_path, url, 1)
+        begun.set()
+        with Process(tmp_path, *ALL, **places(tmp_path, url)) as process:
+            assert asked.wait(30)
+            with file_in(tmp_path).locked():
+                locked.set()
+                process.popen.send_signal(signal.SIGINT)
+                assert process.seconds_to_end() < 5
+
+    assert (process.popen.returncode, process.stderr) == (130, "")

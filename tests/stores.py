@@ -53,6 +53,10 @@ class Store(ABC):
         """Changes the database behind the server's back, as an accident would."""
 
     @abstractmethod
+    def refuse(self, event: str, condition: str) -> None:
+        """From now on a statement that is such an ``event`` on a task fails where ``condition`` holds."""
+
+    @abstractmethod
     def contents(self) -> str:
         """All that is stored about tasks, in whatever column; in a file also what lies between."""
 
@@ -98,6 +102,10 @@ class SQLiteStore(Store):
         with self._open() as connection:
             connection.execute(statement)
 
+    def refuse(self, event: str, condition: str) -> None:
+        refused = "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        self.change(f"CREATE TRIGGER refused BEFORE {event} ON tasks WHEN {condition} {refused}")
+
     def contents(self) -> str:
         files = sorted(self.path.parent.glob(f"{self.path.name}*"))
         return b"".join(file.read_bytes() for file in files).decode(errors="replace")
@@ -129,6 +137,12 @@ class PostgresStore(Store):
     def change(self, statement: str) -> None:
         with self._open() as asked:
             asked(lambda connection: connection.execute(statement))
+
+    def refuse(self, event: str, condition: str) -> None:
+        refused = "BEGIN RAISE EXCEPTION 'the disk is full'; END"
+        self.change(f"CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $${refused}$$")
+        each = f"FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refused()"
+        self.change(f"CREATE TRIGGER refused BEFORE {event} ON tasks {each}")
 
     def contents(self) -> str:
         return str(self.rows("*"))

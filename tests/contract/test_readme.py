@@ -45,7 +45,9 @@ def test_every_command_line_the_readme_shows_is_understood() -> None:
 def test_every_make_target_and_document_the_readme_names_exists() -> None:
     targets = {line.split()[-1] for line in console_lines() if line.startswith("make ")}
     makefile = (ROOT / "Makefile").read_text()
-    assert targets == {*("demo", "test", "check", "conformance", "hosts", "package", "wheel-check", "bench", "soak")}
+    assert targets == {
+        *("demo", "test", "check", "postgres", "conformance", "hosts", "package", "wheel-check", "bench", "soak")
+    }
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
     for document in re.findall(r"\]\((docs/[^)]+)\)", README.read_text()):
         assert (ROOT / document).is_file()

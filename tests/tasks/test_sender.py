@@ -15,6 +15,7 @@ from sora2_mcp.tasks.ledger import SENDING_LEASE
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Outcome
 from tests.clocks import START, FakeClock, eventually
+from tests.stores import store_at
 from tests.tasks.core import CAT, change, listed, opened, orders, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -175,11 +176,7 @@ async def test_a_store_that_fails_during_a_pause_stops_neither_the_order_nor_the
     service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=5*1")
-    await change(
-        settings,
-        "CREATE TRIGGER broken BEFORE UPDATE OF sending_until ON tasks WHEN NEW.task_id IS NULL"
-        " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
-    )
+    store_at(settings.store_url).refuse("UPDATE OF sending_until", "NEW.task_id IS NULL")
     await sent_in_background(service, simulator)
 
     await until(clock, lambda: len(orders(simulator)) == 2)

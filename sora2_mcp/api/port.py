@@ -21,6 +21,10 @@ class Turns(Protocol):
         """Waits for a look's turn."""
         ...
 
+    async def round(self) -> None:
+        """Waits for a turn of a look that nobody but the poller asked for."""
+        ...
+
 
 class Sora2API(Protocol):
     """The two calls, and whose turn it is to make one."""

@@ -68,7 +68,7 @@ class Poller:
             await self._clock.sleep(self._outage.pause_seconds)
         await self._room.acquire()
         try:
-            await self._pace.look()
+            await self._pace.round()
             task = await self._store.most_urgent(self._farthest)
         except BaseException:
             self._room.release()

@@ -60,7 +60,7 @@ async def test_a_waited_for_task_is_looked_at_before_a_crowd_of_due_ones(
     await clock.advance(120)
     wanted = submitted[-1].task_id
 
-    # Four looks at once, then four a second: the last in line would wait for four seconds.
+    # Three looks at once, then three and a half a second: the last in line would wait for five seconds.
     slow = settings_for(tmp_path, base_url, max_requests_per_second=5)
     async with opened(slow, clock) as service, anyio.create_task_group() as group:
         group.start_soon(service.wait, wanted, "local", LONG_SECONDS)

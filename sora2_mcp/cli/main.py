@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
     """Runs a parsed command line; gives the exit code."""
     try:
         code = _COMMANDS[arguments.command](arguments, wire)
-        # A reader that has gone shows here, not after the last line of the program.
-        sys.stdout.flush()
+        # A reader that has gone shows here and not after the program's last line; there may be no stdout at all.
+        print(end="", flush=True)  # noqa: T201
         return code
     except Sora2Error as error:
         print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words

@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -46,8 +47,7 @@ async def serve_stdio(
             server = build_server(runtime, equipped=False)
             reader = _Reader(read_fd, writer)
 
-            async def end() -> None:
-                await last_answers(runtime, server)
+            end = partial(last_answers, runtime, server)
 
             async def end_without_reader() -> None:
                 ending()

@@ -195,7 +195,8 @@ async def round_trips(site: Site) -> dict[str, tuple[float, float]]:
 async def measured(postgres: PostgresServer, count: int, unfinished: int, videos: int) -> float:
     """All figures of one site, printed; gives the median of the notices across replicas, in milliseconds."""
     store = PostgresStore(postgres.empty_place())
-    pace = {"SORA2_MAX_REQUESTS_PER_SECOND": str(RATE_LIMIT)}
+    # Who watches a task waits for it; no look but the one that is asked for is to find its end.
+    pace = {"SORA2_MAX_REQUESTS_PER_SECOND": str(RATE_LIMIT), "SORA2_POLL_SECONDS": "3600"}
     with tempfile.TemporaryDirectory() as name, service(Path(name), "--seconds", str(TASK_SECONDS)) as sora:
         async with (
             replicas(Path(name), store, sora, pace, count=count) as (balancer, running),
@@ -232,6 +233,7 @@ async def main(arguments: argparse.Namespace) -> None:
         medians = [await measured(postgres, count, unfinished, arguments.videos) for count, unfinished in sites]
     verdict = "met" if max(medians) < NOTICE_LIMIT_MS else "MISSED"
     print(f"heard within {NOTICE_LIMIT_MS:.0f} ms at the median: {verdict} (at most {max(medians):.0f} ms)")
+    raise SystemExit(int(verdict != "met"))
 
 
 if __name__ == "__main__":

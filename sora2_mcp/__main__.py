@@ -8,7 +8,7 @@ from sora2_mcp.cli.wire import claim_wire
 
 
 def main() -> None:
-    """Runs the command line and exits with its code."""
+    """Runs the command line and exits with its code; the process ends soon, whoever catches that."""
     arguments = parse(sys.argv[1:])
     # From here on a stray print, of ours or of a library, goes to stderr and not into the protocol.
     wire = claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
@@ -18,8 +18,11 @@ def main() -> None:
 
     gc.enable()
     gc.freeze()
-    code = run(arguments, wire)
-    end_soon(code)
+    code = 1
+    try:
+        code = run(arguments, wire)
+    finally:
+        end_soon(code)
     sys.exit(code)
 
 

@@ -56,7 +56,7 @@ def _tested_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[N
     assert engine == "postgresql", f"TESTED_ENGINE={engine}: sqlite and postgresql are tested"
     # Only the engine that is asked for is started.
     server: PostgresServer = request.getfixturevalue("postgres")
-    with on_server(tmp_path, server.empty_place()):
+    with on_server(tmp_path, server.empty_place):
         yield
 
 

@@ -167,12 +167,18 @@ def file_in(folder: Path) -> SQLiteStore:
     return SQLiteStore(folder / "tasks.db")
 
 
+_servers: dict[Path, Callable[[], str]] = {}
 _places: dict[Path, Store] = {}
 
 
 def store_in(folder: Path) -> Store:
     """Where everything in ``folder`` keeps its tasks: its file, or within ``on_server`` one place on the server."""
-    return _places.get(folder) or file_in(folder)
+    root = next((root for root in (folder, *folder.parents) if root in _servers), None)
+    if root is None:
+        return file_in(folder)
+    if folder not in _places:
+        _places[folder] = PostgresStore(_servers[root]())
+    return _places[folder]
 
 
 def store_at(url: str) -> Store:
@@ -181,10 +187,11 @@ def store_at(url: str) -> Store:
 
 
 @contextmanager
-def on_server(folder: Path, url: str) -> Iterator[None]:
-    """Gives ``folder`` a place on a server."""
-    _places[folder] = PostgresStore(url)
+def on_server(folder: Path, empty_place: Callable[[], str]) -> Iterator[None]:
+    """Gives ``folder``, and each one below, a place on a server."""
+    _servers[folder] = empty_place
     try:
         yield
     finally:
-        del _places[folder]
+        _servers.clear()
+        _places.clear()

@@ -1,5 +1,6 @@
 """The two calls of Sora2API."""
 
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,9 @@ LOOK_LIMIT_SECONDS = 20.0
 _ORDER_TIMEOUT = httpx2.Timeout(connect=2, read=ORDER_LIMIT_SECONDS, write=10, pool=2)
 _LOOK_TIMEOUT = httpx2.Timeout(connect=5, read=8, write=5, pool=5)
 _LOOK_ATTEMPTS = 3
+_SHORTEST_SECRET = 8
+"""Anything shorter, as for the simulator, would be found within ordinary words."""
+
 _LONGEST_RETRY_PAUSE_SECONDS = 5.0
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
@@ -108,7 +112,8 @@ class Sora2Client:
         except httpx2.RequestError as error:
             raise LostAnswerError(type(error).__name__) from error
         self.last_contact_at = self._clock.now()
-        return Answer(response.status_code, body, self._retry_after_seconds(response))
+        words = _without_key(body, request.headers.get("authorization", "").removeprefix("Bearer "))
+        return Answer(response.status_code, words, self._retry_after_seconds(response))
 
     def _retry_after_seconds(self, response: httpx2.Response) -> float | None:
         """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
@@ -119,6 +124,16 @@ class Sora2Client:
             return max(0.0, (parsedate_to_datetime(value) - self._clock.now()).total_seconds())
         except (TypeError, ValueError, OverflowError):
             return None
+
+
+def _without_key(body: bytes, key: str) -> bytes:
+    """Without our key, which some gateways' errors repeat: what is said here is stored and shown."""
+    if len(key) < _SHORTEST_SECRET:
+        return body
+    spelled = json.dumps(key)[1:-1]
+    for secret in {key, spelled, spelled.replace("/", r"\/")}:
+        body = body.replace(secret.encode(), b"***")
+    return body
 
 
 async def bounded_body(response: httpx2.Response) -> bytes:

@@ -9,7 +9,8 @@ _ROUNDS_SHARE = 0.7
 class Pace:
     """Turns for calls to the service; looks get at most 80 % of them, so no order queues behind a crowd of looks.
 
-    The poller's rounds get at most 70 %: a look that somebody asked for, or a callback, queues behind none of them.
+    The poller's rounds get at most 70 %, so that looks asked for by a caller or a callback find turns left: at once
+    while they are no more than one call in ten.
     """
 
     def __init__(self, requests_per_second: float) -> None:

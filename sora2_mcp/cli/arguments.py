@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from sora2_mcp import __version__
@@ -167,14 +168,14 @@ def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no port; allowed are 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is no port; allowed are 0 to 65535")
     return port
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; allowed are 0 to 86400 seconds")
-    return seconds
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= 86_400:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text} is out of range; allowed are 0 to 86400 seconds")

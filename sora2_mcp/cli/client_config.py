@@ -35,6 +35,8 @@ def client_config(arguments: argparse.Namespace) -> int:
     """
     around = _surroundings()
     if not arguments.host:
+        if arguments.write:
+            raise ConfigurationError("--write", "needs a host; see them with: sora2-mcp client-config")
         _say(_listed(around))
         return 0
     host = next((host for host in HOSTS if host.id == arguments.host), None)

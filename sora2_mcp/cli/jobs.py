@@ -2,7 +2,8 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import anyio
 
@@ -25,12 +26,11 @@ _LOOKING_SECONDS = 3600.0
 
 
 async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
-    """Does what was asked; the exit code is 0 when the task asked about did not fail, else 1."""
-    async with runtime:
-        jobs = Jobs(await runtime.service(), runtime, Display())
-        if arguments.command == "generate":
-            return await jobs.generate(arguments)
-        return await _VERBS[arguments.verb](jobs, arguments)
+    """Does what was asked of an open runtime; the exit code is 0 when the task asked about did not fail, else 1."""
+    jobs = Jobs(await runtime.service(), runtime, Display())
+    if arguments.command == "generate":
+        return await jobs.generate(arguments)
+    return await _VERBS[arguments.verb](jobs, arguments)
 
 
 class Jobs:
@@ -52,7 +52,8 @@ class Jobs:
             callback_url=arguments.callback_url,
         )
         submission = await self._service.submit(request, LOCAL, key=arguments.idempotency_key)
-        task = await self._answered(submission.task)
+        with self._goes_on(submission.task.reference):
+            task = await self._answered(submission.task)
         if not task.task_id:
             self._say(task)
             return 1
@@ -62,6 +63,19 @@ class Jobs:
             return self._ended(task)
         code = await self._wait(task.reference, arguments.timeout)
         return code or await self._download(task.reference, arguments.filename)
+
+    @contextmanager
+    def _goes_on(self, reference: str) -> Iterator[None]:
+        """Tells whoever interrupts the body where the task is found."""
+        try:
+            yield
+        except anyio.get_cancelled_exc_class():
+            simulated = " --simulate" if self._runtime.settings.simulate else ""
+            self._display.line(
+                f"Interrupted here; what was ordered goes on at the service. Find it with: "
+                f"sora2-mcp tasks wait {reference}{simulated}"
+            )
+            raise
 
     async def _answered(self, task: Task) -> Task:
         """The task once the service has answered its order: leaving earlier would cut the order off."""
@@ -101,6 +115,8 @@ class Jobs:
 
     async def download(self, arguments: argparse.Namespace) -> int:
         """Saves the video, its path is the last line; or every video there is to save."""
+        if arguments.all and (arguments.task_id or arguments.filename):
+            raise ArgumentError("--all", "saves every video under a name of its own; leave out TASK_ID and --filename.")
         if arguments.all:
             return await self._download_all()
         if not arguments.task_id:
@@ -108,7 +124,7 @@ class Jobs:
         return await self._download(arguments.task_id, arguments.filename)
 
     async def _wait(self, task_id: str, seconds: float) -> int:
-        with self._display.waiting("Generating"):
+        with self._goes_on(task_id), self._display.waiting("Generating"):
             task = await self._service.wait(task_id, LOCAL, seconds)
         self._say(task)
         return self._ended(task) or int(shown_status(task, self._runtime.clock.now()) == "generating")

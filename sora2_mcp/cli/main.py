@@ -5,20 +5,24 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 
 import anyio
 
 from sora2_mcp.cli.logs import configure
-from sora2_mcp.cli.simulated import endpoint_of
 from sora2_mcp.cli.wire import Wire
-from sora2_mcp.errors import ConfigurationError, Sora2Error, UnknownTaskError
+from sora2_mcp.errors import ConfigurationError, MissingKeyError, Sora2Error, UnknownTaskError
 from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
-_HINTS: dict[type[Sora2Error], str] = {UnknownTaskError: "See them with: sora2-mcp tasks list"}
+_HINTS: dict[type[Sora2Error], str] = {
+    MissingKeyError: "Set it to your key, or try everything without an account: add --simulate.",
+    UnknownTaskError: "See them with: sora2-mcp tasks list",
+}
 _HARD_END_SECONDS = 1.6
 
 
@@ -30,10 +34,7 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         print(end="", flush=True)  # noqa: T201
         return code
     except Sora2Error as error:
-        print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
-        if not isinstance(error, ConfigurationError):
-            print(_HINTS.get(type(error), error.hint), file=sys.stderr)  # noqa: T201
-        return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
+        return _told(error)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BaseException as error:
@@ -42,6 +43,14 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         # Whoever read our output has gone, as `head` does: that is no failure, and nothing is left to be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _told(error: Sora2Error) -> int:
+    """Says what went wrong and what to do; the exit code."""
+    print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
+    if hint := _HINTS.get(type(error), "" if isinstance(error, ConfigurationError) else error.hint):
+        print(hint, file=sys.stderr)  # noqa: T201
+    return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
 
 
 def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
@@ -71,7 +80,7 @@ def _demo(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     settings = Settings.load(simulate=True)
     configure("WARNING", settings.log_format)
-    return anyio.run(demo, settings, arguments.prompt, arguments.aspect_ratio)
+    return anyio.run(_interruptible, partial(demo, settings, arguments.prompt, arguments.aspect_ratio))
 
 
 def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
@@ -79,19 +88,30 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     settings = _settings(arguments)
     configure("WARNING", settings.log_format)
-    return anyio.run(_interruptible, partial(perform, arguments, Runtime(settings, endpoint=endpoint_of(settings))))
+    runtime = Runtime(settings, endpoint=endpoint_of(settings))
+    return anyio.run(_interruptible, partial(perform, arguments, runtime), runtime)
 
 
-async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
-    """What ``work`` gives, unless SIGINT or SIGTERM ends it.
+async def _interruptible(
+    work: Callable[[], Awaitable[int]], around: AbstractAsyncContextManager[object] | None = None
+) -> int:
+    """The exit code of ``work``, which SIGINT or SIGTERM ends; ``around`` it ends in its own order, and in time.
 
     The event loop's own way with SIGINT cancels past every shield, and a transaction that is cut off hangs.
     """
     from sora2_mcp.server.signals import on_stop_signal  # noqa: PLC0415 - `serve` imports it after the wire is safe
 
-    with anyio.CancelScope() as scope, on_stop_signal(scope.cancel, partial(end_soon, _INTERRUPTED)):
-        return await work()
-    return _INTERRUPTED
+    code, interruption = _INTERRUPTED, anyio.CancelScope()
+    with on_stop_signal(interruption.cancel, partial(end_soon, _INTERRUPTED)):
+        async with around or nullcontext():
+            with interruption:
+                try:
+                    code = await work()
+                except Sora2Error as error:
+                    code = _told(error)
+            # All is said and done: nothing that cannot be closed holds it up from here on.
+            end_soon(code)
+    return code
 
 
 def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
@@ -99,7 +119,7 @@ def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     # What it finds it shows; what libraries say beside that belongs to no report.
     configure("CRITICAL", "text")
-    return anyio.run(partial(doctor, arguments, ending=end_soon))
+    return anyio.run(_interruptible, partial(doctor, arguments))
 
 
 def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:

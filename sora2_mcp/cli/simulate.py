@@ -32,7 +32,9 @@ def simulate(arguments: argparse.Namespace) -> int:
         anyio.run(partial(serve, simulator, host=arguments.host, port=arguments.port, ready=_say))
     except OSError as error:
         where = f"{arguments.host}:{arguments.port}"
-        raise ConfigurationError("--port", f"{where} cannot be listened on ({error.strerror}).") from error
+        raise ConfigurationError(
+            "--port", f"{where} cannot be listened on ({error.strerror}); choose another one."
+        ) from error
     return 0
 
 

@@ -21,6 +21,7 @@ from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
 from sora2_mcp.server.request_id import RequestIds
 from sora2_mcp.server.sessions import FairSessions
+from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = 
         ConfigurationError: a variable cannot be used.
     """
     hide_paths(logging.getLogger("uvicorn.access"))
-    runtime = Runtime(settings or Settings.load(), endpoint=endpoint)
+    settings = settings or Settings.load()
+    runtime = Runtime(settings, endpoint=endpoint or endpoint_of(settings))
     return web_app(build_server(runtime), runtime, opens_runtime=True)
 
 

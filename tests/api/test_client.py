@@ -51,6 +51,31 @@ class Service:
         return answer
 
 
+async def test_an_answer_that_repeats_the_key_is_taken_in_without_it() -> None:
+    key = "sk-a/secret+key-0123456789"
+    echo = f"bad header Bearer {key}"
+    service = Service(
+        httpx2.Response(401, json={"code": 401, "msg": echo}),
+        httpx2.Response(200, content=json.dumps(failed_record(echo)).replace("/", r"\/").encode()),
+    )
+    headers = {"authorization": f"Bearer {key}"}
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(service), headers=headers) as http:
+        client = Sora2Client(orders=http, looks=http, base_url=BASE_URL, clock=FakeClock(), pace=Pace(1000))
+        with pytest.raises(ServiceError, match=r"bad header Bearer \*\*\*") as caught:
+            await client.generate(REQUEST)
+        snapshot = await client.record_info("sora2_task_a")
+
+    assert key not in str(caught.value)
+    assert snapshot.failure is not None
+    assert snapshot.failure.message == "bad header Bearer ***"
+
+
+def failed_record(message: str) -> dict[str, object]:
+    """What record-info says of a task that failed."""
+    data = {"taskId": "sora2_task_a", "successFlag": 3, "errorCode": 500, "errorMessage": message}
+    return {"code": 200, "msg": "success", "data": data}
+
+
 @asynccontextmanager
 async def client_of(service: Answer, clock: Clock, requests_per_second: float = 1000) -> AsyncIterator[Sora2Client]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service)) as http:

@@ -20,6 +20,11 @@ DOWNLOAD_ALL = argparse.Namespace(command="tasks", verb="download", all=True, ta
 COUNT = 20
 
 
+async def performed(runtime: Runtime) -> int:
+    async with runtime:
+        return await perform(DOWNLOAD_ALL, runtime)
+
+
 async def test_every_finished_video_is_found_and_saved_however_long_the_looks_take(
     tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -33,7 +38,7 @@ async def test_every_finished_video_is_found_and_saved_however_long_the_looks_ta
         slow = settings.model_copy(update={"max_requests_per_second": 10.0})
 
         async def download_all() -> None:
-            codes.append(await perform(DOWNLOAD_ALL, Runtime(slow, clock=clock)))
+            codes.append(await performed(Runtime(slow, clock=clock)))
 
         async with anyio.create_task_group() as group:
             group.start_soon(download_all)
@@ -52,7 +57,7 @@ async def test_what_is_not_finished_yet_is_counted_and_not_passed_over_in_silenc
             for prompt in ("A kitten", "A puppy [sim:seconds=600]", "A foal [sim:seconds=600]"):
                 await service.submit(VideoRequest(prompt=prompt), "local")
 
-        code = await perform(DOWNLOAD_ALL, Runtime(settings, clock=clock))
+        code = await performed(Runtime(settings, clock=clock))
 
     assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "1 saved, 2 still generating")
 
@@ -67,7 +72,7 @@ async def test_what_could_not_be_looked_at_is_told_with_the_reason_and_the_rest_
             for prompt in ("A kitten", "A puppy [sim:look-401]", "A foal [sim:look-401]"):
                 await service.submit(VideoRequest(prompt=prompt), "local")
 
-        code = await perform(DOWNLOAD_ALL, Runtime(settings, clock=clock))
+        code = await performed(Runtime(settings, clock=clock))
 
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first.startswith("2 could not be looked at: The service does not accept the API key (401)")

@@ -35,6 +35,10 @@ def as_shown(text: str) -> str:
     return re.sub(r"local-[0-9a-f]+", f"local-{TASK.id}", re.sub(r"sora2_task_\w+", TASK_ID, text))
 
 
+UNHURRIED = {"poll_seconds": 86_400, "idle_poll_seconds": 86_400}
+"""Nobody looks but who is asked to: a look of the poller's, begun earlier, would be joined."""
+
+
 @asynccontextmanager
 async def ready(folder: Path, **values: Any) -> AsyncIterator[Agent]:
     """An agent whose server has opened its store, however busy the machine is."""
@@ -83,14 +87,14 @@ async def test_a_missing_key_a_host_that_cannot_ask_and_a_person_who_says_no_rea
 async def test_keys_and_repeats_read_as_shown(tmp_path: Path, clock: FakeClock) -> None:
     other_arguments, of_a_failed_task = shown("KeyReusedError")
     simulator = timed(clock, "generation-failure*1")
-    async with ready(tmp_path, simulator=simulator, clock=clock, poll_seconds=600) as me:
+    async with ready(tmp_path, simulator=simulator, clock=clock, **UNHURRIED) as me:
         assert await read(me, "generate_video", prompt=PROMPT, idempotency_key="spring-1") == (False, *shown("Ordered"))
         assert await read(me, "generate_video", prompt="A puppy", idempotency_key="spring-1") == (True, other_arguments)
         await clock.advance(130)
         (failed,) = (await me.content("list_tasks"))["tasks"]
         assert await read(me, "get_task_status", task_id=failed["task_id"]) == (False, *shown("Failed"))
         assert await read(me, "generate_video", prompt=PROMPT, idempotency_key="spring-1") == (True, of_a_failed_task)
-    async with ready(tmp_path / "other", simulator=timed(clock), clock=clock, poll_seconds=600) as me:
+    async with ready(tmp_path / "other", simulator=timed(clock), clock=clock, **UNHURRIED) as me:
         await me.content("generate_video", prompt=PROMPT)
         await clock.advance(20)
         assert await read(me, "generate_video", prompt=PROMPT) == (False, *shown("Joined a repeat"))
@@ -105,7 +109,7 @@ async def test_limits_read_as_shown(tmp_path: Path, clock: FakeClock, limits: di
 
 
 async def test_a_task_on_its_way_reads_as_shown(tmp_path: Path, clock: FakeClock) -> None:
-    async with ready(tmp_path, simulator=timed(clock), clock=clock, poll_seconds=600) as me:
+    async with ready(tmp_path, simulator=timed(clock), clock=clock, **UNHURRIED) as me:
         task_id = (await me.content("generate_video", prompt=PROMPT))["task_id"]
         await clock.advance(48)
         assert await read(me, "get_task_status", task_id=task_id) == (False, shown("Still generating")[0])

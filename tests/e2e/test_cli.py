@@ -119,7 +119,12 @@ def test_a_failed_video_ends_with_code_1_and_the_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("generate", "A kitten"), 2, "SORA2_API_KEY is not set"),
+        (("generate", "A kitten"), 2, "or try everything without an account: add --simulate."),
+        (("tasks", "list", "--simulate", "--limit", "0"), 1, "--limit must be a whole number from 1 to 1000"),
+        (("tasks", "download", "x", "--all", "--simulate"), 1, "leave out TASK_ID and --filename"),
+        (("tasks", "wait", "x", "--timeout", "soon"), 2, "soon is out of range; allowed are 0 to 86400 seconds"),
+        (("client-config", "--write"), 2, "--write needs a host"),
+        (("serve", "--port", "any"), 2, "any is no port; allowed are 0 to 65535"),
         (("generate", " ", "--simulate"), 1, "prompt is empty"),
         (("tasks", "show", "nope", "--simulate"), 1, "See them with: sora2-mcp tasks list"),
         (("simulate", "--fault", "nonsense"), 2, "--fault cannot be read"),
@@ -132,6 +137,17 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, arguments: tuple[st
 
     assert (run.returncode, run.stdout) == (code, "")
     assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_simulators_folder_that_cannot_be_made_is_a_store_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = completed(
+        tmp_path, "tasks", "list", "--simulate", SORA2_DATABASE_URL=f"sqlite:///{tmp_path}/file/below/tasks.db"
+    )
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("sora2-mcp: The task store (SORA2_DATABASE_URL) needs the folder ")
     assert "Traceback" not in run.stderr
 
 

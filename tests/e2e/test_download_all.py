@@ -111,6 +111,21 @@ def test_interrupted_it_says_what_is_left_and_repeated_it_saves_just_that(tmp_pa
     assert len({*(tmp_path / "videos").iterdir()}) == 5
 
 
+def test_a_wait_that_is_interrupted_says_where_the_task_is_found(tmp_path: Path, sora: Service) -> None:
+    there = places(tmp_path, sora.base_url)
+    with Process(tmp_path, "generate", "A kitten [sim:seconds=600]", **there) as process:
+        assert process.popen.stdout is not None
+        ordered = process.popen.stdout.readline().decode()
+        process.popen.send_signal(signal.SIGINT)
+        process.seconds_to_end()
+        rest = process.popen.stdout.read().decode()
+
+    task_id = ordered.removeprefix("Ordered: ").rstrip()
+    found = f"sora2-mcp tasks wait {task_id}"
+    assert (process.popen.returncode, process.stderr) == (130, "")
+    assert rest == f"Interrupted here; what was ordered goes on at the service. Find it with: {found}\n"
+
+
 def test_interrupted_while_the_store_cannot_be_written_it_ends_all_the_same(tmp_path: Path, sora: Service) -> None:
     begun, asked, locked = threading.Event(), threading.Event(), threading.Event()
 
@@ -132,3 +147,17 @@ def test_interrupted_while_the_store_cannot_be_written_it_ends_all_the_same(tmp_
                 assert process.seconds_to_end() < ENDS_WITHIN_SECONDS
 
     assert (process.popen.returncode, process.stderr) == (130, "")
+
+
+def test_a_list_ends_though_the_store_cannot_be_written(tmp_path: Path, sora: Service) -> None:
+    ids = ordered(tmp_path, sora.base_url, 1)
+    with (
+        file_in(tmp_path).locked(),
+        Process(tmp_path, "tasks", "list", **places(tmp_path, sora.base_url)) as process,
+    ):
+        assert process.popen.stdout is not None
+        listed = process.popen.stdout.readline().decode()
+        assert process.seconds_to_end() < ENDS_WITHIN_SECONDS
+
+    assert process.popen.returncode == 0
+    assert listed.startswith(ids[0])

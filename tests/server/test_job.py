@@ -4,11 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import BlobResourceContents, TextResourceContents
 
 from sora2_mcp import __version__
+from sora2_mcp.server.web import create_app
 from sora2_mcp.simulator.app import Simulator
-from tests.servers import agent, text_of
+from sora2_mcp.simulator.serve import running
+from tests.servers import agent, settings_in, text_of
+from tests.web import listening
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +39,19 @@ async def test_an_agent_orders_waits_saves_and_finds_its_video_again(tmp_path: P
         assert Path(saved["file_path"]).stat().st_size == saved["size_bytes"]
         assert listed["tasks"][0] == {key: saved[key] for key in saved if key not in ("size_bytes", "sha256")}
         assert [request.method for request in me.simulator.received][:1] == ["POST"]
+
+
+async def test_the_application_orders_from_the_simulator_where_that_is_set(tmp_path: Path) -> None:
+    real = Simulator(seconds_per_task=0)
+    async with (
+        running(real) as url,
+        listening(create_app(settings_in(tmp_path, simulate=True, api_base_url=url))) as base,
+        Client(streamable_http_client(f"{base}/mcp")) as client,
+    ):
+        ordered = await client.call_tool("generate_video", {"prompt": "A kitten"})
+
+    assert (ordered.structured_content or {})["status"] == "generating"
+    assert not real.received
 
 
 async def test_the_task_is_a_resource_a_person_can_attach(tmp_path: Path, mode: str) -> None:

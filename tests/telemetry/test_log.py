@@ -22,7 +22,7 @@ from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.telemetry.whose import Named, about, asked_by
 from tests.clocks import START, FakeClock, eventually
 from tests.servers import agent, settings_in
-from tests.tasks.core import CAT, orders
+from tests.tasks.core import CAT, orders, until
 from tests.telemetry.exported import exporting
 from tests.telemetry.site import UNHURRIED, site
 from tests.web import served
@@ -149,9 +149,7 @@ async def test_what_runs_by_itself_names_the_task_and_no_request(
 ) -> None:
     with asked_by("the-first"):
         task = (await service.submit(CAT, "token:ann")).task
-    await clock.advance(6)
-    await clock.advance(60)
-    await eventually(lambda: bool(log.saying("has succeeded")))
+    await until(clock, lambda: bool(log.saying("has succeeded")))
 
     assert log.saying("has succeeded") == [("", "token:ann", task.task_id)]
 

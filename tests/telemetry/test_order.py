@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock, eventually
 from tests.servers import agent
-from tests.tasks.core import orders
+from tests.tasks.core import orders, until
 from tests.telemetry.exported import Exported
 from tests.telemetry.site import UNHURRIED, site
 
@@ -145,8 +145,7 @@ async def test_what_runs_by_itself_is_not_the_work_of_the_request_that_opened_th
     simulator = Simulator(seconds_per_task=40, now=clock.now, sleep=clock.sleep)
     async with agent(tmp_path, clock=clock, simulator=simulator, poll_seconds=5, idle_poll_seconds=5) as me:
         task_id = (await me.content("generate_video", prompt="A cat"))["task_id"]
-        await clock.advance(7)
-        await eventually(lambda: bool(exported.named("sora2.look")))
+        await until(clock, lambda: bool(exported.named("sora2.look")))
 
     look = exported.named("sora2.look")[0]
     assert look.parent is None

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from io import TextIOWrapper
 
@@ -17,10 +16,10 @@ from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.settings import environment
 
 
-async def doctor(arguments: argparse.Namespace, *, ending: Callable[[int], None]) -> int:
+async def doctor(arguments: argparse.Namespace) -> int:
     """Shows the report; the exit code is 1 where there is a problem, else 0.
 
-    ``ending`` is called with it when all is shown: a check that was given up may still hold a thread.
+    A check that was given up may still hold a thread.
     """
     _take_any_character()
     display = Display()
@@ -35,9 +34,7 @@ async def doctor(arguments: argparse.Namespace, *, ending: Callable[[int], None]
         with display.waiting("checking"):
             report = await examined()
         show(report, display)
-    code = int(report.status is Verdict.PROBLEM)
-    ending(code)
-    return code
+    return int(report.status is Verdict.PROBLEM)
 
 
 async def examine(

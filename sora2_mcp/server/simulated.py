@@ -1,4 +1,4 @@
-"""The simulator inside this process, for ``--simulate``."""
+"""The simulator inside this process, for ``--simulate`` and ``SORA2_SIMULATE=1``."""
 
 import importlib
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from sora2_mcp.errors import StoreError
 from sora2_mcp.runtime import Endpoint
 from sora2_mcp.settings import Settings
 
@@ -21,7 +22,10 @@ def endpoint_of(settings: Settings) -> Endpoint | None:
     @asynccontextmanager
     async def endpoint() -> AsyncIterator[str]:
         folder = state_folder(settings)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"needs the folder {folder}, which cannot be made: {error.strerror}") from error
         # Off the event loop, and only when needed: it costs 0.1 s.
         serving = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.simulator.serve")
         application = importlib.import_module("sora2_mcp.simulator.app")

@@ -22,7 +22,7 @@ class FakeClock:
         self._start = start
         self._elapsed = 0.0
         self._shift = timedelta(0)
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[[], None], bool]] = []
         self._number = itertools.count()
 
     def now(self) -> datetime:
@@ -40,12 +40,12 @@ class FakeClock:
             await anyio.lowlevel.checkpoint()
             return
         fired = anyio.Event()
-        with self._at(seconds, fired.set):
+        with self._at(seconds, fired.set, sleeps=True):
             await fired.wait()
 
     @contextmanager
     def timeout(self, seconds: float) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as scope, self._at(seconds, scope.cancel):
+        with anyio.CancelScope() as scope, self._at(seconds, scope.cancel, sleeps=False):
             if seconds <= 0:
                 scope.cancel()
             yield scope
@@ -54,7 +54,7 @@ class FakeClock:
         """Moves time on; whatever sleeps or is limited in time until then is woken in its turn."""
         target = self._elapsed + seconds
         while self._due and self._due[0][0] <= target:
-            at, _, fire = heapq.heappop(self._due)
+            at, _, fire, _ = heapq.heappop(self._due)
             self._elapsed = max(self._elapsed, at)
             fire()
             await settle()
@@ -62,17 +62,17 @@ class FakeClock:
         await settle()
 
     def awaits(self, at: float) -> bool:
-        """Whether anything is due at this monotonic time: somebody who is to be woken then sleeps already."""
-        return self.sleepers(at) > 0
+        """Whether anything is due at this monotonic time: somebody who is to be woken then waits already."""
+        return any(abs(due - at) < 1e-6 for due, *_ in self._due)
 
     def sleepers(self, at: float) -> int:
-        """How many are to be woken at this monotonic time."""
-        return sum(abs(due - at) < 1e-6 for due, _, _ in self._due)
+        """How many sleep until this monotonic time; limits, which somebody may stay below, are not counted."""
+        return sum(sleeps and abs(due - at) < 1e-6 for due, _, _, sleeps in self._due)
 
     @contextmanager
-    def _at(self, seconds: float, fire: Callable[[], None]) -> Iterator[None]:
+    def _at(self, seconds: float, fire: Callable[[], None], *, sleeps: bool) -> Iterator[None]:
         """Due until then, or until its owner waits no longer: who has gone is no sleeper."""
-        entry = (self._elapsed + seconds, next(self._number), fire)
+        entry = (self._elapsed + seconds, next(self._number), fire, sleeps)
         heapq.heappush(self._due, entry)
         try:
             yield

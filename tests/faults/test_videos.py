@@ -219,7 +219,8 @@ async def test_a_video_that_drips_in_holds_up_no_call_and_is_fetched_once_and_sa
         for number in range(1, len(pieces)):
             await eventually(lambda number=number: len(sent) == number)
             await eventually(lambda: [file.suffix for file in files(tmp_path)] == [".part"])
-            # The host's pause, and that of who keeps the lease: time must not run past one that is not there yet.
+            # The host's pause, and that of who keeps the lease: time must not run past one that is not there yet, or it
+            # would begin in the middle of the next step.
             await eventually(lambda: clock.sleepers(clock.monotonic() + pause_seconds) >= 2)
             # Whoever else is on the store must not begin it anew, however long it takes.
             await eventually(lambda: _leased_until(tmp_path) > clock.now().timestamp() * 1e6)

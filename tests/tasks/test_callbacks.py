@@ -100,6 +100,7 @@ async def test_every_try_of_an_order_names_the_same_path(
     simulator.add_fault("order-429=1*2")
     async with anyio.create_task_group() as group:
         group.start_soon(submitted, service)
+        await eventually(lambda: len(orders(simulator)) == 1)
         await until(clock, lambda: len(orders(simulator)) == 3)
 
     assert len(set(callback_urls(simulator))) == 1
@@ -132,6 +133,8 @@ async def test_the_secret_is_nowhere_but_in_the_order_that_was_sent(
     shown: list[str] = []
     async with anyio.create_task_group() as group:
         group.start_soon(submitted, service)
+        # Time must not run out for a store that is slow in real time.
+        await eventually(lambda: len(orders(simulator)) == 1)
         await until(clock, lambda: len(orders(simulator)) == 2, step_seconds=0.1)
     secret = secret_of(simulator)
     await clock.advance(5)

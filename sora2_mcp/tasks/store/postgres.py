@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import StoreError
-from sora2_mcp.tasks.store.engine import Engine, News
+from sora2_mcp.tasks.store.engine import Engine, News, store_error
 
 _CHANNEL = "sora2_tasks"
 _CONNECTIONS = 5
@@ -86,7 +86,7 @@ class PostgresEngine(Engine):
         """A connection of the driver's own.
 
         Raises:
-            StoreError: the address cannot be understood. Whatever else goes wrong is raised as the driver raises it.
+            StoreError: the address cannot be understood, or the server refuses. Errors of the network pass as they are.
         """
         with _within(self._answer_seconds):
             return await self._connect()
@@ -97,6 +97,9 @@ class PostgresEngine(Engine):
         except ValueError:
             # The driver quotes what it stumbles over, which may be part of a password.
             raise StoreError("holds an address that the driver does not understand") from None
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # A server that is just starting or ending says so here, where SQLAlchemy knows none of the driver's errors.
+            raise store_error(error) from error
         try:
             # An order that was reserved must survive a power failure, whatever the server is set to.
             await connection.execute(_DURABLE)

@@ -1,3 +1,6 @@
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
 
@@ -6,60 +9,29 @@ from tests.clocks import settle
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.mark.parametrize("requests_per_second", [5, 10, 100])
-async def test_an_order_gets_through_at_once_past_a_crowd_of_looks(requests_per_second: float) -> None:
-    pace = Pace(requests_per_second)
-    looks = orders = 0
-
-    async def look() -> None:
-        nonlocal looks
-        await pace.look()
-        looks += 1
-
-    async def order() -> None:
-        nonlocal orders
-        await pace.order()
-        orders += 1
-
-    async with anyio.create_task_group() as crowd:
-        for _ in range(500):
-            crowd.start_soon(look)
-        await settle()
-        crowd.start_soon(order)
-        await settle()
-
-        assert orders == 1
-        assert 0 < looks < 500
-        crowd.cancel_scope.cancel()
+Turn = Callable[[Pace], Awaitable[None]]
 
 
 @pytest.mark.parametrize("requests_per_second", [5, 10, 100])
-async def test_a_look_that_is_asked_for_gets_through_at_once_past_the_pollers_rounds(
-    requests_per_second: float,
+@pytest.mark.parametrize(("turn", "crowds"), [(Pace.order, Pace.look), (Pace.look, Pace.round)], ids=["order", "look"])
+async def test_an_order_gets_through_at_once_past_a_crowd_of_looks_and_a_look_past_the_pollers_rounds(
+    turn: Turn, crowds: Turn, requests_per_second: float
 ) -> None:
-    pace = Pace(requests_per_second)
-    rounds = looks = 0
+    pace, taken = Pace(requests_per_second), Counter[Turn]()
 
-    async def go_round() -> None:
-        nonlocal rounds
-        await pace.round()
-        rounds += 1
-
-    async def look() -> None:
-        nonlocal looks
-        await pace.look()
-        looks += 1
+    async def take(turn: Turn) -> None:
+        await turn(pace)
+        taken[turn] += 1
 
     async with anyio.create_task_group() as crowd:
         for _ in range(500):
-            crowd.start_soon(go_round)
+            crowd.start_soon(take, crowds)
         await settle()
-        crowd.start_soon(look)
+        crowd.start_soon(take, turn)
         await settle()
 
-        assert looks == 1
-        assert 0 < rounds < 500
+        assert taken[turn] == 1
+        assert 0 < taken[crowds] < 500
         crowd.cancel_scope.cancel()
 
 

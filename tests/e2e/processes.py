@@ -16,8 +16,7 @@ from tests.clocks import PATIENCE_SECONDS
 PROGRAM = [os.environ.get("TESTED_PYTHON", sys.executable), "-m", "sora2_mcp"]
 """``TESTED_PYTHON`` names the program's own Python where the tests run in an environment that lacks it."""
 
-ENDS_WITHIN_SECONDS = 5.0
-"""What takes two seconds at most, where nothing else runs, on a machine that is busy with other tests."""
+ENDS_WITHIN_SECONDS = 2.0
 _OPENING = "is still being opened"
 
 

@@ -61,12 +61,12 @@ async def finish_heard(waiting: TaskService, looking: TaskService, task: Task) -
         assert heard == []
         seen = await looking.get(task.reference, "local")
         assert seen.status is Status.SUCCEEDED
-        with anyio.fail_after(5):
+        with anyio.fail_after(1):
             await eventually(lambda: bool(heard))
     return heard[0]
 
 
-async def test_a_waiter_hears_soon_of_a_finish_that_another_process_saved(
+async def test_a_waiter_hears_within_a_second_of_a_finish_that_another_process_saved(
     tmp_path: Path, postgres: PostgresServer, simulator: Simulator
 ) -> None:
     async with two_processes(tmp_path, postgres, simulator) as (one, two):

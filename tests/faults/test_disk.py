@@ -258,5 +258,5 @@ def _posts(simulator: Simulator) -> list[ReceivedRequest]:
 
 
 async def _refused_in_time(me: Agent) -> str:
-    with anyio.fail_after(10):
+    with anyio.fail_after(3):
         return await me.error("generate_video", prompt="A kitten")

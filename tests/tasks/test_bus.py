@@ -58,7 +58,7 @@ async def test_an_event_between_looking_and_waiting_is_not_lost() -> None:
     bus = EventBus()
     with bus.watching("a") as watch:
         bus.publish(FINISHED)
-        with anyio.fail_after(5):
+        with anyio.fail_after(1):
             await watch.changed()
 
 
@@ -90,7 +90,7 @@ async def test_all_can_be_woken_at_once() -> None:
     bus = EventBus()
     with bus.watching("a") as one, bus.watching("a") as two, bus.watching("b") as three:
         bus.wake_all()
-        with anyio.fail_after(5):
+        with anyio.fail_after(1):
             for watch in (one, two, three):
                 await watch.changed()
 

@@ -191,7 +191,7 @@ async def test_the_end_of_the_process_leaves_an_order_under_way_unconfirmed(
     settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=3600")
-    with anyio.fail_after(10):
+    with anyio.fail_after(4):
         async with opened(settings, clock) as service:
             await sent_in_background(service, simulator)
 
@@ -204,7 +204,7 @@ async def test_an_answer_that_comes_while_the_process_ends_is_kept(
     settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=5")
-    with anyio.fail_after(10):
+    with anyio.fail_after(4):
         async with Runtime(settings, clock=clock) as runtime:
             await sent_in_background(await runtime.service(), simulator)
             runtime.stop()
@@ -219,7 +219,7 @@ async def test_the_end_of_the_process_between_two_tries_means_not_sent(
     settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=60")
-    with anyio.fail_after(10):
+    with anyio.fail_after(4):
         async with opened(settings, clock) as service:
             await sent_in_background(service, simulator)
             await eventually(lambda: orders(simulator)[0].code == 429)

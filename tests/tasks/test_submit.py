@@ -131,7 +131,7 @@ async def test_a_refusal_after_the_local_id_was_given_fails_the_task_and_costs_n
 
 async def test_a_service_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path, closed_address())) as service:
-        with anyio.fail_after(10), pytest.raises(NotReachedError):
+        with anyio.fail_after(3), pytest.raises(NotReachedError):
             await service.submit(CAT, "local", key="k")
 
         usage = await service.usage("local")

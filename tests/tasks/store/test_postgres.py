@@ -227,7 +227,7 @@ async def test_a_transaction_that_stands_still_gives_its_lock_back(postgres_url:
 
         group.start_soon(told)
         await holds.wait()
-        with anyio.fail_after(10):
+        with anyio.fail_after(4):
             assert (await reserve(store, draft(clock))).outcome is Outcome.NEW
 
 

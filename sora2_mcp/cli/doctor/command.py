@@ -17,10 +17,7 @@ from sora2_mcp.settings import environment
 
 
 async def doctor(arguments: argparse.Namespace) -> int:
-    """Shows the report; the exit code is 1 where there is a problem, else 0.
-
-    A check that was given up may still hold a thread.
-    """
+    """Shows the report; the exit code is 1 where there is a problem, else 0."""
     _take_any_character()
     display = Display()
     examined = partial(

@@ -1,6 +1,5 @@
 """The core of a running process: opened after the handshake, closed in order."""
 
-import importlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
@@ -54,12 +53,21 @@ class Runtime:
     Entering costs nothing: the store, the client and the loops are opened by ``begin()`` or by the first ``service()``.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, endpoint: Endpoint | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        endpoint: Endpoint | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """``transport`` takes the network's place for everything that is sent; whoever made it closes it."""
         self.settings = settings
         self.clock = clock or SystemClock()
         self.bus = EventBus()
         self.callback_paths = CallbackPaths(settings.public_url, settings.callback_key)
         self.stopping = anyio.Event()
+        self._transport = transport
         self._endpoint = endpoint or (lambda: nullcontext(settings.base_url))
         self._group: TaskGroup | None = None
         self._opening: _Opening | None = None
@@ -136,21 +144,25 @@ class Runtime:
             async with AsyncExitStack() as stack:
                 base_url = await stack.enter_async_context(self._endpoint())
                 # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
-                database = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.store.database")
-                service = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.api.client")
-                network = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.tasks.network")
-                store: Store = await stack.enter_async_context(
-                    database.open_store(self.settings.store_url, self.settings.service, self.clock)
-                )
-                client: Sora2API = await stack.enter_async_context(
-                    service.open_client(
+                await anyio.to_thread.run_sync(_import_heavy_modules)
+                from sora2_mcp.api.client import open_client  # noqa: PLC0415
+                from sora2_mcp.api.tls import TLSContext  # noqa: PLC0415
+                from sora2_mcp.tasks.network import files_client  # noqa: PLC0415
+                from sora2_mcp.tasks.store.database import open_store  # noqa: PLC0415
+
+                settings, tls, transport = self.settings, TLSContext(), self._transport
+                store = await stack.enter_async_context(open_store(settings.store_url, settings.service, self.clock))
+                client = await stack.enter_async_context(
+                    open_client(
                         base_url=base_url,
-                        key=self.settings.key,
-                        requests_per_second=self.settings.max_requests_per_second,
+                        key=settings.key,
+                        requests_per_second=settings.max_requests_per_second,
                         clock=self.clock,
+                        tls=tls,
+                        transport=transport,
                     )
                 )
-                files: httpx2.AsyncClient = await stack.enter_async_context(network.files_client(base_url))
+                files = await stack.enter_async_context(files_client(base_url, tls=tls, transport=transport))
                 await self._serve(opening, store, client, files)
         except Sora2Error as error:
             opening.error = error
@@ -212,6 +224,13 @@ class Runtime:
             store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,
             callbacks=callbacks, client=client, bus=bus, clock=clock, stopping=self.stopping,
         )  # fmt: skip
+
+
+def _import_heavy_modules() -> None:
+    """What is imported here costs nothing where it is imported by name."""
+    from sora2_mcp.api import client  # noqa: F401, PLC0415
+    from sora2_mcp.tasks import network  # noqa: F401, PLC0415
+    from sora2_mcp.tasks.store import database  # noqa: F401, PLC0415
 
 
 def budget_of(settings: Settings) -> Budget:

@@ -16,8 +16,8 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from tests.clocks import PATIENCE_SECONDS
+from tests.network import simulated
 from tests.stores import store_in
 
 KEY = "sk-test-0123456789abcdef"
@@ -86,7 +86,7 @@ async def agent(
 ) -> AsyncIterator[Agent]:
     """An agent connected to the real server, in the protocol era ``mode`` asks for."""
     simulator = simulator or Simulator(seconds_per_task=0)
-    runtime = Runtime(settings_in(folder, **values), clock=clock, endpoint=lambda: running(simulator))
+    runtime = simulated(settings_in(folder, **values), simulator, clock)
     server = build_server(runtime)
     async with runtime, Client(server, mode=mode, elicitation_callback=person, message_handler=told) as client:
         if clock is None:

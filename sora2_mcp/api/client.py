@@ -1,7 +1,6 @@
 """The two calls of Sora2API."""
 
 import json
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -15,6 +14,7 @@ from sora2_mcp import __version__
 from sora2_mcp.api.codec import BODY_LIMIT_BYTES, accepted_task_id, order_body, snapshot_of
 from sora2_mcp.api.pace import Pace
 from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
+from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
@@ -162,23 +162,31 @@ def _pause(error: Exception) -> bool | float:
 
 @asynccontextmanager
 async def open_client(
-    *, base_url: str, key: str, requests_per_second: float, clock: Clock
+    *,
+    base_url: str,
+    key: str,
+    requests_per_second: float,
+    clock: Clock,
+    tls: TLSContext | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Sora2Client]:
-    """A client of the service at ``base_url``, closed on exit."""
-    verify: ssl.SSLContext = httpx2.create_ssl_context()
+    """A client of the service at ``base_url``, closed on exit; ``transport`` takes the network's place."""
     single_use = httpx2.Limits(max_keepalive_connections=0)
+    tls = tls or TLSContext()
     async with (
-        http_client(base_url, key=key, verify=verify, limits=single_use) as orders,
-        http_client(base_url, key=key, verify=verify) as looks,
+        http_client(base_url, key=key, tls=tls, transport=transport, limits=single_use) as orders,
+        http_client(base_url, key=key, tls=tls, transport=transport) as looks,
     ):
         yield Sora2Client(orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second))
 
 
-def http_client(base_url: str, *, key: str, **options: Any) -> httpx2.AsyncClient:
+def http_client(base_url: str, *, key: str, tls: TLSContext | None = None, **options: Any) -> httpx2.AsyncClient:
     """An HTTP client as the service at ``base_url`` is spoken to; without a key where that is empty."""
     headers = {"user-agent": f"sora2-mcp/{__version__}", "accept": "application/json"}
     if key:
         headers["authorization"] = f"Bearer {key}"
+    tls = tls or TLSContext()
     # A proxy from the environment is for the world outside; the simulator's loopback address never goes through one.
     trust_env = httpx2.URL(base_url).host not in ("127.0.0.1", "localhost", "::1")
-    return httpx2.AsyncClient(headers=headers, trust_env=trust_env, **options)
+    hooks = {"request": [tls.prepare]}
+    return httpx2.AsyncClient(headers=headers, trust_env=trust_env, verify=tls, event_hooks=hooks, **options)

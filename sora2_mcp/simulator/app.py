@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import httpx2
 from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -53,7 +54,8 @@ class Simulator:
 
     `faults` are spelled `name[=value][*times]`. Without `api_key` any non-empty bearer key is accepted. With
     `state_folder` tasks survive a restart and are shared with every simulator on the same folder; used-up
-    faults and received requests are not. `now` and `sleep` rule all waiting, so tests can move time.
+    faults and received requests are not. `now` and `sleep` rule all waiting, so tests can move time; callbacks go over
+    `transport` in place of the network.
 
     Raises:
         ValueError: a fault cannot be read.
@@ -70,6 +72,7 @@ class Simulator:
         callback_shape: CallbackShape = "full",
         now: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._slow_seconds = slow_seconds
         self._api_key = api_key
@@ -78,7 +81,9 @@ class Simulator:
         self._script = FaultScript(parse_fault(text) for text in faults)
         self._world = World(seconds_per_task=seconds_per_task, script=self._script)
         self._tasks = TaskFolder(state_folder)
-        self._sender = CallbackSender(tasks=self._tasks, shape=callback_shape, now=now, sleep=sleep)
+        self._sender = CallbackSender(
+            tasks=self._tasks, shape=callback_shape, now=now, sleep=sleep, transport=transport
+        )
         self._callbacks: TaskGroup | None = None
         self._slow_answers: set[anyio.CancelScope] = set()
         self._received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)

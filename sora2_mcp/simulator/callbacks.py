@@ -39,7 +39,9 @@ class CallbackSender:
         shape: CallbackShape,
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]],
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
+        self._transport = transport
         self._tasks = tasks
         self._shape = shape
         self._now = now
@@ -71,11 +73,15 @@ class CallbackSender:
         # Takes 20 ms to make, in which nothing else gets its turn.
         return httpx2.create_ssl_context()
 
-    async def _post(self, task: Task) -> bool:
+    def _client(self, url: str) -> httpx2.AsyncClient:
         # A stand-in on this machine must not send its callbacks through the proxy of the environment.
+        verify = self._tls if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx2.AsyncClient(timeout=None, trust_env=False, verify=verify, transport=self._transport)
+
+    async def _post(self, task: Task) -> bool:
         try:
             with anyio.fail_after(LIMIT_SECONDS):
-                async with httpx2.AsyncClient(timeout=None, trust_env=False, verify=self._tls) as client:
+                async with self._client(task.callback_url) as client:
                     answer = await client.post(task.callback_url, json=callback_body(task, self._shape))
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             logger.debug("Callback for task %s: %s", task.task_id, type(error).__name__)

@@ -10,6 +10,7 @@ import anyio
 import httpcore2
 import httpx2
 
+from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
 
 _MAX_REDIRECTS = 5
@@ -71,25 +72,37 @@ async def _leave_unread(response: httpx2.Response) -> None:
 
 
 def files_client(
-    base_url: str, *, resolve: Resolve = resolved, network: httpcore2.AsyncNetworkBackend | None = None
+    base_url: str,
+    *,
+    resolve: Resolve = resolved,
+    network: httpcore2.AsyncNetworkBackend | None = None,
+    tls: TLSContext | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> httpx2.AsyncClient:
     """For videos: without the API key, within its reach, and past any proxy where the simulator serves them.
+
+    A ``transport`` takes the network's place: addresses that are written out are still checked, names are not resolved.
 
     Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
     """
     reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve)
     direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+    tls = tls or TLSContext()
     client = httpx2.AsyncClient(
         follow_redirects=True,
         max_redirects=_MAX_REDIRECTS,
         mounts=direct,
+        verify=tls,
+        transport=transport,
         # A host could fill up what is sent to all others of its domain.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        event_hooks={"request": [reach.check], "response": [_leave_unread]},
+        event_hooks={"request": [reach.check, tls.prepare], "response": [_leave_unread]},
     )
+    if transport is not None:
+        return client
     # httpx2 has no public way to a transport's network, and a transport passed in would switch off the environment's
     # proxies: until it has, the one it made is changed.
-    transport = client._transport  # noqa: SLF001
-    assert isinstance(transport, httpx2.AsyncHTTPTransport)  # noqa: S101 - none was passed in
-    transport._pool._network_backend = CheckedBackend(reach, network or httpcore2.AnyIOBackend())  # noqa: SLF001
+    made = client._transport  # noqa: SLF001
+    assert isinstance(made, httpx2.AsyncHTTPTransport)  # noqa: S101 - none was passed in
+    made._pool._network_backend = CheckedBackend(reach, network or httpcore2.AnyIOBackend())  # noqa: SLF001
     return client

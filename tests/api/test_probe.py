@@ -4,24 +4,20 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from sora2_mcp.api.probe import ANSWER_SECONDS, Probe, open_probe
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import LostAnswerError, NotReachedError
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
+from tests.certificates import self_signed
 from tests.clocks import START, FakeClock, eventually
 from tests.tasks.core import closed_address
 
@@ -243,17 +239,7 @@ async def test_a_certificate_of_nobodys_is_not_accepted(tmp_path: Path) -> None:
 @contextmanager
 def tls_server(folder: Path) -> Iterator[ssl.SSLSocket]:
     """Listens with a certificate it has made itself."""
-    key, name = generate_private_key(SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key(), serial_number=1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
-    (folder / "server.pem").write_bytes(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
+    context.load_cert_chain(self_signed(folder))
     with silent() as listener, context.wrap_socket(listener, server_side=True) as secure:
         yield secure

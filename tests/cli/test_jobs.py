@@ -10,8 +10,8 @@ from sora2_mcp.cli.jobs import perform
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from tests.clocks import FakeClock
+from tests.network import NETWORK
 from tests.tasks.core import LONG_SECONDS, opened, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ async def test_every_finished_video_is_found_and_saved_however_long_the_looks_ta
     tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes: list[int] = []
-    async with running(Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)) as url:
+    async with NETWORK.simulating(Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)) as url:
         settings = settings_for(tmp_path, url, idle_poll_seconds=LONG_SECONDS)
         async with opened(settings, clock) as service:
             for number in range(COUNT):
@@ -38,7 +38,7 @@ async def test_every_finished_video_is_found_and_saved_however_long_the_looks_ta
         slow = settings.model_copy(update={"max_requests_per_second": 10.0})
 
         async def download_all() -> None:
-            codes.append(await performed(Runtime(slow, clock=clock)))
+            codes.append(await performed(Runtime(slow, clock=clock, transport=NETWORK)))
 
         async with anyio.create_task_group() as group:
             group.start_soon(download_all)
@@ -51,13 +51,13 @@ async def test_every_finished_video_is_found_and_saved_however_long_the_looks_ta
 async def test_what_is_not_finished_yet_is_counted_and_not_passed_over_in_silence(
     tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)) as url:
+    async with NETWORK.simulating(Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)) as url:
         settings = settings_for(tmp_path, url)
         async with opened(settings, clock) as service:
             for prompt in ("A kitten", "A puppy [sim:seconds=600]", "A foal [sim:seconds=600]"):
                 await service.submit(VideoRequest(prompt=prompt), "local")
 
-        code = await performed(Runtime(settings, clock=clock))
+        code = await performed(Runtime(settings, clock=clock, transport=NETWORK))
 
     assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "1 saved, 2 still generating")
 
@@ -66,13 +66,13 @@ async def test_what_could_not_be_looked_at_is_told_with_the_reason_and_the_rest_
     tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
-    async with running(simulator) as url:
+    async with NETWORK.simulating(simulator) as url:
         settings = settings_for(tmp_path, url)
         async with opened(settings, clock) as service:
             for prompt in ("A kitten", "A puppy [sim:look-401]", "A foal [sim:look-401]"):
                 await service.submit(VideoRequest(prompt=prompt), "local")
 
-        code = await performed(Runtime(settings, clock=clock))
+        code = await performed(Runtime(settings, clock=clock, transport=NETWORK))
 
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first.startswith("2 could not be looked at: The service does not accept the API key (401)")

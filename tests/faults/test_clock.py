@@ -9,10 +9,10 @@ import pytest
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import RETENTION, Status
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.ledger import SENDING_LEASE
 from sora2_mcp.tasks.store.port import Outcome
 from tests.clocks import START, FakeClock, eventually
+from tests.network import NETWORK
 from tests.tasks.core import CAT, change, listed, looks, opened, orders, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ def steady(clock: FakeClock) -> Simulator:
 
 async def test_somebody_who_waits_hears_of_the_end_all_the_same(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
-    async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
+    async with NETWORK.simulating(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
         ordered = (await service.submit(CAT, "local")).task
         clock.set_back(BACK)
         ended: list[Status] = []
@@ -51,7 +51,7 @@ async def test_somebody_who_waits_hears_of_the_end_all_the_same(tmp_path: Path, 
 
 async def test_an_explicit_look_at_a_task_never_looked_at_looks(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
-    async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
+    async with NETWORK.simulating(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
         ordered = (await service.submit(CAT, "local")).task
         clock.set_back(BACK)
         await clock.advance(10)
@@ -62,7 +62,7 @@ async def test_an_explicit_look_at_a_task_never_looked_at_looks(tmp_path: Path, 
 
 async def test_an_explicit_look_at_a_task_looked_at_before_looks(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
-    async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
+    async with NETWORK.simulating(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
         ordered = (await service.submit(CAT, "local")).task
         await service.get(ordered.task_id, "local")
         clock.set_back(BACK)
@@ -74,7 +74,7 @@ async def test_an_explicit_look_at_a_task_looked_at_before_looks(tmp_path: Path,
 
 async def test_looks_nobody_asked_for_go_on(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
-    async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
+    async with NETWORK.simulating(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
         ordered = (await service.submit(CAT, "local")).task
         clock.set_back(BACK)
 
@@ -93,7 +93,7 @@ async def test_looks_nobody_asked_for_go_on(tmp_path: Path, clock: FakeClock) ->
 
 async def test_an_order_whose_sender_died_is_unconfirmed_in_time(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
-    async with running(simulator) as url:
+    async with NETWORK.simulating(simulator) as url:
         settings = settings_for(tmp_path, url)
         async with opened(settings, clock) as service:
             await service.submit(CAT, "local")
@@ -114,7 +114,7 @@ async def test_an_order_whose_sender_died_is_unconfirmed_in_time(tmp_path: Path,
 
 async def test_repeats_join_and_the_newest_order_counts(tmp_path: Path, clock: FakeClock) -> None:
     simulator = steady(clock)
-    async with running(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
+    async with NETWORK.simulating(simulator) as url, opened(settings_for(tmp_path, url), clock) as service:
         ordered = (await service.submit(CAT, "local")).task
         clock.set_back(BACK)
         again = await service.submit(CAT, "local")

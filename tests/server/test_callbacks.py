@@ -21,10 +21,10 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.callbacks import BODY_LIMIT_BYTES, BODY_SECONDS, callback_routes
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import CallbackShape
-from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
+from tests.network import simulated
 from tests.servers import agent, settings_in
 from tests.tasks.core import change, looks, orders
 
@@ -79,7 +79,7 @@ async def host(folder: Path, simulator: Simulator, clock: Clock | None = None, *
         paces = {"poll_seconds": NEVER_SECONDS, "idle_poll_seconds": NEVER_SECONDS}
         settings = settings_in(folder, **{"public_url": public_url, **paces, **values})
         async with (
-            Runtime(settings, clock=clock, endpoint=lambda: running(simulator)) as runtime,
+            simulated(settings, simulator, clock) as runtime,
             serving(Starlette(routes=[*callback_routes(runtime)]), listener),
             httpx2.AsyncClient(base_url=public_url, timeout=30) as http,
         ):

@@ -15,10 +15,10 @@ from sora2_mcp.server.app import build_server
 from sora2_mcp.server.news import CLIENTS_LIMIT
 from sora2_mcp.server.subscriber import URIS_LIMIT
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.store.database import open_store
 from tests.clocks import FakeClock, eventually, settle
 from tests.ears import LIST, Ear, acting_as, subscribe, unsubscribe
+from tests.network import simulated
 from tests.servers import Agent, agent, settings_in
 from tests.tasks.core import until
 from tests.tasks.store.drafts import draft, reserve
@@ -57,7 +57,7 @@ async def caught_up(me: Agent, ear: Ear, principal: str = "local") -> list[str]:
 
 
 async def looked_at_elsewhere(me: Agent, uri: str, principal: str = "local") -> None:
-    async with Runtime(me.runtime.settings, endpoint=lambda: running(me.simulator)) as other:
+    async with simulated(me.runtime.settings, me.simulator) as other:
         await (await other.service()).get(uri.removeprefix(f"{TASKS}/"), principal)
 
 
@@ -152,7 +152,7 @@ async def test_a_task_that_is_no_longer_listed_changes_no_list(tmp_path: Path, m
 
 async def test_nobody_hears_of_another_principals_tasks(tmp_path: Path, mode: str) -> None:
     alices, bobs, simulator = Ear(), Ear(), Simulator(seconds_per_task=0)
-    runtime = Runtime(settings_in(tmp_path, poll_seconds=60), endpoint=lambda: running(simulator))
+    runtime = simulated(settings_in(tmp_path, poll_seconds=60), simulator)
     server = build_server(runtime)
     async with runtime, AsyncExitStack() as stack:
         with acting_as("token:bob"):
@@ -278,7 +278,7 @@ async def test_one_principal_can_have_so_many_streams_and_what_has_ended_makes_r
 
 async def test_a_stream_ends_gracefully_at_once_when_the_server_ends(tmp_path: Path) -> None:
     ear = Ear()
-    runtime = Runtime(settings_in(tmp_path), endpoint=lambda: running(Simulator()))
+    runtime = simulated(settings_in(tmp_path), Simulator())
     server = build_server(runtime)
     async with runtime, Client(server) as client:
         await client.call_tool("list_tasks", {})

@@ -14,12 +14,11 @@ from mcp.shared.memory import create_client_server_memory_streams
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest
 
-from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.ears import Ear
+from tests.network import simulated
 from tests.servers import Agent, settings_in
 from tests.tasks.core import until
 
@@ -82,7 +81,7 @@ async def a_slow_host_and_a_quick_one(
     folder: Path, mode: str, clock: FakeClock | None = None
 ) -> AsyncIterator[tuple[Host, Agent, Sora2Server]]:
     simulator = Simulator(seconds_per_task=0)
-    runtime = Runtime(settings_in(folder, poll_seconds=60), clock=clock, endpoint=lambda: running(simulator))
+    runtime = simulated(settings_in(folder, poll_seconds=60), simulator, clock)
     server = build_server(runtime)
     async with runtime, Client(server) as client, connected(server.low_level) as slow:
         quick = Agent(client, runtime, simulator)

@@ -6,9 +6,9 @@ import pytest
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock
+from tests.network import NETWORK
 from tests.tasks.core import settings_for
 
 
@@ -20,7 +20,7 @@ def simulator(clock: FakeClock) -> Simulator:
 
 @pytest.fixture
 async def base_url(simulator: Simulator) -> AsyncIterator[str]:
-    async with running(simulator) as url:
+    async with NETWORK.simulating(simulator) as url:
         yield url
 
 
@@ -31,7 +31,7 @@ def settings(tmp_path: Path, base_url: str) -> Settings:
 
 @pytest.fixture
 async def runtime(settings: Settings, clock: FakeClock) -> AsyncIterator[Runtime]:
-    async with Runtime(settings, clock=clock) as runtime:
+    async with Runtime(settings, clock=clock, transport=NETWORK) as runtime:
         yield runtime
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx2
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.clock import Clock
@@ -19,6 +20,7 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
+from tests.network import NETWORK
 from tests.stores import store_at, store_in
 
 CAT = VideoRequest(prompt="A cat")
@@ -34,9 +36,11 @@ def settings_for(folder: Path, base_url: str, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterator[TaskService]:
-    """One process's core, until the block ends."""
-    async with Runtime(settings, clock=clock) as runtime:
+async def opened(
+    settings: Settings, clock: Clock | None = None, transport: httpx2.AsyncBaseTransport | None = NETWORK
+) -> AsyncIterator[TaskService]:
+    """One process's core, until the block ends; with ``transport`` None it is on the machine's own network."""
+    async with Runtime(settings, clock=clock, transport=transport) as runtime:
         yield await runtime.service()
 
 

@@ -9,9 +9,9 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Task
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
+from tests.network import NETWORK
 from tests.tasks.core import change, listed, opened, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ async def all_saved(settings: Settings, count: int) -> set[str]:
 @pytest.mark.timeout(180)
 async def test_two_hundred_videos_that_ended_while_nobody_ran_are_all_saved_after_the_start(tmp_path: Path) -> None:
     simulator = Simulator(seconds_per_task=0)
-    async with running(simulator) as url:
+    async with NETWORK.simulating(simulator) as url:
         settings = settings_for(tmp_path, url, idle_poll_seconds=0.1)
         async with opened(settings) as service:
             for number in range(200):
@@ -57,7 +57,7 @@ async def test_two_hundred_videos_that_ended_while_nobody_ran_are_all_saved_afte
 
 
 async def test_a_video_is_saved_when_it_is_done_and_nobody_asks(tmp_path: Path) -> None:
-    async with running(Simulator(seconds_per_task=0.2)) as url:
+    async with NETWORK.simulating(Simulator(seconds_per_task=0.2)) as url:
         settings = settings_for(tmp_path, url, idle_poll_seconds=0.1, auto_download=True)
         async with opened(settings) as service:
             await service.submit(VideoRequest(prompt="A kitten"), "local")
@@ -65,7 +65,7 @@ async def test_a_video_is_saved_when_it_is_done_and_nobody_asks(tmp_path: Path) 
 
 
 async def test_without_the_setting_nothing_is_saved_by_itself(tmp_path: Path) -> None:
-    async with running(Simulator(seconds_per_task=0)) as url:
+    async with NETWORK.simulating(Simulator(seconds_per_task=0)) as url:
         async with opened(settings_for(tmp_path, url)) as service:
             task = (await service.submit(VideoRequest(prompt="A kitten"), "local")).task
             await service.get(task.task_id, "local")
@@ -77,7 +77,7 @@ async def test_a_video_that_cannot_be_saved_keeps_none_of_the_others_waiting_and
     tmp_path: Path, clock: FakeClock
 ) -> None:
     simulator = Simulator(now=clock.now, sleep=clock.sleep, seconds_per_task=0)
-    async with running(simulator) as url:
+    async with NETWORK.simulating(simulator) as url:
         settings = settings_for(tmp_path, url)
         async with opened(settings, clock) as service:
             # More of them fail than are read from the store at a time.

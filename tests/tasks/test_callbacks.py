@@ -17,6 +17,7 @@ from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.callbacks import PENDING_LIMIT
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock, eventually
+from tests.network import NETWORK
 from tests.stores import store_at
 from tests.tasks.core import CAT, DOG, change, closed_address, listed, looks, opened, orders, settings_for, until
 
@@ -34,7 +35,7 @@ def settings(tmp_path: Path, base_url: str) -> Settings:
 
 @pytest.fixture
 async def service(settings: Settings, clock: FakeClock) -> AsyncIterator[TaskService]:
-    async with Runtime(settings, clock=clock) as runtime:
+    async with Runtime(settings, clock=clock, transport=NETWORK) as runtime:
         yield await runtime.service()
 
 
@@ -468,7 +469,7 @@ async def test_a_callback_that_comes_before_the_orders_answer_is_not_lost(
 async def test_callbacks_at_the_end_of_the_process_are_answered_and_begin_nothing(
     settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
-    async with Runtime(settings, clock=clock) as runtime:
+    async with Runtime(settings, clock=clock, transport=NETWORK) as runtime:
         service = await runtime.service()
         await submitted(service)
         runtime.stop()

@@ -13,12 +13,13 @@ import httpcore2
 import httpx2
 import pytest
 from starlette.datastructures import Headers
-from starlette.responses import RedirectResponse
+from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.tasks.network import files_client
 from sora2_mcp.tasks.reach import RefusedAddressError, is_public, resolved
+from tests.network import NETWORK
 from tests.servers import KEY, agent
 
 pytestmark = pytest.mark.anyio
@@ -368,18 +369,21 @@ async def test_the_agent_reads_why_a_video_was_not_fetched(tmp_path: Path, targe
 
 
 async def test_the_api_key_never_goes_to_a_videos_host(tmp_path: Path) -> None:
-    clip = (CLIPS / "landscape.mp4").read_bytes()
-    answer = f"HTTP/1.1 200 OK\r\ncontent-length: {len(clip)}\r\n\r\n".encode() + clip
+    clip, asked = CLIPS / "landscape.mp4", list[Headers]()
+
+    async def video_host(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(Headers(scope=scope))
+        await FileResponse(clip)(scope, receive, send)
+
     simulator, seen = Simulator(seconds_per_task=0), list[Headers]()
-    async with host(answer) as there:
-        target = f"http://127.0.0.1:{there.port}/x.mp4"
-        simulator.app.add_middleware(Redirecting, target=target, seen=seen)
+    async with NETWORK.serving(video_host) as there:
+        simulator.app.add_middleware(Redirecting, target=f"{there}/x.mp4", seen=seen)
         async with agent(tmp_path, simulator=simulator) as me:
             task_id = (await me.content("generate_video", prompt="A cat"))["task_id"]
             await me.content("wait_for_video", task_id=task_id)
             saved = await me.content("download_video", task_id=task_id)
 
-    assert saved["size_bytes"] == len(clip)
-    assert there.received[0].startswith(b"GET /x.mp4")
-    assert KEY.encode() not in there.received[0]
-    assert b"authorization" not in there.received[0].lower()
+    assert saved["size_bytes"] == clip.stat().st_size
+    (headers,) = asked
+    assert "authorization" not in headers
+    assert KEY not in str(headers)

@@ -10,11 +10,11 @@ from sora2_mcp.domain.task import Failure, Stage, Status, Task
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.ledger import SENDING_LEASE
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Outcome
 from tests.clocks import START, FakeClock, eventually
+from tests.network import NETWORK, simulated
 from tests.stores import store_at
 from tests.tasks.core import CAT, change, listed, opened, orders, settings_for, until
 
@@ -205,7 +205,7 @@ async def test_an_answer_that_comes_while_the_process_ends_is_kept(
 ) -> None:
     simulator.add_fault("order-slow=5")
     with anyio.fail_after(4):
-        async with Runtime(settings, clock=clock) as runtime:
+        async with Runtime(settings, clock=clock, transport=NETWORK) as runtime:
             await sent_in_background(await runtime.service(), simulator)
             runtime.stop()
             await clock.advance(5)
@@ -232,7 +232,7 @@ async def test_the_end_of_the_process_between_two_tries_means_not_sent(
 async def test_the_built_in_simulator_is_served_as_long_as_the_core_runs(tmp_path: Path, clock: FakeClock) -> None:
     simulator = Simulator(now=clock.now, sleep=clock.sleep)
     settings = settings_for(tmp_path, "http://unused.example", simulate=True, api_key="")
-    async with Runtime(settings, clock=clock, endpoint=lambda: running(simulator)) as runtime:
+    async with simulated(settings, simulator, clock) as runtime:
         task = (await (await runtime.service()).submit(CAT, "local")).task
 
     assert (task.service, task.task_id) == ("simulator", orders(simulator)[0].task_id)

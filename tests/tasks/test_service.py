@@ -13,6 +13,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import Page, TaskService
 from tests.clocks import START, FakeClock, eventually
+from tests.network import NETWORK
 from tests.tasks.core import CAT, DOG, listed, looks, opened, orders, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def ordered_elsewhere(base_url: str) -> str:
     """A task of the same account that this program knows nothing of."""
-    async with httpx2.AsyncClient(headers={"authorization": "Bearer test-key"}) as http:
+    async with httpx2.AsyncClient(headers={"authorization": "Bearer test-key"}, transport=NETWORK) as http:
         answer = await http.post(f"{base_url}/generate", json={"prompt": "A bird", "aspectRatio": "portrait"})
     return str(answer.json()["data"]["taskId"])
 

@@ -9,11 +9,10 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.web import web_app
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.serve import running
+from tests.network import simulated
 from tests.server.test_callbacks import serving
 from tests.servers import settings_in
 
@@ -28,7 +27,7 @@ async def site(folder: Path, simulator: Simulator, clock: Clock, **values: Any) 
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_in(folder, **{"public_url": base, **UNHURRIED, **values})
-        async with Runtime(settings, clock=clock, endpoint=lambda: running(simulator)) as runtime:
+        async with simulated(settings, simulator, clock) as runtime:
             app = web_app(build_server(runtime), runtime)
             async with serving(app, listener), app.router.lifespan_context(app):
                 await runtime.service()

@@ -24,11 +24,11 @@ from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.telemetry.whose import Named
 from tests.clocks import FakeClock, eventually
+from tests.network import NETWORK
 from tests.servers import KEY, agent
 from tests.tasks.core import CAT, change, opened, orders, settings_for
 from tests.telemetry.exported import Exported
 from tests.telemetry.site import UNHURRIED, Headers, site
-from tests.web import listening
 
 pytestmark = pytest.mark.anyio
 
@@ -124,7 +124,7 @@ async def test_what_the_service_says_of_a_prompt_stays_between_it_and_the_agent(
         return JSONResponse({"code": 422, "msg": f"What of {PRIVATE}?", "data": None})
 
     echo = Starlette(routes=[Route("/generate", answer, methods=["POST"]), Route("/record-info", look)])
-    async with listening(echo) as base, opened(settings_for(tmp_path, base)) as service:
+    async with NETWORK.serving(echo) as base, opened(settings_for(tmp_path, base)) as service:
         with pytest.raises(BadRequestError, match=PRIVATE):
             await service.submit(VideoRequest(prompt=PRIVATE), "local")
         task = (await service.submit(CAT, "local")).task
@@ -158,7 +158,7 @@ async def test_nothing_of_our_traces_goes_out_to_the_service_even_where_http_cli
     simulator.app.add_middleware(Headers, seen=seen)
     HTTPX2ClientInstrumentor().instrument()
     try:
-        async with running(simulator) as base, opened(settings_for(tmp_path, base), clock) as service:
+        async with running(simulator) as base, opened(settings_for(tmp_path, base), clock, None) as service:
             task = (await service.submit(CAT, "local")).task
             await service.get(task.task_id, "local")
             await service.download(task.task_id, "local")

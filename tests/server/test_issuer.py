@@ -4,22 +4,16 @@ import json
 import socket
 import struct
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
-import jwt
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from sora2_mcp.clock import SystemClock
@@ -28,9 +22,11 @@ from sora2_mcp.server.access import Caller, IssuedTokens, IssuerKeys, access_of
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.web import web_app
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
-from tests.server.test_access import ANN, AUDIENCE, HELLO, ISSUER, MCP, TOKENS, status_of
+from tests.network import NETWORK
+from tests.server.issuers import AUDIENCE, HEAD, ISSUER, Issuer, answering, made
+from tests.server.test_access import ANN, HELLO, MCP, TOKENS, status_of
 from tests.servers import settings_in
-from tests.web import listening, served
+from tests.web import client_of, client_on_network, in_process, listening
 
 pytestmark = pytest.mark.anyio
 
@@ -41,36 +37,6 @@ Keys = tuple[RSAPrivateKey, RSAPrivateKey]
 def keys() -> Keys:
     """The issuer's, and a stranger's."""
     return generate_private_key(65537, 2048), generate_private_key(65537, 2048)
-
-
-class Issuer:
-    """Serves its public keys; counts how often they are asked for."""
-
-    def __init__(self, key: RSAPrivateKey) -> None:
-        self.asked = 0
-        self.status = 200
-        self.answers = anyio.Event()
-        self.answers.set()
-        public: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-        self.keys = [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        async def answer(_: Request) -> JSONResponse:
-            self.asked += 1
-            await self.answers.wait()
-            return JSONResponse({"keys": self.keys}, status_code=self.status)
-
-        async with listening(Starlette(routes=[Route("/keys", answer)])) as base:
-            yield f"{base}/keys"
-
-
-def made(key: Any, *, algorithm: str = "RS256", kid: str | None = "k1", **changes: Any) -> str:
-    """A token that is right but for the changes; None takes a claim out."""
-    now = SystemClock().now()
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "carol", "exp": now + timedelta(minutes=5), **changes}
-    given = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(given, key, algorithm=algorithm, headers={"kid": kid} if kid else None)
 
 
 def wrong_tokens(own: RSAPrivateKey, stranger: RSAPrivateKey) -> Iterator[str]:
@@ -107,12 +73,12 @@ async def test_only_a_token_its_issuer_made_for_this_server_is_taken(tmp_path: P
     own, stranger = keys
     async with Issuer(own).serving() as url:
         oauth = {"oauth_issuer": ISSUER, "oauth_audience": AUDIENCE, "oauth_jwks_url": url}
-        async with served(settings_in(tmp_path, auth_tokens=TOKENS, **oauth)) as base:
-            assert await status_of(base, authorization=f"Bearer {made(own)}") == 200
-            assert await status_of(base, authorization=f"Bearer {made(own, kid=None)}") == 200
-            assert await status_of(base, authorization=f"Bearer {ANN}") == 200
+        async with in_process(settings_in(tmp_path, auth_tokens=TOKENS, **oauth)) as http:
+            assert await status_of(http, authorization=f"Bearer {made(own)}") == 200
+            assert await status_of(http, authorization=f"Bearer {made(own, kid=None)}") == 200
+            assert await status_of(http, authorization=f"Bearer {ANN}") == 200
             for token in wrong_tokens(own, stranger):
-                assert await status_of(base, authorization=f"Bearer {token}") == 401, token
+                assert await status_of(http, authorization=f"Bearer {token}") == 401, token
 
 
 async def test_a_jwts_principal_is_its_issuer_and_subject_until_it_expires(clock: FakeClock, keys: Keys) -> None:
@@ -206,7 +172,6 @@ async def test_keys_are_trusted_for_a_day_without_their_issuers_word(
     assert [record.levelname for record in caplog.records if record.name.startswith("sora2_mcp")] == ["WARNING", "INFO"]
 
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 ODD_ANSWERS = {
     "broken off": HEAD + b'Content-Length: 500\r\n\r\n{"keys": [',
     "nested": HEAD + b"\r\n" + b"[" * 100_000,
@@ -215,21 +180,6 @@ ODD_ANSWERS = {
     "no HTTP": b"220 mail.example\r\n\r\n",
     "nothing": b"",
 }
-
-
-@asynccontextmanager
-async def answering(answer: Callable[[SocketStream], Any]) -> AsyncIterator[str]:
-    """A host whose answers are written by hand."""
-
-    async def serve(stream: SocketStream) -> None:
-        async with stream:
-            await stream.receive()
-            await answer(stream)
-
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, serve)
-        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/keys"  # noqa: S610 - no Django
-        group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
@@ -272,7 +222,7 @@ async def test_a_set_of_keys_is_taken_in_up_to_a_megabyte_and_from_its_address_o
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", HEAD + b"\r\n"], ids=["head", "body"])
 async def test_an_answer_that_drips_is_not_waited_for(clock: FakeClock, keys: Keys, head: bytes) -> None:
-    begun, broken_off, outcome = anyio.Event(), anyio.Event(), []
+    begun, outcome = anyio.Event(), []
 
     async def drip(stream: SocketStream) -> None:
         await stream.send(head)
@@ -281,7 +231,6 @@ async def test_an_answer_that_drips_is_not_waited_for(clock: FakeClock, keys: Ke
             while True:
                 await stream.send(b" ")
                 await anyio.sleep(0.05)
-        broken_off.set()
 
     async with answering(drip) as url, anyio.create_task_group() as group:
         witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
@@ -296,8 +245,6 @@ async def test_an_answer_that_drips_is_not_waited_for(clock: FakeClock, keys: Ke
             assert outcome == []
             await clock.advance(0.1)
             assert outcome == [None]
-            # The thread is not left behind for as long as the host likes.
-            await broken_off.wait()
 
 
 @asynccontextmanager
@@ -330,7 +277,7 @@ async def test_a_stream_ends_when_its_token_expires(tmp_path: Path, keys: Keys, 
     method, path = kind.split()
     async with Issuer(keys[0]).serving() as url, served_with_jwts(tmp_path, url) as (base, clock):
         known = {"authorization": f"Bearer {made(keys[0], exp=clock.now() + timedelta(seconds=60))}"}
-        async with httpx2.AsyncClient(base_url=base, trust_env=False, timeout=PATIENCE_SECONDS) as http:
+        async with client_of(base) as http:
             headers, content = {**MCP, **known}, None
             if kind == "GET /mcp":
                 hello = await http.post("/mcp", json=HELLO, headers=headers)
@@ -361,7 +308,7 @@ async def test_a_stream_of_a_token_of_the_settings_does_not_end(tmp_path: Path, 
     async with (
         Issuer(keys[0]).serving() as url,
         served_with_jwts(tmp_path, url) as (base, clock),
-        httpx2.AsyncClient(base_url=base, trust_env=False, timeout=PATIENCE_SECONDS) as http,
+        client_of(base) as http,
         http.stream("GET", "/sse", headers=headers) as response,
     ):
         lines = response.aiter_lines()
@@ -382,12 +329,12 @@ async def test_what_has_no_answer_yet_when_its_token_expires_is_refused(tmp_path
         oauth = {"oauth_issuer": ISSUER, "oauth_audience": AUDIENCE, "oauth_jwks_url": url}
         access = access_of(settings_in(tmp_path, **oauth), clock)
         assert access is not None
-        async with listening(Starlette(routes=[Mount("/", access.guarded(silent))])) as base:
+        async with NETWORK.serving(access.guarded(silent)) as base, client_on_network(base) as http:
             token = made(keys[0], exp=clock.now() + timedelta(seconds=60))
             statuses = []
 
             async def call() -> None:
-                statuses.append(await status_of(base, authorization=f"Bearer {token}"))
+                statuses.append(await status_of(http, authorization=f"Bearer {token}"))
 
             group.start_soon(call)
             with anyio.fail_after(PATIENCE_SECONDS):

@@ -27,7 +27,7 @@ def settings_in(folder: Path, **values: Any) -> Settings:
     """Settings that keep everything below ``folder`` and look often."""
     defaults = {
         "api_key": KEY,
-        "database_url": store_in(folder).url,
+        "database_url": values.get("database_url") or store_in(folder).url,
         "video_dir": folder / "videos",
         "poll_seconds": 0.05,
         "max_requests_per_second": 1000,

@@ -2,14 +2,14 @@
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]
-from anyio.from_thread import start_blocking_portal
+from tests.migrated import migrated_file
+from tests.postgres import connected
 
 _LEASES = ("sending_until", "look_lease_until", "download_lease_until")
 _LONGER_THAN_ANY_WINDOW = timedelta(days=2)
@@ -124,18 +124,18 @@ class PostgresStore(Store):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        with self._open() as asked:
+        with connected(self.url) as asked:
             # Who only reads is let in, as in a file that is locked.
             asked(lambda connection: connection.execute("BEGIN; LOCK TABLE tasks IN EXCLUSIVE MODE"))
             yield
             asked(lambda connection: connection.execute("ROLLBACK"))
 
     def query(self, query: str) -> list[tuple[Any, ...]]:
-        with self._open() as asked:
+        with connected(self.url) as asked:
             return [tuple(row) for row in asked(lambda connection: connection.fetch(query))]
 
     def change(self, statement: str) -> None:
-        with self._open() as asked:
+        with connected(self.url) as asked:
             asked(lambda connection: connection.execute(statement))
 
     def refuse(self, event: str, condition: str) -> None:
@@ -146,15 +146,6 @@ class PostgresStore(Store):
 
     def contents(self) -> str:
         return str(self.rows("*"))
-
-    @contextmanager
-    def _open(self) -> Iterator[Callable[[Callable[[Any], Awaitable[Any]]], Any]]:
-        with start_blocking_portal() as portal:
-            connection = portal.call(asyncpg.connect, self.url)
-            try:
-                yield lambda question: portal.call(question, connection)
-            finally:
-                portal.call(connection.close)
 
 
 def _overwrite(file: Path, content: bytes) -> None:
@@ -172,13 +163,24 @@ _places: dict[Path, Store] = {}
 
 
 def store_in(folder: Path) -> Store:
-    """Where everything in ``folder`` keeps its tasks: its file, or within ``on_server`` one place on the server."""
+    """Where everything in ``folder`` keeps its tasks: its file, or within ``on_server`` one place on the server.
+
+    It has its tables already: migrating is what tests/tasks/store looks at.
+    """
     root = next((root for root in (folder, *folder.parents) if root in _servers), None)
     if root is None:
-        return file_in(folder)
+        return _migrated_file(folder)
     if folder not in _places:
         _places[folder] = PostgresStore(_servers[root]())
     return _places[folder]
+
+
+def _migrated_file(folder: Path) -> SQLiteStore:
+    store = file_in(folder)
+    if folder.is_dir() and not store.path.exists():
+        store.path.touch(mode=0o600)
+        store.path.write_bytes(migrated_file())
+    return store
 
 
 def store_at(url: str) -> Store:
@@ -187,9 +189,9 @@ def store_at(url: str) -> Store:
 
 
 @contextmanager
-def on_server(folder: Path, empty_place: Callable[[], str]) -> Iterator[None]:
-    """Gives ``folder``, and each one below, a place on a server."""
-    _servers[folder] = empty_place
+def on_server(folder: Path, place: Callable[[], str]) -> Iterator[None]:
+    """Gives ``folder``, and each one below, a place on a server; ``place`` makes one and gives its address."""
+    _servers[folder] = place
     try:
         yield
     finally:

@@ -28,10 +28,10 @@ def simulator() -> Simulator:
 
 
 @pytest.fixture
-def restarted(postgres: PostgresServer) -> Iterator[PostgresServer]:
+def restarted(own_postgres: PostgresServer) -> Iterator[PostgresServer]:
     """The server, running again after the test whatever happens."""
-    yield postgres
-    postgres.start()
+    yield own_postgres
+    own_postgres.start()
 
 
 @asynccontextmanager

@@ -22,10 +22,10 @@ NEXT = (
 
 
 @pytest.fixture
-def restarted(postgres: PostgresServer) -> Iterator[PostgresServer]:
+def restarted(own_postgres: PostgresServer) -> Iterator[PostgresServer]:
     """The server, running again after the test whatever happens."""
-    yield postgres
-    postgres.start()
+    yield own_postgres
+    own_postgres.start()
 
 
 async def test_a_wrong_password_is_told_without_it_and_nothing_is_ordered(

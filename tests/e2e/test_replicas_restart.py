@@ -27,10 +27,10 @@ SLACK_SECONDS = 4.0
 
 
 @pytest.fixture
-def restarted(postgres: PostgresServer) -> Iterator[PostgresServer]:
+def restarted(own_postgres: PostgresServer) -> Iterator[PostgresServer]:
     """The server, running again after the test whatever happens."""
-    yield postgres
-    postgres.start()
+    yield own_postgres
+    own_postgres.start()
 
 
 @dataclass(kw_only=True)

@@ -31,7 +31,7 @@ LONG_SECONDS = 86_400.0
 def settings_for(folder: Path, base_url: str, **changes: Any) -> Settings:
     """Settings of one process; more of them on the same folder share its store."""
     fast = {"max_requests_per_second": 1000}
-    places = {"database_url": store_in(folder).url, "video_dir": folder / "videos"}
+    places = {"video_dir": folder / "videos", "database_url": changes.get("database_url") or store_in(folder).url}
     return Settings.load(**{"api_key": "test-key", "api_base_url": base_url, **places, **fast, **changes})
 
 

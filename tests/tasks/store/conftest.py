@@ -8,26 +8,39 @@ import pytest
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.tasks.store.database import Database, open_store
 from tests.clocks import FakeClock
+from tests.migrated import migrated_file
 from tests.postgres import PostgresServer
 from tests.tasks.store.drafts import OTHER_SERVICE, SERVICE
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 't.db'}"
+    file = tmp_path / "t.db"
+    file.write_bytes(migrated_file())
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> str:
-    return postgres.empty_place()
+    return postgres.migrated_place()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database."""
+    """The address of a database without a task."""
     # Only the engine that is asked for is started.
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    # Only the engine that is asked for is started.
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.empty_place()
 
 
 @pytest.fixture

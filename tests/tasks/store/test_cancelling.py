@@ -29,19 +29,19 @@ async def test_cancelled_calls_leave_nothing_running_that_would_keep_the_process
     assert (await reserve(store, draft(clock))).task is not None
 
 
-async def test_opening_may_be_cancelled_at_any_time(store_url: str, clock: FakeClock) -> None:
+async def test_opening_may_be_cancelled_at_any_time(empty_url: str, clock: FakeClock) -> None:
     before = asyncio.all_tasks()
     with anyio.fail_after(10):
         for turns in range(0, 40, 4):
             async with anyio.create_task_group() as group:
-                group.start_soon(opened, store_url, clock)
+                group.start_soon(opened, empty_url, clock)
                 for _ in range(turns):
                     await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
 
     assert asyncio.all_tasks() == before
     with anyio.fail_after(30):
-        async with open_store(store_url, SERVICE, clock) as store:
+        async with open_store(empty_url, SERVICE, clock) as store:
             assert await store.load("a") is None
 
 

@@ -52,8 +52,8 @@ def differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, metadata))
 
 
-async def test_the_migrations_make_exactly_the_schema_the_code_uses(store_url: str) -> None:
-    async with opened(store_url) as engine:
+async def test_the_migrations_make_exactly_the_schema_the_code_uses(empty_url: str) -> None:
+    async with opened(empty_url) as engine:
         await migrate(engine)
         async with engine.reading() as connection:
             assert await connection.run_sync(differences) == []
@@ -62,37 +62,37 @@ async def test_the_migrations_make_exactly_the_schema_the_code_uses(store_url: s
     assert state == [(REVISION, REVISION)]
 
 
-async def test_migrating_again_keeps_every_row(store_url: str, clock: FakeClock) -> None:
+async def test_migrating_again_keeps_every_row(empty_url: str, clock: FakeClock) -> None:
     order = draft(clock)
-    async with open_store(store_url, SERVICE, clock) as store:
+    async with open_store(empty_url, SERVICE, clock) as store:
         await reserve(store, order)
 
-    async with opened(store_url) as engine:
+    async with opened(empty_url) as engine:
         await migrate(engine)
-    async with open_store(store_url, SERVICE, clock) as store:
+    async with open_store(empty_url, SERVICE, clock) as store:
         assert await store.load(order.id) == order
 
 
-async def test_several_processes_may_start_at_once_on_an_empty_database(store_url: str, clock: FakeClock) -> None:
+async def test_several_processes_may_start_at_once_on_an_empty_database(empty_url: str, clock: FakeClock) -> None:
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             for _ in range(8):
-                group.start_soon(open_and_use, store_url, clock)
+                group.start_soon(open_and_use, empty_url, clock)
 
 
-async def test_a_newer_schema_that_is_compatible_is_used_as_it_is(store_url: str, clock: FakeClock) -> None:
-    await open_and_use(store_url, clock)
-    await set_state(store_url, revision="9999", min_compatible=REVISION)
+async def test_a_newer_schema_that_is_compatible_is_used_as_it_is(empty_url: str, clock: FakeClock) -> None:
+    await open_and_use(empty_url, clock)
+    await set_state(empty_url, revision="9999", min_compatible=REVISION)
 
-    await open_and_use(store_url, clock)
+    await open_and_use(empty_url, clock)
 
 
-async def test_a_newer_schema_that_is_incompatible_asks_for_an_upgrade(store_url: str, clock: FakeClock) -> None:
-    await open_and_use(store_url, clock)
-    await set_state(store_url, revision="9999", min_compatible="9998")
+async def test_a_newer_schema_that_is_incompatible_asks_for_an_upgrade(empty_url: str, clock: FakeClock) -> None:
+    await open_and_use(empty_url, clock)
+    await set_state(empty_url, revision="9999", min_compatible="9998")
 
     with pytest.raises(StoreError, match="upgrade sora2-mcp") as caught:
-        await open_and_use(store_url, clock)
+        await open_and_use(empty_url, clock)
 
     assert "9999" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -126,9 +126,9 @@ async def test_a_missing_folder_is_made_for_its_owner_only(tmp_path: Path, clock
     assert (tmp_path / "new/folder").stat().st_mode & 0o077 == 0
 
 
-async def test_a_store_that_breaks_while_it_is_used_says_so(store_url: str, clock: FakeClock) -> None:
-    async with open_store(store_url, SERVICE, clock) as store:
-        async with opened(store_url) as engine, engine.writing() as connection:
+async def test_a_store_that_breaks_while_it_is_used_says_so(empty_url: str, clock: FakeClock) -> None:
+    async with open_store(empty_url, SERVICE, clock) as store:
+        async with opened(empty_url) as engine, engine.writing() as connection:
             await connection.execute(text("ALTER TABLE tasks RENAME TO hidden"))
 
         with pytest.raises(StoreError, match="SORA2_DATABASE_URL") as caught:

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.abc
@@ -26,10 +27,6 @@ from tests.tasks.store.feeds import listening, next_ids, two_stores
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "s3cr3t-hunter2"
-CUT = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-    "AND pid <> pg_backend_pid()"
-)
 IMPATIENT_SECONDS = 0.3
 
 
@@ -84,7 +81,7 @@ async def test_an_address_that_the_driver_misreads_is_told_without_its_password(
 
 async def test_a_database_that_is_not_there_is_told_in_the_servers_words(postgres_url: str, clock: FakeClock) -> None:
     with said_to_be_unusable('database "nowhere" does not exist'):
-        await use(postgres_url.replace("/postgres?", "/nowhere?"), clock)
+        await use(postgres_url.replace(urlsplit(postgres_url).path, "/nowhere"), clock)
 
 
 async def test_an_address_may_begin_with_postgres(postgres_url: str, clock: FakeClock) -> None:
@@ -114,7 +111,7 @@ async def test_connections_that_broke_while_idle_are_replaced_unnoticed(
     async with open_store(postgres_url, SERVICE, clock) as store:
         task = await ordered(store, draft(clock), "task-1")
 
-        postgres.execute(CUT)
+        postgres.cut()
 
         assert await store.load(task.id) == task
 
@@ -125,7 +122,7 @@ async def test_what_was_saved_while_the_feed_was_broken_is_heard_afterwards(
     async with two_stores(postgres_url) as (one, two):
         task = await ordered(one, draft(present), "task-1")
         async with listening(two) as feed:
-            postgres.execute(CUT)
+            postgres.cut()
             with pytest.raises(StoreError, match="ended the connection"):
                 await anext(feed)
         await saved(one, succeeded(task, present.now()))
@@ -176,14 +173,13 @@ async def listen(store: Database, _clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("call", [read, write, listen])
 async def test_a_server_that_falls_silent_holds_nobody_up(
-    postgres: PostgresServer,
-    postgres_url: str,
+    own_postgres: PostgresServer,
     clock: FakeClock,
     call: Callable[[Database, FakeClock], Awaitable[None]],
 ) -> None:
-    async with impatient(postgres_url, clock) as store:
+    async with impatient(own_postgres.empty_place(), clock) as store:
         assert await store.load("a") is None
-        with postgres.silent(), anyio.fail_after(5):
+        with own_postgres.silent(), anyio.fail_after(5):
             for _ in range(2):
                 with said_to_be_unusable("did not answer within 0.3 seconds"):
                     await call(store, clock)
@@ -191,12 +187,14 @@ async def test_a_server_that_falls_silent_holds_nobody_up(
         assert await store.load("a") is None
 
 
-async def test_a_feed_notices_that_the_server_fell_silent(
-    postgres: PostgresServer, postgres_url: str, clock: FakeClock
-) -> None:
-    async with impatient(postgres_url, clock) as store, listening(store) as feed, anyio.create_task_group() as group:
+async def test_a_feed_notices_that_the_server_fell_silent(own_postgres: PostgresServer, clock: FakeClock) -> None:
+    async with (
+        impatient(own_postgres.empty_place(), clock) as store,
+        listening(store) as feed,
+        anyio.create_task_group() as group,
+    ):
         await group.start(pass_time, clock)
-        with postgres.silent(), said_to_be_unusable("did not answer"):
+        with own_postgres.silent(), said_to_be_unusable("did not answer"):
             await anext(feed)
         group.cancel_scope.cancel()
 
@@ -232,12 +230,12 @@ async def test_a_transaction_that_stands_still_gives_its_lock_back(postgres_url:
 
 
 async def test_a_read_takes_three_round_trips_and_one_to_see_that_the_connection_lives(
-    postgres: PostgresServer, clock: FakeClock
+    own_postgres: PostgresServer, clock: FakeClock
 ) -> None:
-    async with open_store(postgres.empty_place(), SERVICE, clock) as store:
+    async with open_store(own_postgres.empty_place(), SERVICE, clock) as store:
         await store.load("a")
-        with postgres.statements() as count:
-            await eventually(lambda: is_counting(postgres, count))
+        with own_postgres.statements() as count:
+            await eventually(lambda: is_counting(own_postgres, count))
             before = count()
             for _ in range(10):
                 await store.load("a")

@@ -54,20 +54,20 @@ async def test_everything_that_needs_somebody_is_counted_over_all_principals(
     )
 
 
-async def test_an_empty_database_is_left_empty(store_url: str, clock: FakeClock) -> None:
-    if store_url.startswith("sqlite"):
-        Path(store_url.removeprefix("sqlite:///")).touch()
+async def test_an_empty_database_is_left_empty(empty_url: str, clock: FakeClock) -> None:
+    if empty_url.startswith("sqlite"):
+        Path(empty_url.removeprefix("sqlite:///")).touch()
 
-    found = [await survey(store_url, SERVICE, clock) for _ in range(2)]
+    found = [await survey(empty_url, SERVICE, clock) for _ in range(2)]
 
     assert found == [Survey(has_tables=False, is_current=False)] * 2
-    if store_url.startswith("sqlite"):
-        assert Path(store_url.removeprefix("sqlite:///")).stat().st_size == 0
+    if empty_url.startswith("sqlite"):
+        assert Path(empty_url.removeprefix("sqlite:///")).stat().st_size == 0
 
 
-async def test_a_file_that_does_not_exist_is_not_made(sqlite_url: str, tmp_path: Path, clock: FakeClock) -> None:
-    assert await survey(sqlite_url, SERVICE, clock) is None
-    assert not (tmp_path / "t.db").exists()
+async def test_a_file_that_does_not_exist_is_not_made(tmp_path: Path, clock: FakeClock) -> None:
+    assert await survey(f"sqlite:///{tmp_path / 'new.db'}", SERVICE, clock) is None
+    assert not (tmp_path / "new.db").exists()
 
 
 async def test_an_older_schema_is_not_counted_in_and_not_brought_up_to_date(store_url: str, clock: FakeClock) -> None:

@@ -101,12 +101,12 @@ async def stored(engine: Engine) -> list[dict[str, Any]]:
 
 
 async def test_a_store_of_the_first_release_opens_in_this_one_with_every_row_and_value(
-    store_url: str, clock: FakeClock
+    empty_url: str, clock: FakeClock
 ) -> None:
-    engine = engine_at(store_url)
+    engine = engine_at(empty_url)
     await written_by_the_first_release(engine)
 
-    async with open_store(store_url, SERVICE, clock) as store:
+    async with open_store(empty_url, SERVICE, clock) as store:
         read = [await store.load(str(row["id"])) for row in ROWS]
 
     assert [(task and task.id, task and task.status.value) for task in read] == [(r["id"], r["status"]) for r in ROWS]
@@ -117,12 +117,12 @@ async def test_a_store_of_the_first_release_opens_in_this_one_with_every_row_and
 
 
 async def test_a_later_migration_keeps_every_row_and_this_release_goes_on_beside_it(
-    store_url: str, clock: FakeClock, tmp_path: Path
+    empty_url: str, clock: FakeClock, tmp_path: Path
 ) -> None:
     (tmp_path / "0002_later.py").write_text(LATER.format(newest=FIRST))
-    engine = engine_at(store_url)
+    engine = engine_at(empty_url)
     await written_by_the_first_release(engine)
-    async with open_store(store_url, SERVICE, clock) as running:
+    async with open_store(empty_url, SERVICE, clock) as running:
         async with engine.writing() as connection:
             await connection.run_sync(upgraded, "head", tmp_path)
         assert await stored(engine) == ROWS
@@ -130,7 +130,7 @@ async def test_a_later_migration_keeps_every_row_and_this_release_goes_on_beside
         # Both what was running over the upgrade, and what is started after it or put back.
         orders = [draft(clock, key=uuid4().hex), draft(clock, key=uuid4().hex)]
         await reserve(running, orders[0])
-        async with open_store(store_url, SERVICE, clock) as started:
+        async with open_store(empty_url, SERVICE, clock) as started:
             await reserve(started, orders[1])
             assert [await started.load(order.id) for order in orders] == orders
             assert await started.load(str(ROWS[0]["id"])) is not None

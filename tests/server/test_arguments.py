@@ -1,14 +1,23 @@
 """Bad input: one sentence with the argument's name and what is allowed, and nothing is sent."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sora2_mcp.simulator.app import Simulator
-from tests.servers import agent
+from tests.servers import Agent, agent
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def anybody(shared_folder: Path) -> AsyncIterator[Agent]:
+    """An agent for all calls that must not change anything."""
+    async with agent(shared_folder) as me:
+        yield me
+
 
 BAD = [
     ("generate_video", {}, "prompt is missing; allowed is a text of 1 to 5,000 characters."),
@@ -44,28 +53,27 @@ BAD = [
 
 @pytest.mark.parametrize(("tool", "arguments", "sentence"), BAD)
 async def test_a_bad_argument_is_named_with_what_is_allowed(
-    tmp_path: Path, tool: str, arguments: dict[str, Any], sentence: str
+    anybody: Agent, tool: str, arguments: dict[str, Any], sentence: str
 ) -> None:
-    async with agent(tmp_path) as me:
-        error = await me.error(tool, **arguments)
+    before = anybody.simulator.received
+    error = await anybody.error(tool, **arguments)
 
-        assert sentence in error
-        assert "Nothing was spent." in error
-        assert error.splitlines()[-1] == "Next: Correct the argument and call again."
-        assert "pydantic" not in error
-        assert "Error executing tool" not in error
-        assert me.simulator.received == ()
+    assert sentence in error
+    assert "Nothing was spent." in error
+    assert error.splitlines()[-1] == "Next: Correct the argument and call again."
+    assert "pydantic" not in error
+    assert "Error executing tool" not in error
+    assert anybody.simulator.received == before
 
 
 @pytest.mark.parametrize("task_id", ["nope", "", " ", "a b", "../x", "x" * 300, "local-0", "ü\u202e", "null"])
 @pytest.mark.parametrize("tool", ["get_task_status", "wait_for_video", "download_video"])
-async def test_every_unknown_id_points_to_list_tasks(tmp_path: Path, tool: str, task_id: str) -> None:
-    async with agent(tmp_path) as me:
-        error = await me.error(tool, task_id=task_id)
+async def test_every_unknown_id_points_to_list_tasks(anybody: Agent, tool: str, task_id: str) -> None:
+    error = await anybody.error(tool, task_id=task_id)
 
-        assert "There is no task" in error
-        assert "Next: Call list_tasks" in error
-        assert "\u202e" not in error
+    assert "There is no task" in error
+    assert "Next: Call list_tasks" in error
+    assert "\u202e" not in error
 
 
 async def test_null_for_an_optional_argument_counts_as_left_out(tmp_path: Path) -> None:
@@ -89,19 +97,26 @@ async def test_empty_optional_parameters_are_left_out_of_the_body(tmp_path: Path
         assert me.simulator.received[0].body == {"prompt": "x", "aspectRatio": "landscape", "quality": "standard"}
 
 
+@pytest.fixture(scope="module")
+async def waiting(shared_folder: Path) -> AsyncIterator[Agent]:
+    """An agent whose only task takes long."""
+    folder = shared_folder / "waiting"
+    folder.mkdir()
+    async with agent(folder, max_wait_seconds=0.05, simulator=Simulator(seconds_per_task=1000)) as me:
+        yield me
+
+
 @pytest.mark.parametrize("timeout_seconds", [-5, 10**12, 0.4])
 async def test_a_wait_of_any_length_is_brought_into_range_and_never_refused(
-    tmp_path: Path, timeout_seconds: float
+    waiting: Agent, timeout_seconds: float
 ) -> None:
-    async with agent(tmp_path, max_wait_seconds=0.05, simulator=Simulator(seconds_per_task=1000)) as me:
-        task_id = (await me.content("generate_video", prompt="x"))["task_id"]
-        waited = await me.content("wait_for_video", task_id=task_id, timeout_seconds=timeout_seconds)
+    task_id = (await waiting.content("generate_video", prompt="x"))["task_id"]
+    waited = await waiting.content("wait_for_video", task_id=task_id, timeout_seconds=timeout_seconds)
 
-        assert waited["status"] == "generating"
+    assert waited["status"] == "generating"
 
 
-async def test_an_unknown_tool_is_answered_with_the_ones_there_are(tmp_path: Path) -> None:
-    async with agent(tmp_path) as me:
-        error = await me.error("make_movie", prompt="x")
+async def test_an_unknown_tool_is_answered_with_the_ones_there_are(anybody: Agent) -> None:
+    error = await anybody.error("make_movie", prompt="x")
 
-        assert "generate_video, get_task_status, wait_for_video, list_tasks, download_video" in error
+    assert "generate_video, get_task_status, wait_for_video, list_tasks, download_video" in error

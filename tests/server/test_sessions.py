@@ -11,7 +11,7 @@ from sora2_mcp.server.app import build_server
 from sora2_mcp.server.callbacks import hide_paths
 from sora2_mcp.server.web import SESSIONS_EACH, create_app, web_app
 from tests.servers import settings_in
-from tests.web import served
+from tests.web import in_process
 
 pytestmark = pytest.mark.anyio
 
@@ -26,11 +26,11 @@ ACCEPT = {"accept": "application/json, text/event-stream"}
 
 
 async def test_nobody_takes_all_sessions_there_are(tmp_path: Path) -> None:
-    async with served(settings_in(tmp_path, auth_tokens=TOKENS)) as base, httpx2.AsyncClient(trust_env=False) as http:
+    async with in_process(settings_in(tmp_path, auth_tokens=TOKENS)) as http:
 
         async def hello(name: str) -> httpx2.Response:
             headers = {**ACCEPT, "authorization": f"Bearer {name}-0123456789abcdef"}
-            return await http.post(f"{base}/mcp", json=HELLO, headers=headers)
+            return await http.post("/mcp", json=HELLO, headers=headers)
 
         opened = [await hello("ann") for _ in range(SESSIONS_EACH)]
         assert {answer.status_code for answer in opened} == {200}
@@ -39,7 +39,7 @@ async def test_nobody_takes_all_sessions_there_are(tmp_path: Path) -> None:
 
         session = {"mcp-session-id": opened[0].headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
         known = {**ACCEPT, "authorization": "Bearer ann-0123456789abcdef", **session}
-        await http.delete(f"{base}/mcp", headers=known)
+        await http.delete("/mcp", headers=known)
         assert (await hello("ann")).status_code == 200
 
 

@@ -13,12 +13,9 @@ from sora2_mcp.server.app import build_server
 from sora2_mcp.server.web import web_app
 from sora2_mcp.simulator.app import Simulator
 from tests.network import simulated
-from tests.server.test_callbacks import serving
+from tests.server.reached import UNHURRIED
 from tests.servers import settings_in
-
-NEVER_SECONDS = 3600.0
-UNHURRIED: dict[str, Any] = {"poll_seconds": NEVER_SECONDS, "idle_poll_seconds": NEVER_SECONDS}
-"""Only what a test asks for looks at tasks."""
+from tests.web import listening_on
 
 
 @asynccontextmanager
@@ -29,7 +26,7 @@ async def site(folder: Path, simulator: Simulator, clock: Clock, **values: Any) 
         settings = settings_in(folder, **{"public_url": base, **UNHURRIED, **values})
         async with simulated(settings, simulator, clock) as runtime:
             app = web_app(build_server(runtime), runtime)
-            async with serving(app, listener), app.router.lifespan_context(app):
+            async with listening_on(listener, app):
                 await runtime.service()
                 yield base
 

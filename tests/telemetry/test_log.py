@@ -21,10 +21,11 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.telemetry.whose import Named, about, asked_by
 from tests.clocks import START, FakeClock, eventually
+from tests.server.reached import UNHURRIED
 from tests.servers import agent, settings_in
 from tests.tasks.core import CAT, orders, until
 from tests.telemetry.exported import exporting
-from tests.telemetry.site import UNHURRIED, site
+from tests.telemetry.site import site
 from tests.web import served
 
 pytestmark = pytest.mark.anyio

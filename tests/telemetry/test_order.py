@@ -12,10 +12,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock, eventually
+from tests.server.reached import UNHURRIED
 from tests.servers import agent
 from tests.tasks.core import orders, until
 from tests.telemetry.exported import Exported
-from tests.telemetry.site import UNHURRIED, site
+from tests.telemetry.site import site
 
 pytestmark = pytest.mark.anyio
 

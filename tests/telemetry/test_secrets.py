@@ -25,10 +25,11 @@ from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.telemetry.whose import Named
 from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK
+from tests.server.reached import UNHURRIED
 from tests.servers import KEY, agent
 from tests.tasks.core import CAT, change, opened, orders, settings_for
 from tests.telemetry.exported import Exported
-from tests.telemetry.site import UNHURRIED, Headers, site
+from tests.telemetry.site import Headers, site
 
 pytestmark = pytest.mark.anyio
 

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,8 +91,36 @@ class Process:
     def seconds_to_end(self) -> float:
         """How long it takes from now to the end."""
         began = time.monotonic()
-        self.popen.wait(timeout=20)
+        self.popen.wait(timeout=PATIENCE_SECONDS)
         return time.monotonic() - began
+
+    def ended(self, how: signal.Signals | None = None) -> int:
+        """The exit code once it is ended by that signal, or by the end of its stdin."""
+        self.end(how)
+        return self.popen.wait(timeout=PATIENCE_SECONDS)
+
+    def end(self, how: signal.Signals | None = None) -> None:
+        """Has it end by that signal, or by the end of its stdin."""
+        if how is not None:
+            self.popen.send_signal(how)
+            return
+        assert self.popen.stdin is not None
+        self.popen.stdin.close()
+
+
+class Ending(threading.Thread):
+    """A process's end while a client's coroutine goes on; ``seconds`` it took, once joined."""
+
+    def __init__(self, process: Process, how: signal.Signals = signal.SIGTERM) -> None:
+        super().__init__()
+        self._process = process
+        self._how = how
+        self.seconds = float("inf")
+
+    def run(self) -> None:
+        began = time.monotonic()
+        self._process.ended(self._how)
+        self.seconds = time.monotonic() - began
 
 
 def once_opened(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -101,6 +101,13 @@ class Server:
             if not cursor:
                 return found
 
+    def leave(self) -> int:
+        """Closes both pipes, as a host that crashed leaves them; the exit code of the server, which ends then."""
+        popen = self.process.popen
+        assert popen.stdout is not None
+        popen.stdout.close()
+        return self.process.ended()
+
     def kill(self) -> None:
         """What nothing in the process can see coming: SIGKILL."""
         self.process.popen.kill()

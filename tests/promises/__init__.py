@@ -1,0 +1,1 @@
+"""What is promised in seconds; run alone, one test at a time."""

@@ -7,11 +7,10 @@ import pytest
 
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
+from tests.network import NETWORK
+from tests.web import client_of, client_on_network
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+KEY = {"Authorization": "Bearer any-key"}
 
 
 @pytest.fixture
@@ -38,9 +37,13 @@ def simulator(moments: list[datetime], slept: list[float]) -> Simulator:
 
 @pytest.fixture
 async def client(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the simulator over a real socket, with a key; relative addresses start at the API."""
-    async with (
-        running(simulator) as url,
-        httpx2.AsyncClient(base_url=url, headers={"Authorization": "Bearer any-key"}, timeout=5) as http,
-    ):
+    """A client of the simulator, with a key; relative addresses start at the API."""
+    async with NETWORK.simulating(simulator) as url, client_on_network(url, headers=KEY) as http:
+        yield http
+
+
+@pytest.fixture
+async def wired(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
+    """The same over a real socket, for answers that break off and for files."""
+    async with running(simulator) as url, client_of(url, headers=KEY) as http:
         yield http

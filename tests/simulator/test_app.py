@@ -7,7 +7,9 @@ import httpx2
 import pytest
 
 from sora2_mcp.simulator.app import CLIPS, Simulator
-from sora2_mcp.simulator.serve import running
+from tests.network import NETWORK
+from tests.simulator.conftest import KEY
+from tests.web import client_of, client_on_network
 
 pytestmark = pytest.mark.anyio
 
@@ -67,13 +69,13 @@ async def test_the_video_address_fits_whoever_asks(client: httpx2.AsyncClient) -
 
 @pytest.mark.parametrize("aspect_ratio", ["landscape", "portrait"])
 async def test_the_video_is_the_clip_of_the_aspect_ratio_and_needs_no_key(
-    client: httpx2.AsyncClient, aspect_ratio: str
+    wired: httpx2.AsyncClient, aspect_ratio: str
 ) -> None:
-    task_id = await order(client, prompt="A cat [sim:seconds=0]", aspectRatio=aspect_ratio)
-    url = (await look(client, task_id))["response"]["imageUrl"]
+    task_id = await order(wired, prompt="A cat [sim:seconds=0]", aspectRatio=aspect_ratio)
+    url = (await look(wired, task_id))["response"]["imageUrl"]
     clip = (CLIPS / f"{aspect_ratio}.mp4").read_bytes()
 
-    async with httpx2.AsyncClient() as keyless:
+    async with client_of() as keyless:
         whole = await keyless.get(url)
         head = await keyless.head(url)
         part = await keyless.get(url, headers={"Range": "bytes=1000-", "If-Range": whole.headers["etag"]})
@@ -93,7 +95,7 @@ async def test_there_is_no_video_unless_the_task_succeeded_with_one(client: http
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic any-key"}])
 async def test_a_call_without_a_bearer_key_is_answered_with_401(header: dict[str, str]) -> None:
-    async with running(Simulator()) as url, httpx2.AsyncClient(base_url=url, headers=header) as client:
+    async with NETWORK.simulating(Simulator()) as url, client_on_network(url, headers=header) as client:
         answers = [
             await client.post("generate", json={"prompt": "A cat"}),
             await client.get("record-info", params={"taskId": "x"}),
@@ -105,7 +107,7 @@ async def test_a_call_without_a_bearer_key_is_answered_with_401(header: dict[str
 
 
 async def test_with_a_key_of_its_own_the_simulator_takes_no_other() -> None:
-    async with running(Simulator(api_key="the-key")) as url, httpx2.AsyncClient(base_url=url) as client:
+    async with NETWORK.simulating(Simulator(api_key="the-key")) as url, client_on_network(url) as client:
         codes = [
             (await client.get("record-info", headers={"Authorization": f"Bearer {key}"})).json()["code"]
             for key in ("the-key", "the-key2", "THE-KEY")
@@ -142,13 +144,12 @@ async def test_a_refused_order_makes_no_task(client: httpx2.AsyncClient, simulat
 
 async def test_a_restarted_simulator_still_knows_its_tasks(tmp_path: Path) -> None:
     first = Simulator(seconds_per_task=0, state_folder=tmp_path)
-    key = {"Authorization": "Bearer any-key"}
-    async with running(first) as url, httpx2.AsyncClient(base_url=url, headers=key) as client:
+    async with NETWORK.simulating(first) as url, client_on_network(url, headers=KEY) as client:
         task_id = await order(client, aspectRatio="portrait")
         known = await look(client, task_id)
 
     second = Simulator(seconds_per_task=0, state_folder=tmp_path)
-    async with running(second) as url, httpx2.AsyncClient(base_url=url, headers=key) as client:
+    async with NETWORK.simulating(second) as url, client_on_network(url, headers=KEY) as client:
         again = await look(client, task_id)
         video = await client.get(again["response"]["imageUrl"])
 

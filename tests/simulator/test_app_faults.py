@@ -83,18 +83,18 @@ async def test_a_slow_answer_comes_late_to_an_order_accepted_at_once(
 
 @pytest.mark.parametrize("fault", ["order-drop", "order-half"])
 async def test_an_order_whose_connection_breaks_was_accepted(
-    client: httpx2.AsyncClient, simulator: Simulator, fault: str
+    wired: httpx2.AsyncClient, simulator: Simulator, fault: str
 ) -> None:
     with pytest.raises(httpx2.RemoteProtocolError):
-        await order(client, fault)
+        await order(wired, fault)
 
     assert simulator.received[-1].code is None
-    assert await is_task(client, accepted(simulator))
+    assert await is_task(wired, accepted(simulator))
 
 
-async def test_half_an_answer_is_a_good_beginning_cut_short(client: httpx2.AsyncClient) -> None:
+async def test_half_an_answer_is_a_good_beginning_cut_short(wired: httpx2.AsyncClient) -> None:
     request = {"prompt": "A cat [sim:order-half]"}
-    async with client.stream("POST", "generate", json=request) as answer:
+    async with wired.stream("POST", "generate", json=request) as answer:
         pieces = answer.aiter_raw()
         received = await anext(pieces)
         with pytest.raises(httpx2.RemoteProtocolError):
@@ -169,12 +169,12 @@ async def test_a_look_is_answered_with_nothing(client: httpx2.AsyncClient) -> No
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-async def test_a_look_is_not_answered_at_all(client: httpx2.AsyncClient) -> None:
-    task_id = await ordered(client, "look-drop*1")
+async def test_a_look_is_not_answered_at_all(wired: httpx2.AsyncClient) -> None:
+    task_id = await ordered(wired, "look-drop*1")
 
     with pytest.raises(httpx2.RemoteProtocolError):
-        await look(client, task_id)
-    assert await is_task(client, task_id)
+        await look(wired, task_id)
+    assert await is_task(wired, task_id)
 
 
 async def test_a_fault_given_at_the_start_strikes_every_order() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import httpx2
 import pytest
 
 from sora2_mcp.simulator.app import Simulator
@@ -16,10 +15,10 @@ from sora2_mcp.simulator.callbacks import CallbackSender, callback_body
 from sora2_mcp.simulator.folder import TaskFolder
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.simulator.world import Task
+from tests.simulator.conftest import KEY
+from tests.web import client_of
 
 pytestmark = pytest.mark.anyio
-
-KEY = {"Authorization": "Bearer any-key"}
 
 
 @dataclass
@@ -56,7 +55,7 @@ async def receiving(*codes: int) -> AsyncIterator[Receiver]:
 
 
 async def order(api: str, receiver: Receiver, word: str = "") -> str:
-    async with httpx2.AsyncClient(base_url=api, headers=KEY) as client:
+    async with client_of(api, headers=KEY) as client:
         request = {"prompt": f"A cat {word}", "callBackUrl": receiver.url}
         answer = await client.post("generate", json=request)
     return str(answer.json()["data"]["taskId"])

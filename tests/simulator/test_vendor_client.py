@@ -83,7 +83,7 @@ async def test_the_client_of_the_quickstart_gets_a_video_that_can_be_loaded() ->
             quality="hd",
             watermark="My Video",
         )
-        return requests.get(result["imageUrl"], timeout=5)
+        return requests.get(result["imageUrl"], timeout=30)
 
     async with running(Simulator(seconds_per_task=0)) as api:
         with anyio.fail_after(30):

@@ -37,7 +37,7 @@ async def test_waits_that_were_cancelled_no_longer_set_the_pace_of_looks(
             [(microseconds,)] = store_in(tmp_path).rows(column)
             return float(microseconds / 1_000_000 - clock.now().timestamp())
 
-        await until(clock, lambda: stored("next_look_at") > 30)
+        await until(clock, lambda: stored("next_look_at") > 30, step_seconds=5)
         assert stored("wanted_until") <= 0
         assert clock.monotonic() < 200, "long before the waits would have ended by themselves"
         assert len(looks(simulator)) <= 8

@@ -302,9 +302,9 @@ async def test_an_order_whose_sender_died_is_news_when_time_has_made_it_unconfir
             settings = me.runtime.settings
             async with open_store(settings.store_url, settings.service, clock) as dying:
                 await reserve(dying, draft(clock, service=settings.service))
-            await until(clock, lambda: TASKS in ear.heard)
+            await until(clock, lambda: TASKS in ear.heard, step_seconds=5)
             ear.heard.clear()
-            await until(clock, lambda: TASKS in ear.heard)
+            await until(clock, lambda: TASKS in ear.heard, step_seconds=5)
             (task,) = (await me.content("list_tasks"))["tasks"]
             assert task["status"] == "unconfirmed"
 

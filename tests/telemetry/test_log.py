@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tests.servers import agent, settings_in
 from tests.tasks.core import CAT, orders, until
 from tests.telemetry.exported import exporting
 from tests.telemetry.site import site
-from tests.web import served
+from tests.web import client_of, in_process
 
 pytestmark = pytest.mark.anyio
 
@@ -67,8 +67,11 @@ def log() -> Iterator[Log]:
     logger.setLevel(level)
 
 
-def client_of(base: str, http: httpx2.AsyncClient) -> Client:
-    return Client(streamable_http_client(f"{base}/mcp", http_client=http))
+@pytest.fixture(scope="module")
+async def http(shared_folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a server on HTTP."""
+    async with in_process(settings_in(shared_folder, auth_tokens=TOKENS)) as http:
+        yield http
 
 
 async def test_two_requests_at_once_each_keep_their_own_lines_and_an_order_outlives_its_call_with_them(
@@ -80,8 +83,8 @@ async def test_two_requests_at_once_each_keep_their_own_lines_and_an_order_outli
     async def order(base: str, name: str, token: str) -> None:
         headers = {"authorization": f"Bearer {token}", "x-request-id": f"request-of-{name}"}
         async with (
-            httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as http,
-            client_of(base, http) as one,
+            client_of(headers=headers) as http,
+            Client(streamable_http_client(f"{base}/mcp", http_client=http)) as one,
         ):
             content = (await one.call_tool("generate_video", {"prompt": f"A cat of {name}"})).structured_content or {}
             results[name] = str(content["task_id"])
@@ -150,7 +153,7 @@ async def test_what_runs_by_itself_names_the_task_and_no_request(
 ) -> None:
     with asked_by("the-first"):
         task = (await service.submit(CAT, "token:ann")).task
-    await until(clock, lambda: bool(log.saying("has succeeded")))
+    await until(clock, lambda: bool(log.saying("has succeeded")), step_seconds=5)
 
     assert log.saying("has succeeded") == [("", "token:ann", task.task_id)]
 
@@ -170,41 +173,36 @@ async def test_what_runs_by_itself_names_the_task_and_no_request(
         "semi;colon",
     ],
 )
-async def test_a_request_id_that_could_be_taken_for_more_than_one_is_replaced(tmp_path: Path, given: str) -> None:
-    async with served(settings_in(tmp_path, auth_tokens=TOKENS)) as base, httpx2.AsyncClient(trust_env=False) as http:
-        answer = await http.get(f"{base}/healthz", headers=[(b"x-request-id", given.encode("latin-1"))])
+async def test_a_request_id_that_could_be_taken_for_more_than_one_is_replaced(
+    http: httpx2.AsyncClient, given: str
+) -> None:
+    answer = await http.get("/healthz", headers=[(b"x-request-id", given.encode("latin-1"))])
 
     assert OURS.fullmatch(answer.headers["x-request-id"])
 
 
-async def test_a_harmless_request_id_comes_back_whatever_the_answer(tmp_path: Path) -> None:
+async def test_a_harmless_request_id_comes_back_whatever_the_answer(http: httpx2.AsyncClient) -> None:
     given = {"x-request-id": "7f1c0a5e-93a4-4c1e-8a55-3b1f0e9d2c11"}
-    async with (
-        served(settings_in(tmp_path, auth_tokens=TOKENS)) as base,
-        httpx2.AsyncClient(headers=given, trust_env=False) as http,
-    ):
-        answers = [
-            await http.get(f"{base}/healthz"),
-            await http.get(f"{base}/nowhere"),
-            await http.post(f"{base}/mcp", content=b"{}"),
-            await http.post(f"{base}/mcp", content=b"{}", headers={"host": "evil.example"}),
-            await http.post(f"{base}/callbacks/unknown"),
-        ]
+    answers = [
+        await http.get("/healthz", headers=given),
+        await http.get("/nowhere", headers=given),
+        await http.post("/mcp", content=b"{}", headers=given),
+        await http.post("/mcp", content=b"{}", headers={**given, "host": "evil.example"}),
+        await http.post("/callbacks/unknown", headers=given),
+    ]
 
     assert [answer.status_code for answer in answers] == [200, 404, 401, 421, 404]
     assert {answer.headers["x-request-id"] for answer in answers} == set(given.values())
 
 
-async def test_of_two_request_ids_none_counts(tmp_path: Path) -> None:
-    async with served(settings_in(tmp_path, auth_tokens=TOKENS)) as base, httpx2.AsyncClient(trust_env=False) as http:
-        answer = await http.get(f"{base}/healthz", headers=[("x-request-id", "one"), ("x-request-id", "two")])
+async def test_of_two_request_ids_none_counts(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/healthz", headers=[("x-request-id", "one"), ("x-request-id", "two")])
 
     assert OURS.fullmatch(answer.headers["x-request-id"])
 
 
-async def test_a_web_pages_script_can_read_the_request_id(tmp_path: Path) -> None:
-    async with served(settings_in(tmp_path, auth_tokens=TOKENS)) as base, httpx2.AsyncClient(trust_env=False) as http:
-        answer = await http.post(f"{base}/mcp", content=b"{}", headers={"origin": "http://localhost:3000"})
+async def test_a_web_pages_script_can_read_the_request_id(http: httpx2.AsyncClient) -> None:
+    answer = await http.post("/mcp", content=b"{}", headers={"origin": "http://localhost:3000"})
 
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
 

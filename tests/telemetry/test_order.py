@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -17,6 +17,7 @@ from tests.servers import agent
 from tests.tasks.core import orders, until
 from tests.telemetry.exported import Exported
 from tests.telemetry.site import site
+from tests.web import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -108,8 +109,8 @@ async def test_a_callback_leads_to_a_look_in_one_trace_that_is_nobodys_request(
     simulator = Simulator(seconds_per_task=40, now=clock.now, sleep=clock.sleep)
     async with (
         site(tmp_path, simulator, clock) as base,
-        Client(f"{base}/mcp") as client,
-        httpx2.AsyncClient(trust_env=False) as http,
+        client_of() as http,
+        Client(streamable_http_client(f"{base}/mcp", http_client=http)) as client,
     ):
         await client.call_tool("generate_video", {"prompt": "A cat"})
         await clock.advance(29)

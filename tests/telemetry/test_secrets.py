@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
-import httpx2
 import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -30,6 +29,7 @@ from tests.servers import KEY, agent
 from tests.tasks.core import CAT, change, opened, orders, settings_for
 from tests.telemetry.exported import Exported
 from tests.telemetry.site import Headers, site
+from tests.web import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_a_whole_order_over_http_shows_nothing_of_what_was_sent(
     }
     async with (
         site(tmp_path, simulator, clock, auth_tokens=f"ann:{TOKEN}") as base,
-        httpx2.AsyncClient(headers={"authorization": f"Bearer {TOKEN}"}, trust_env=False) as http,
+        client_of(headers={"authorization": f"Bearer {TOKEN}"}) as http,
         Client(streamable_http_client(f"{base}/mcp", http_client=http)) as client,
     ):
         await client.call_tool("generate_video", order)
@@ -163,7 +163,7 @@ async def test_nothing_of_our_traces_goes_out_to_the_service_even_where_http_cli
             task = (await service.submit(CAT, "local")).task
             await service.get(task.task_id, "local")
             await service.download(task.task_id, "local")
-            async with httpx2.AsyncClient(trust_env=False) as somebody_elses:
+            async with client_of() as somebody_elses:
                 await somebody_elses.get(f"{base}/elsewhere")
     finally:
         HTTPX2ClientInstrumentor().uninstrument()

@@ -25,7 +25,10 @@ from tests.stores import file_in
 
 ANN, BOB = "ann-0123456789abcdef", "bob-0123456789abcdef"
 TOKENS = {"SORA2_AUTH_TOKENS": f"ann:{ANN},bob:{BOB}"}
-WAYS = [("streamable-http", "auto"), ("streamable-http", "legacy"), ("sse", "auto"), ("sse", "legacy")]
+Way = tuple[str, str]
+"""A transport, and the era of the protocol that a client asks for."""
+
+WAYS: list[Way] = [("streamable-http", "auto"), ("streamable-http", "legacy"), ("sse", "auto"), ("sse", "legacy")]
 
 _OTHERS = str.maketrans("0123456789abcdefghijklmnopqrstuvwxyz", "1234567890bcdefaghijklmnopqrstuvwxyz")
 _READY = r"serving MCP at (http://127\.0\.0\.1:\d+)/mcp"

@@ -1,15 +1,24 @@
 """What a host says it can do decides whether a person is asked: hosts of either era, by the bytes they send."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import anyio
+import anyio.to_thread
 import pytest
 
-from tests.e2e.processes import Process, StdioHost, once_opened
-from tests.faults.hosts import Service, service
+from sora2_mcp.server.stdio import serve_stdio
+from sora2_mcp.simulator.app import Simulator
+from tests.clocks import PATIENCE_SECONDS
+from tests.network import simulated
+from tests.servers import settings_in
 from tests.stores import file_in
+
+pytestmark = pytest.mark.anyio
 
 ORDER = {"name": "generate_video", "arguments": {"prompt": "A kitten"}}
 CLIENT = {"name": "test", "version": "1"}
@@ -17,75 +26,91 @@ CANNOT: list[dict[str, Any]] = [{}, {"elicitation": {"url": {}}}]
 CAN: list[dict[str, Any]] = [{"elicitation": {}}, {"elicitation": {"form": {}}}]
 
 
-@contextmanager
-def host(folder: Path, sora: Service) -> Iterator[StdioHost]:
-    """A host beside a server that asks before each order."""
-    variables = {
-        "SORA2_API_BASE_URL": sora.base_url,
-        "SORA2_API_KEY": "any",
-        "SORA2_DATABASE_URL": f"sqlite:///{file_in(folder).path}",
-        "SORA2_CONFIRM": "always",
-    }
-    with Process(folder, **variables) as process:
-        yield StdioHost(process)
+class Host:
+    """Writes and reads the lines of a server in this process."""
 
+    def __init__(self, to_server: BinaryIO, from_server: BinaryIO) -> None:
+        self._to_server = to_server
+        self._from_server = from_server
 
-def legacy_call(host: StdioHost, capabilities: dict[str, Any]) -> dict[str, Any]:
-    """The first message after an order that is not a notification: its answer, or the server's question."""
-    host.request("initialize", {"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": CLIENT})
-
-    def answer() -> dict[str, Any]:
-        host.send("tools/call", ORDER)
-        while "id" not in (message := host.read()):
+    async def asks(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The first message after a request that is not a notification: its answer, or the server's question."""
+        request = {"jsonrpc": "2.0", "id": method, "method": method, "params": parameters}
+        self._to_server.write(json.dumps(request).encode() + b"\n")
+        while "id" not in (message := json.loads(await anyio.to_thread.run_sync(self._from_server.readline))):
             pass
-        return message
-
-    return once_opened(answer)
+        return dict(message)
 
 
-def modern_call(host: StdioHost, capabilities: dict[str, Any]) -> dict[str, Any]:
-    """The result of an order."""
+@asynccontextmanager
+async def hosted(folder: Path, simulator: Simulator) -> AsyncIterator[Host]:
+    """A host beside a server that asks before each order."""
+    runtime = simulated(settings_in(folder, confirm="always"), simulator)
+    (server_in, to_server), (from_server, server_out) = os.pipe(), os.pipe()
+    async with anyio.create_task_group() as group:
+        group.start_soon(serve_stdio, runtime, server_in, server_out)
+        with os.fdopen(to_server, "wb", buffering=0) as writing, os.fdopen(from_server, "rb") as reading:
+            yield Host(writing, reading)
+            # The end of its stdin ends the server.
+            writing.close()
+    os.close(server_in)
+    os.close(server_out)
+
+
+async def order(host: Host, capabilities: dict[str, Any], era: str) -> dict[str, Any]:
+    """What follows an order of a host that can do this."""
+    if era == "legacy":
+        hello = {"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": CLIENT}
+        await host.asks("initialize", hello)
+        return await _once_opened(host, ORDER)
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": CLIENT,
         "io.modelcontextprotocol/clientCapabilities": capabilities,
     }
-    return once_opened(lambda: host.request("tools/call", {**ORDER, "_meta": meta}))
+    return await _once_opened(host, {**ORDER, "_meta": meta})
+
+
+async def _once_opened(host: Host, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What follows a call once the store is open, which takes a busy machine longer than a call waits."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while "is still being opened" in str(message := await host.asks("tools/call", parameters)):
+            pass
+        return message
 
 
 @pytest.mark.parametrize("capabilities", CANNOT, ids=["nothing", "url only"])
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_a_host_that_can_show_no_form_is_refused_and_told_why(
+async def test_a_host_that_can_show_no_form_is_refused_and_told_why(
     tmp_path: Path, capabilities: dict[str, Any], era: str
 ) -> None:
-    with service(tmp_path) as sora, host(tmp_path, sora) as asking:
-        result = legacy_call(asking, capabilities)["result"] if era == "legacy" else modern_call(asking, capabilities)
+    simulator = Simulator()
+    async with hosted(tmp_path, simulator) as host:
+        result = (await order(host, capabilities, era))["result"]
 
-        assert result["isError"]
-        [block] = result["content"]
-        assert block["text"].startswith(
-            "Not ordered: SORA2_CONFIRM wants a person to agree to this order, but this host cannot ask one. "
-            "Nothing was spent.\n"
-        )
-        assert sora.posts() == []
-        assert file_in(tmp_path).rows("id") == []
+    assert result["isError"]
+    [block] = result["content"]
+    assert block["text"].startswith(
+        "Not ordered: SORA2_CONFIRM wants a person to agree to this order, but this host cannot ask one. "
+        "Nothing was spent.\n"
+    )
+    assert simulator.received == ()
+    assert file_in(tmp_path).rows("id") == []
 
 
 @pytest.mark.parametrize("capabilities", CAN, ids=["unsaid", "form"])
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_a_host_that_can_show_a_form_is_given_the_question_and_nothing_is_sent_before_its_answer(
+async def test_a_host_that_can_show_a_form_is_given_the_question_and_nothing_is_sent_before_its_answer(
     tmp_path: Path, capabilities: dict[str, Any], era: str
 ) -> None:
-    with service(tmp_path) as sora, host(tmp_path, sora) as asking:
-        if era == "legacy":
-            message = legacy_call(asking, capabilities)
-            method, question = message["method"], message["params"]
-        else:
-            request = modern_call(asking, capabilities)["inputRequests"]["order"]
-            method, question = request["method"], request["params"]
+    simulator = Simulator()
+    async with hosted(tmp_path, simulator) as host:
+        message = await order(host, capabilities, era)
+        request = message if era == "legacy" else message["result"]["inputRequests"]["order"]
 
-        assert method == "elicitation/create"
+        assert request["method"] == "elicitation/create"
+        question = request["params"]
         assert question["message"] == 'Order this video (landscape, standard)? It costs credits.\n"A kitten"'
         assert [*question["requestedSchema"]["properties"]] == ["order"]
-        assert sora.posts() == []
+        assert simulator.received == ()
         assert file_in(tmp_path).rows("id") == []

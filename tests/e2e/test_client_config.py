@@ -4,38 +4,51 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.host_reading import FILES, started_by
-from tests.e2e.processes import Process, StdioHost, completed, simulator
+from sora2_mcp.cli.arguments import parse
+from sora2_mcp.cli.main import run
+from tests.cli.host_reading import FILES, Started, started_by
+from tests.e2e.processes import Process, StdioHost, once_opened
+from tests.faults.hosts import service
 
 KEY = "sk-0123456789"
 
 
-@pytest.mark.parametrize("host", FILES)
-def test_what_is_written_starts_the_server_as_the_host_starts_it(tmp_path: Path, host: str) -> None:
-    run = completed(tmp_path, "client-config", host, "--write", "--simulate")
-    assert (run.returncode, run.stderr) == (0, "")
-    started = started_by(host, tmp_path / FILES[host], {})
-
-    assert Path(started.program[0]).is_absolute()
-    with Process(tmp_path, program=started.program, **started.variables) as process:
-        client = StdioHost(process)
-        assert client.handshake()["serverInfo"]["name"] == "sora2-mcp"
-        assert len(client.request("tools/list", {})["tools"]) == 5
+def written(host: str, home: Path, *options: str) -> Started:
+    """What this host starts once the command has written into its file."""
+    assert run(parse(["client-config", host, "--write", *options])) == 0
+    return started_by(host, home / FILES[host], {"sora2-key": KEY})
 
 
-@pytest.mark.parametrize("host", ["claude-desktop", "vscode", "codex", "opencode"])
-def test_the_key_and_the_service_it_is_for_reach_the_server(tmp_path: Path, host: str) -> None:
-    with simulator(tmp_path, "--api-key", KEY) as base_url:
-        variables = {"SORA2_API_KEY": KEY, "SORA2_API_BASE_URL": base_url}
-        completed(tmp_path, "client-config", host, "--write", **variables)
-        started = started_by(host, tmp_path / FILES[host], {"sora2-key": KEY})
-        with Process(tmp_path, program=started.program, **started.variables) as process:
+def test_what_is_written_for_any_host_starts_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    entries = [written(host, tmp_path / "home", "--simulate") for host in FILES]
+
+    assert capsys.readouterr().err == ""
+    # Most hosts start the same; each that starts something else starts it here.
+    for entry in [entry for number, entry in enumerate(entries) if entry not in entries[:number]]:
+        assert Path(entry.program[0]).is_absolute()
+        with Process(tmp_path, program=entry.program, **entry.variables) as process:
+            client = StdioHost(process)
+            assert client.handshake()["serverInfo"]["name"] == "sora2-mcp"
+            assert len(client.request("tools/list", {})["tools"]) == 5
+
+
+def test_the_key_and_the_service_it_is_for_reach_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    hosts = ("claude-desktop", "vscode", "codex", "opencode")
+    with service(tmp_path, "--api-key", KEY) as sora:
+        with monkeypatch.context() as patched:
+            patched.setenv("SORA2_API_KEY", KEY)
+            patched.setenv("SORA2_API_BASE_URL", sora.base_url)
+            entries = [written(host, tmp_path / "home") for host in hosts]
+
+        assert entries == [entries[0]] * len(hosts)
+        with Process(tmp_path, program=entries[0].program, **entries[0].variables) as process:
             client = StdioHost(process)
             client.handshake()
-            # A busy machine gets the time to open the store, which an order does not wait for.
-            while client.call("list_tasks")["isError"]:
-                pass
-            ordered = client.call("generate_video", prompt="A kitten")
+            ordered = once_opened(lambda: client.call("generate_video", prompt="A kitten"))
 
     assert not ordered["isError"], ordered["content"]
     assert ordered["structuredContent"]["task_id"].startswith("sora2_task_")

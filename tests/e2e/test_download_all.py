@@ -7,36 +7,16 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.clocks import PATIENCE_SECONDS
+from tests.e2e.download_all import ALL, ordered, places
 from tests.e2e.processes import PROGRAM, Process, completed, environment
 from tests.faults.front import Visit, in_front_of_process
-from tests.faults.hosts import Service, served, service
-from tests.stores import file_in
+from tests.faults.hosts import Service
 
-ALL = ("tasks", "download", "--all")
 A_BAR = re.compile(r"^(sora2_task_\w+) ━", re.MULTILINE)
 AT_ONCE = 4
-
-
-@pytest.fixture
-def sora(tmp_path: Path) -> Iterator[Service]:
-    with service(tmp_path, "--seconds", "0") as sora:
-        yield sora
-
-
-def ordered(folder: Path, base_url: str, count: int) -> list[str]:
-    """The ids of so many finished tasks that nobody has looked at."""
-    with served(folder, base_url) as server:
-        return [server.call("generate_video", prompt=f"Kitten {number}")["task_id"] for number in range(count)]
-
-
-def places(folder: Path, base_url: str) -> dict[str, str]:
-    store = {"SORA2_DATABASE_URL": file_in(folder).url, "SORA2_VIDEO_DIR": str(folder / "videos")}
-    return {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", **store}
 
 
 def on_a_terminal(folder: Path, *arguments: str, columns: int, rows: int, **variables: str) -> str:
@@ -88,7 +68,7 @@ def test_interrupted_it_says_what_is_left_and_repeated_it_saves_just_that(tmp_pa
             fetched.append(visit.request.split()[1])
             if len(fetched) > 1 and not goes_on.is_set():
                 await visit.send(answer[: len(answer) // 2])
-                await asyncio.to_thread(goes_on.wait, 30)
+                await asyncio.to_thread(goes_on.wait, PATIENCE_SECONDS)
                 return
         await visit.send(answer)
 
@@ -97,14 +77,13 @@ def test_interrupted_it_says_what_is_left_and_repeated_it_saves_just_that(tmp_pa
         with Process(tmp_path, *ALL, **places(tmp_path, url)) as process:
             assert process.popen.stdout is not None
             first = process.popen.stdout.readline().decode()
-            process.popen.send_signal(signal.SIGINT)
-            assert process.seconds_to_end() < 5
+            code = process.ended(signal.SIGINT)
             rest = process.popen.stdout.read().decode()
         goes_on.set()
         half = [*(tmp_path / "videos").iterdir()]
         again = completed(tmp_path, *ALL, **places(tmp_path, url))
 
-    assert (process.popen.returncode, process.stderr) == (130, "")
+    assert (code, process.stderr) == (130, "")
     assert (first, rest) == (f"Saved: {half[0]}\n", "1 saved, 4 left; repeat the command for those\n")
     assert len(half) == 1
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "4 saved")
@@ -115,49 +94,11 @@ def test_a_wait_that_is_interrupted_says_where_the_task_is_found(tmp_path: Path,
     there = places(tmp_path, sora.base_url)
     with Process(tmp_path, "generate", "A kitten [sim:seconds=600]", **there) as process:
         assert process.popen.stdout is not None
-        ordered = process.popen.stdout.readline().decode()
-        process.popen.send_signal(signal.SIGINT)
-        process.seconds_to_end()
+        first = process.popen.stdout.readline().decode()
+        code = process.ended(signal.SIGINT)
         rest = process.popen.stdout.read().decode()
 
-    task_id = ordered.removeprefix("Ordered: ").rstrip()
+    task_id = first.removeprefix("Ordered: ").rstrip()
     found = f"sora2-mcp tasks wait {task_id}"
-    assert (process.popen.returncode, process.stderr) == (130, "")
+    assert (code, process.stderr) == (130, "")
     assert rest == f"Interrupted here; what was ordered goes on at the service. Find it with: {found}\n"
-
-
-def test_interrupted_while_the_store_cannot_be_written_it_ends_all_the_same(tmp_path: Path, sora: Service) -> None:
-    begun, asked, locked = threading.Event(), threading.Event(), threading.Event()
-
-    async def treat(visit: Visit) -> None:
-        answer = await visit.answer()
-        if begun.is_set() and b"/record-info" in visit.request:
-            asked.set()
-            await asyncio.to_thread(locked.wait, 30)
-        await visit.send(answer)
-
-    with in_front_of_process(sora.base_url, treat) as url:
-        ordered(tmp_path, url, 1)
-        begun.set()
-        with Process(tmp_path, *ALL, **places(tmp_path, url)) as process:
-            assert asked.wait(30)
-            with file_in(tmp_path).locked():
-                locked.set()
-                process.popen.send_signal(signal.SIGINT)
-                assert process.seconds_to_end() < 5
-
-    assert (process.popen.returncode, process.stderr) == (130, "")
-
-
-def test_a_list_ends_though_the_store_cannot_be_written(tmp_path: Path, sora: Service) -> None:
-    ids = ordered(tmp_path, sora.base_url, 1)
-    with (
-        file_in(tmp_path).locked(),
-        Process(tmp_path, "tasks", "list", **places(tmp_path, sora.base_url)) as process,
-    ):
-        assert process.popen.stdout is not None
-        listed = process.popen.stdout.readline().decode()
-        assert process.seconds_to_end() < 5
-
-    assert process.popen.returncode == 0
-    assert listed.startswith(ids[0])

@@ -1,12 +1,9 @@
-"""Live notifications of real processes, over every transport and in both eras."""
+"""Live notifications between real processes, and at the end of one."""
 
 import signal
-import threading
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-import anyio
 import httpx2
 import pytest
 from mcp.client import Client
@@ -15,58 +12,22 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.clocks import eventually
-from tests.e2e.processes import ENDS_WITHIN_SECONDS, PROGRAM, Process, StdioHost, environment, simulator
-from tests.e2e.test_http import address, transport
+from tests.e2e.notified import TASKS
+from tests.e2e.people import WAYS
+from tests.e2e.processes import PROGRAM, Process, StdioHost, environment
 from tests.ears import LIST, Ear
+from tests.faults.hosts import Service
 from tests.servers import settings_in
 from tests.web import served
 
 pytestmark = pytest.mark.anyio
-
-TASKS = "sora2://tasks"
-HTTP = [("streamable-http", "auto"), ("streamable-http", "legacy"), ("sse", "auto"), ("sse", "legacy")]
-ERAS = ["auto", "legacy"]
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Process]:
-    arguments = ("serve", "--simulate", "--transport", "streamable-http", "--port", "0")
-    with Process(tmp_path, *arguments, SORA2_POLL_SECONDS="60") as process:
-        address(process)
-        yield process
-
-
-async def _hears_of_its_own_task(client: Client, ear: Ear) -> None:
-    ordered = await client.call_tool("generate_video", {"prompt": "A kitten [sim:seconds=0]"})
-    task_id = (ordered.structured_content or {})["task_id"]
-    uri = f"{TASKS}/{task_id}"
-    async with ear.listening(client, uri):
-        ear.heard.clear()
-        await client.call_tool("get_task_status", {"task_id": task_id})
-        await eventually(lambda: {LIST, uri} <= set(ear.heard))
-    assert ear.heard.count(uri) == 1
-
-
-@pytest.mark.parametrize(("kind", "mode"), HTTP)
-async def test_a_change_is_heard_over_http(server: Process, kind: str, mode: str) -> None:
-    ear = Ear()
-    async with Client(transport(server, kind), mode=mode, message_handler=ear.on_message) as client:
-        await _hears_of_its_own_task(client, ear)
-
-
-@pytest.mark.parametrize("mode", ERAS)
-async def test_a_change_is_heard_over_stdio(tmp_path: Path, mode: str) -> None:
-    ear, variables = Ear(), environment(tmp_path, SORA2_POLL_SECONDS="60")
-    parameters = StdioServerParameters(command=PROGRAM[0], args=[*PROGRAM[1:], "--simulate"], env=variables)
-    async with Client(stdio_client(parameters), mode=mode, message_handler=ear.on_message) as client:
-        await _hears_of_its_own_task(client, ear)
 
 
 def test_nothing_follows_an_answer_that_the_call_itself_brought_about(tmp_path: Path) -> None:
     """LangChain closes the session at each answer, and its MCP client (1.x) takes what comes then for a failed call."""
     with Process(tmp_path, "serve", "--simulate", SORA2_POLL_SECONDS="60") as process:
         host = StdioHost(process)
-        host.handshake()
+        host.ready()
         for arguments in ({"prompt": "A kitten"}, {"prompt": "A dog"}):
             number = host.send("tools/call", {"name": "generate_video", "arguments": arguments})
             assert host.read() == {"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}
@@ -76,70 +37,30 @@ def test_nothing_follows_an_answer_that_the_call_itself_brought_about(tmp_path: 
             assert host.read()["id"] == number
 
 
-@pytest.mark.parametrize("mode", ERAS)
-async def test_what_one_process_does_is_heard_by_the_client_of_another(tmp_path: Path, mode: str) -> None:
-    ear = Ear()
-    with simulator(tmp_path, "--seconds", "0") as base_url:
-        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", "SORA2_POLL_SECONDS": "60"}
-        parameters = StdioServerParameters(command=PROGRAM[0], args=PROGRAM[1:], env=environment(tmp_path, **variables))
-        async with Client(stdio_client(parameters), mode=mode, message_handler=ear.on_message) as client:
-            ordered = await client.call_tool("generate_video", {"prompt": "A kitten"})
-            task_id = (ordered.structured_content or {})["task_id"]
-            async with ear.listening(client, f"{TASKS}/{task_id}"):
-                with Process(tmp_path, **variables) as process:
-                    host = StdioHost(process)
-                    host.handshake()
-                    host.call("get_task_status", task_id=task_id)
-                    await eventually(lambda: f"{TASKS}/{task_id}" in ear.heard)
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("kind", ["streamable-http", "sse"])
-async def test_open_streams_end_gracefully_and_the_process_within_two_seconds(
-    server: Process, kind: str, how: signal.Signals
+async def test_what_one_process_does_is_heard_by_the_clients_of_others_in_either_era(
+    tmp_path: Path, sora: Service
 ) -> None:
-    ear, seconds = Ear(), list[float]()
-
-    def end() -> None:
-        server.popen.send_signal(how)
-        seconds.append(server.seconds_to_end())
-
-    ending = threading.Thread(target=end)
-    try:
-        async with Client(transport(server, kind)) as client, AsyncExitStack() as streams:
-            for _ in range(20):
-                await streams.enter_async_context(client.listen(resource_subscriptions=[TASKS]))
-            async with ear.listening(client, TASKS):
-                ending.start()
-                with anyio.fail_after(ENDS_WITHIN_SECONDS):
-                    await ear.ended.wait()
-    except* (httpx2.HTTPError, OSError):
-        pass  # what the client does with the dead connection afterwards is its own affair
-    ending.join()
-
-    assert seconds[0] < ENDS_WITHIN_SECONDS
-    assert server.popen.returncode == 0
+    ears = {"auto": Ear(), "legacy": Ear()}
+    variables = {"SORA2_API_BASE_URL": sora.base_url, "SORA2_API_KEY": "any", "SORA2_POLL_SECONDS": "60"}
+    parameters = StdioServerParameters(command=PROGRAM[0], args=PROGRAM[1:], env=environment(tmp_path, **variables))
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(Client(stdio_client(parameters), mode=mode, message_handler=ear.on_message))
+            for mode, ear in ears.items()
+        ]
+        ordered = await clients[0].call_tool("generate_video", {"prompt": "A kitten"})
+        uri = f"{TASKS}/{(ordered.structured_content or {})['task_id']}"
+        for client, ear in zip(clients, ears.values(), strict=True):
+            await stack.enter_async_context(ear.listening(client, uri))
+        with Process(tmp_path, **variables) as process:
+            host = StdioHost(process)
+            host.ready()
+            host.call("get_task_status", task_id=uri.rpartition("/")[2])
+            for ear in ears.values():
+                await eventually(lambda ear=ear: uri in ear.heard)
 
 
-@pytest.mark.parametrize("kind", ["streamable-http", "sse"])
-async def test_legacy_sessions_that_are_told_of_changes_do_not_hold_up_the_end(server: Process, kind: str) -> None:
-    seconds: list[float] = []
-
-    def end() -> None:
-        server.popen.send_signal(signal.SIGTERM)
-        seconds.append(server.seconds_to_end())
-
-    ending, ear = threading.Thread(target=end), Ear()
-    with suppress(Exception):
-        async with Client(transport(server, kind), mode="legacy") as client, ear.listening(client, TASKS):
-            ending.start()
-            ending.join()
-
-    assert seconds[0] < ENDS_WITHIN_SECONDS
-    assert server.popen.returncode == 0
-
-
-def test_open_streams_on_stdio_end_with_their_result_within_two_seconds(tmp_path: Path) -> None:
+def test_open_streams_on_stdio_end_with_their_result(tmp_path: Path) -> None:
     with Process(tmp_path, "--simulate") as process:
         host = StdioHost(process)
         envelope = {
@@ -150,16 +71,14 @@ def test_open_streams_on_stdio_end_with_their_result_within_two_seconds(tmp_path
         numbers = [host.send("subscriptions/listen", listen) for _ in range(3)]
         for _ in numbers:
             assert host.read()["method"] == "notifications/subscriptions/acknowledged"
-        process.popen.send_signal(signal.SIGTERM)
 
-        assert process.seconds_to_end() < ENDS_WITHIN_SECONDS
-        assert process.popen.returncode == 0
+        assert process.ended(signal.SIGTERM) == 0
         ends = [host.read() for _ in numbers]
         key = "io.modelcontextprotocol/subscriptionId"
         assert sorted((end["id"], end["result"]["_meta"][key]) for end in ends) == [(n, n) for n in numbers]
 
 
-@pytest.mark.parametrize(("kind", "mode"), HTTP)
+@pytest.mark.parametrize(("kind", "mode"), WAYS)
 async def test_people_who_share_a_server_hear_of_their_own_tasks_alone(tmp_path: Path, kind: str, mode: str) -> None:
     alices, bobs = Ear(), Ear()
     tokens = ",".join(f"{name}:{name}-0123456789abcdef" for name in ("alice", "bob"))

@@ -9,7 +9,10 @@ import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from tests.e2e.processes import ENDS_WITHIN_SECONDS, PROGRAM, Process, StdioHost, completed, environment, simulator
+from tests.e2e.notified import hears_of_its_own_task
+from tests.e2e.processes import PROGRAM, Process, StdioHost, completed, environment, once_opened
+from tests.ears import Ear
+from tests.faults.hosts import Service
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +36,7 @@ async def test_an_unmodified_client_does_the_whole_job(tmp_path: Path, mode: str
             assert not result.is_error
             return dict(result.structured_content or {})
 
-        task_id = (await call("generate_video", prompt="A kitten"))["task_id"]
+        task_id = (await call("generate_video", prompt="A kitten [sim:seconds=0.5]"))["task_id"]
         done = await call("wait_for_video", task_id=task_id)
         saved = await call("download_video", task_id=task_id)
         listed = await client.list_resources()
@@ -44,9 +47,9 @@ async def test_an_unmodified_client_does_the_whole_job(tmp_path: Path, mode: str
     assert told[0] == 0.0
 
 
-@pytest.mark.parametrize("how", ["eof", signal.SIGTERM, signal.SIGINT])
-def test_it_ends_within_two_seconds_and_a_wait_that_is_open_gets_its_normal_result(
-    tmp_path: Path, how: str | signal.Signals
+@pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGINT], ids=["eof", "SIGTERM", "SIGINT"])
+def test_it_ends_with_code_0_and_a_wait_that_is_open_gets_its_normal_result(
+    tmp_path: Path, how: signal.Signals | None
 ) -> None:
     with Process(tmp_path, "serve", "--simulate") as process:
         host = StdioHost(process)
@@ -54,14 +57,8 @@ def test_it_ends_within_two_seconds_and_a_wait_that_is_open_gets_its_normal_resu
         task_id = host.call("generate_video", prompt="A kitten [sim:seconds=600]")["structuredContent"]["task_id"]
         waiting = host.send("tools/call", {"name": "wait_for_video", "arguments": {"task_id": task_id}})
         host.request("tools/list", {})
-        if isinstance(how, signal.Signals):
-            process.popen.send_signal(how)
-        else:
-            assert process.popen.stdin is not None
-            process.popen.stdin.close()
 
-        assert process.seconds_to_end() < ENDS_WITHIN_SECONDS
-        assert process.popen.returncode == 0
+        assert process.ended(how) == 0
         answer = host.read()
         assert answer["id"] == waiting
         assert answer["result"]["structuredContent"]["status"] == "generating"
@@ -73,110 +70,74 @@ def test_requests_piped_in_before_the_end_are_still_answered(tmp_path: Path) -> 
         host = StdioHost(process)
         host.handshake()
         number = host.send("tools/list", {})
-        assert process.popen.stdin is not None
-        process.popen.stdin.close()
+        process.end()
         assert host.read()["id"] == number
 
 
-def test_stdout_carries_nothing_but_the_protocol(tmp_path: Path) -> None:
-    with Process(tmp_path, "serve", "--simulate", SORA2_LOG_LEVEL="DEBUG") as process:
+def test_stdout_carries_nothing_but_the_protocol_and_logs_hold_neither_prompts_nor_keys(
+    tmp_path: Path, sora: Service
+) -> None:
+    access = {"SORA2_API_BASE_URL": sora.base_url, "SORA2_API_KEY": "sk-secret-key"}
+    with Process(tmp_path, SORA2_LOG_FORMAT="json", SORA2_LOG_LEVEL="DEBUG", **access) as process:
         host = StdioHost(process)
         host.ready()
-        host.call("generate_video", prompt="A kitten")
+        host.call("generate_video", prompt="A very private kitten")
         host.call("get_task_status", task_id="nope")
-        process.popen.send_signal(signal.SIGTERM)
-        process.seconds_to_end()
+        assert process.ended(signal.SIGTERM) == 0
         assert process.popen.stdout is not None
         rest = process.popen.stdout.read()
 
     assert rest == b""
-    assert "INFO sora2_mcp" in process.stderr
-
-
-def test_logs_can_be_json_and_never_hold_prompts_or_keys(tmp_path: Path) -> None:
-    with simulator(tmp_path) as base_url:
-        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "sk-secret-key", "SORA2_LOG_FORMAT": "json"}
-        with Process(tmp_path, SORA2_LOG_LEVEL="DEBUG", **variables) as process:
-            host = StdioHost(process)
-            host.ready()
-            host.call("generate_video", prompt="A very private kitten")
-            process.popen.send_signal(signal.SIGTERM)
-            process.seconds_to_end()
-
     records = [json.loads(line) for line in process.stderr.splitlines()]
     assert any(record["logger"] == "sora2_mcp.tasks.sender" for record in records)
     assert "sk-secret-key" not in process.stderr
     assert "private kitten" not in process.stderr
 
 
-def test_tasks_survive_a_kill_and_are_finished_by_the_next_process(tmp_path: Path) -> None:
-    with simulator(tmp_path, "--seconds", "1") as base_url:
-        variables = {"SORA2_API_BASE_URL": base_url, "SORA2_API_KEY": "any", "SORA2_IDLE_POLL_SECONDS": "0.2"}
-        with Process(tmp_path, **variables) as process:
-            host = StdioHost(process)
-            host.ready()
-            task_id = host.call("generate_video", prompt="A kitten")["structuredContent"]["task_id"]
-            process.popen.kill()
-            process.popen.wait()
-        with Process(tmp_path, **variables) as process:
-            host = StdioHost(process)
-            host.ready()
-            done = host.call("wait_for_video", task_id=task_id, timeout_seconds=20)["structuredContent"]
-            listed = host.call("list_tasks")["structuredContent"]["tasks"]
-
-    assert done["status"] == "succeeded"
-    assert [task["task_id"] for task in listed] == [task_id]
-
-
-def test_the_simulated_service_remembers_its_tasks_over_a_restart(tmp_path: Path) -> None:
+def test_tasks_survive_a_kill_and_are_finished_by_the_next_process_with_the_simulated_service(tmp_path: Path) -> None:
     with Process(tmp_path, "--simulate") as process:
         host = StdioHost(process)
         host.ready()
-        task_id = host.call("generate_video", prompt="A kitten")["structuredContent"]["task_id"]
+        ordered = host.call("generate_video", prompt="A kitten [sim:seconds=1]")
+        task_id = ordered["structuredContent"]["task_id"]
         process.popen.kill()
         process.popen.wait()
     with Process(tmp_path, "--simulate") as process:
         host = StdioHost(process)
         host.ready()
-        assert host.call("wait_for_video", task_id=task_id)["structuredContent"]["status"] == "succeeded"
-        assert not host.call("download_video", task_id=task_id)["isError"]
+        done = host.call("wait_for_video", task_id=task_id)["structuredContent"]
+        saved = host.call("download_video", task_id=task_id)
+        listed = host.call("list_tasks")["structuredContent"]["tasks"]
+
+    assert done["status"] == "succeeded"
+    assert not saved["isError"]
+    assert [task["task_id"] for task in listed] == [task_id]
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "allowed"),
-    [
-        ("SORA2_POLL_SECONDS", "soon", "a number of seconds from 0.05 to 86,400"),
-        ("SORA2_API_BASE_URL", "sora2api.ai", "an http:// or https:// address"),
-        ("SORA2_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING or ERROR"),
-        ("SORA2_DAILY_LIMIT", "-1", "a whole number from 0"),
-    ],
-)
-def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
-    tmp_path: Path, variable: str, value: str, allowed: str
-) -> None:
-    run = completed(tmp_path, **{variable: value})
+def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(tmp_path: Path) -> None:
+    run = completed(tmp_path, SORA2_POLL_SECONDS="soon")
 
     assert (run.returncode, run.stdout) == (2, "")
-    (line,) = run.stderr.splitlines()
-    assert line.startswith(f"sora2-mcp: {variable} ")
-    assert allowed in line
-    assert value not in line.removeprefix(f"sora2-mcp: {variable}") or len(value) < 3
+    [line] = run.stderr.splitlines()
+    assert line.startswith("sora2-mcp: SORA2_POLL_SECONDS ")
 
 
-def test_a_line_that_is_no_json_is_answered_and_the_next_one_works(tmp_path: Path) -> None:
-    with Process(tmp_path) as process:
+def test_neither_a_line_that_is_no_json_nor_half_a_character_leaves_anything_without_an_answer(tmp_path: Path) -> None:
+    with Process(tmp_path, "--simulate") as process:
         assert process.popen.stdin is not None
         process.popen.stdin.write(b"hello?\n\n")
         host = StdioHost(process)
         process.popen.stdin.flush()
         assert host.read()["error"]["code"] == -32700
         assert host.handshake()["serverInfo"]["name"] == "sora2-mcp"
-
-
-def test_half_a_character_does_not_leave_a_request_without_an_answer(tmp_path: Path) -> None:
-    with Process(tmp_path, "--simulate") as process:
-        host = StdioHost(process)
-        host.ready()
-        ordered = host.call("generate_video", prompt="A kitten \ud83d")
+        ordered = once_opened(lambda: host.call("generate_video", prompt="A kitten \ud83d"))
 
         assert ordered["structuredContent"]["prompt"] == "A kitten ?"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_change_is_heard_over_stdio(tmp_path: Path, mode: str) -> None:
+    ear, variables = Ear(), environment(tmp_path, SORA2_POLL_SECONDS="60")
+    parameters = StdioServerParameters(command=PROGRAM[0], args=[*PROGRAM[1:], "--simulate"], env=variables)
+    async with Client(stdio_client(parameters), mode=mode, message_handler=ear.on_message) as client:
+        await hears_of_its_own_task(client, ear)

@@ -4,6 +4,7 @@ import pytest
 
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
+from tests.e2e.people import WAYS, Way
 from tests.postgres import PostgresServer
 from tests.stores import PostgresStore, Store, file_in
 
@@ -22,3 +23,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     # Only the engine that is asked for is started.
     server: PostgresServer = request.getfixturevalue("postgres")
     return PostgresStore(server.empty_place())
+
+
+@pytest.fixture(params=WAYS, ids="-".join)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Every transport in both eras."""
+    found: Way = request.param
+    return found

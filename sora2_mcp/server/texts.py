@@ -5,6 +5,7 @@ from datetime import datetime
 from sora2_mcp.domain.task import SavedFile, Sighting, Task
 from sora2_mcp.errors import Sora2Error, quoted
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
+from sora2_mcp.settings import SIMULATED_SERVICE
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.ordering import Submission, refusal_of
 from sora2_mcp.tasks.service import Page
@@ -28,7 +29,12 @@ def submitted(submission: Submission, now: datetime) -> str:
     request = task.request
     kind = f"{request.aspect_ratio}, {request.quality}"
     if task.task_id:
-        first = f"Ordered: task {task.reference}, {kind}. A video takes one to several minutes and is paid for now."
+        what = (
+            "The simulator gives a small clip of its own in a few seconds, and nothing is spent"
+            if is_simulated(task)
+            else "A video takes one to several minutes and is paid for now"
+        )
+        first = f"Ordered: task {task.reference}, {kind}. {what}."
     else:
         first = (
             f"Being ordered: task {task.reference}, {kind}. The service is slow to answer; the order goes on by itself."
@@ -48,7 +54,7 @@ def declined(error: Sora2Error) -> str:
 
 def saved(task: Task, file: SavedFile, now: datetime) -> str:
     """After download_video."""
-    address = "" if task.is_deleted(now) else f"Video address: {task.video_url}\n"
+    address = "" if task.is_deleted(now) or is_simulated(task) else f"Video address: {task.video_url}\n"
     return f"Saved: {file.path} ({file.size_bytes / 1e6:.2f} MB).\n{address}Next: tell the user where the file is."
 
 
@@ -109,7 +115,8 @@ def _succeeded(task: Task, now: datetime) -> str:
         return (
             f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
             f"{task.video_expires_at:%Y-%m-%d}, 15 days later.\n"
-            "Next: tell the user; only a new order with generate_video makes it again, and costs credits."
+            "Next: tell the user; only a new order with generate_video makes it again"
+            f"{'' if is_simulated(task) else ', and costs credits'}."
         )
     if task.is_deleted(now):
         lines = [f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."]
@@ -130,8 +137,9 @@ def _failed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four wit
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
+        paid = "" if is_simulated(task) else " It has probably been paid for."
         return (
-            f"Failed {where}{code}: {failure.message}. It has probably been paid for.\n"
+            f"Failed {where}{code}: {failure.message}.{paid}\n"
             f'Next: get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the '
             f"user, and order again with generate_video only if they agree. {_NEW_KEY}"
         )
@@ -148,7 +156,7 @@ def _unconfirmed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of fou
     )
     return (
         f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
-        "It may have been charged, so it was not sent again.\n"
+        f"{'It' if is_simulated(task) else 'It may have been charged, so it'} was not sent again.\n"
         "Next: list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call "
         "generate_video with a new idempotency_key."
     )
@@ -170,7 +178,14 @@ def _repeated(task: Task, now: datetime) -> str:
     )
 
 
+def is_simulated(task: Task) -> bool:
+    """Whether nothing was or will be paid for it, and its address leads nowhere once this program has ended."""
+    return task.service == SIMULATED_SERVICE
+
+
 def _kept(task: Task, now: datetime) -> str:
+    if is_simulated(task):
+        return "a clip of the simulator's, on this computer and only while this server runs"
     expires_at = task.video_expires_at
     if expires_at is None:
         return "kept 15 days from its end, which is not known here; give the user this link"

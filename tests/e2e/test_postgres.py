@@ -49,7 +49,7 @@ async def two_processes(
 
 
 async def finish_heard(waiting: TaskService, looking: TaskService, task: Task) -> Task:
-    """The task as a waiter in one process has it, at most a second after the other process learned of its end."""
+    """The task as a waiter in one process has it once the other process has learned of its end."""
     async with anyio.create_task_group() as group:
         heard: list[Task] = []
 
@@ -61,12 +61,11 @@ async def finish_heard(waiting: TaskService, looking: TaskService, task: Task) -
         assert heard == []
         seen = await looking.get(task.reference, "local")
         assert seen.status is Status.SUCCEEDED
-        with anyio.fail_after(1):
-            await eventually(lambda: bool(heard))
+        await eventually(lambda: bool(heard))
     return heard[0]
 
 
-async def test_a_waiter_hears_within_a_second_of_a_finish_that_another_process_saved(
+async def test_a_waiter_hears_of_a_finish_that_another_process_saved(
     tmp_path: Path, postgres: PostgresServer, simulator: Simulator
 ) -> None:
     async with two_processes(tmp_path, postgres, simulator) as (one, two):

@@ -59,6 +59,7 @@ def test_it_ends_with_code_0_and_a_wait_that_is_open_gets_its_normal_result(
         host.request("tools/list", {})
 
         assert process.ended(how) == 0
+        assert "INFO sora2_mcp" in process.stderr
         answer = host.read()
         assert answer["id"] == waiting
         assert answer["result"]["structuredContent"]["status"] == "generating"

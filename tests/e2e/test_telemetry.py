@@ -59,12 +59,10 @@ def test_what_an_exporter_prints_reaches_stderr_and_stdout_stays_the_protocols(t
     (tmp_path / "setup" / "sitecustomize.py").write_text(SETUP)
     with Process(tmp_path, "serve", "--simulate", PYTHONPATH=str(tmp_path / "setup")) as process:
         host = StdioHost(process)
-        host.handshake()
-        task_id = host.call("generate_video", prompt="A private kitten")["structuredContent"]["task_id"]
+        host.ready()
+        task_id = host.call("generate_video", prompt="A private kitten [sim:seconds=0]")["structuredContent"]["task_id"]
         host.call("wait_for_video", task_id=task_id)
-        assert process.popen.stdin is not None
-        process.popen.stdin.close()
-        process.seconds_to_end()
+        process.ended()
         assert process.popen.stdout is not None
         assert process.popen.stdout.read() == b""
 
@@ -76,7 +74,7 @@ def test_what_an_exporter_prints_reaches_stderr_and_stdout_stays_the_protocols(t
 
 
 def test_without_an_sdk_everything_works_as_ever(tmp_path: Path) -> None:
-    run = python(tmp_path, WITHOUT_SDK, "generate", "A kitten", "--simulate")
+    run = python(tmp_path, WITHOUT_SDK, "generate", "A kitten [sim:seconds=0]", "--simulate")
 
     assert (run.returncode, run.stderr) == (0, "")
     assert "Ordered: sora2_task_" in run.stdout

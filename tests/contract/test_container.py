@@ -2,17 +2,21 @@
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.settings import PREFIX, Settings
 from tests.contract.test_server_json import packages
-from tests.e2e.processes import Process
+from tests.servers import settings_in
+from tests.web import served
 
 ROOT = Path(__file__).parents[2]
 HEALTH = ROOT / "packaging" / "docker" / "health.py"
@@ -87,20 +91,29 @@ def test_what_is_copied_exists_and_is_let_into_the_build_and_nothing_else_is() -
     assert [source for source in copied if not (ROOT / source).exists()] == []
 
 
-def healthy(folder: Path, *command: str) -> bool:
-    """What the image's health check says of a process with this command line."""
-    (folder / "cmdline").write_bytes("\0".join(command).encode() + b"\0")
-    return subprocess.run([sys.executable, HEALTH, folder / "cmdline"], check=False).returncode == 0
+def command_line(*command: str) -> bytes:
+    """As ``/proc`` shows it."""
+    return "\0".join(command).encode() + b"\0"
 
 
-def test_the_health_check_asks_the_server_that_the_command_line_started(tmp_path: Path) -> None:
-    assert f'CMD ["python", "/opt/sora2-mcp/{HEALTH.name}"]' in of("HEALTHCHECK")[0]
+@pytest.mark.anyio
+async def test_the_health_check_asks_the_server_that_the_command_line_started(tmp_path: Path) -> None:
+    works = runpy.run_path(str(HEALTH))["works"]
     program = ["/opt/sora2-mcp/bin/python", "/opt/sora2-mcp/bin/sora2-mcp"]
-    with Process(tmp_path, "serve", "--simulate", "--transport", "sse", "--port", "0") as process:
-        port = process.logged(r"http://127\.0\.0\.1:(\d+)/sse")[1]
+
+    async def exit_code() -> int:
+        """What the check's own process says, as the image runs it."""
+        return (await anyio.run_process([sys.executable, HEALTH, tmp_path / "cmdline"], check=False)).returncode
+
+    assert f'CMD ["python", "/opt/sora2-mcp/{HEALTH.name}"]' in of("HEALTHCHECK")[0]
+    async with served(settings_in(tmp_path)) as base:
+        port = base.rpartition(":")[2]
         over_http = [*program, "serve", "--transport", "streamable-http", "--host", "0.0.0.0", "--port", port]
-        assert healthy(tmp_path, *over_http)
-        assert healthy(tmp_path, "/sbin/docker-init", "--", *over_http)
-    assert not healthy(tmp_path, *over_http)
-    assert healthy(tmp_path, *program, "serve")
-    assert healthy(tmp_path, *program)
+        (tmp_path / "cmdline").write_bytes(command_line(*over_http))
+        assert await anyio.to_thread.run_sync(works, command_line(*over_http))
+        assert await anyio.to_thread.run_sync(works, command_line("/sbin/docker-init", "--", *over_http))
+        assert await exit_code() == 0
+    assert not works(command_line(*over_http))
+    assert await exit_code() == 1
+    assert works(command_line(*program, "serve"))
+    assert works(command_line(*program))

@@ -159,6 +159,15 @@ def test_every_tool_is_named_to_users_and_in_the_errors() -> None:
         assert f"`{tool['name']}`" in ERRORS.text
 
 
+def test_every_resource_and_prompt_is_named_to_users() -> None:
+    found = catalogue()
+    named = [resource["uri"] for resource in found["resources"]]
+    named += [template["uriTemplate"] for template in found["resourceTemplates"]]
+    named += [prompt["name"] for prompt in found["prompts"]]
+
+    assert [name for name in named if name not in README.text] == []
+
+
 @each_document
 def test_every_tool_a_document_calls_exists(document: Document) -> None:
     """A call is a name with an underscore and arguments by name, as agents write them."""
@@ -220,6 +229,13 @@ def test_every_command_line_a_document_shows_is_understood(document: Document) -
             assert complaint.getvalue() == "", f"{PROGRAM} {' '.join(arguments)}"
 
 
+def test_the_readme_shows_users_how_to_begin() -> None:
+    shown = [arguments[0] for words in README.command_lines if (arguments := program_arguments(words, PROGRAM))]
+
+    assert len(shown) >= 5
+    assert set(shown) <= {"serve", "generate", "tasks", "client-config", "doctor"}
+
+
 @each_document
 def test_every_command_a_document_names_exists(document: Document) -> None:
     """In a sentence a command may stand without its arguments, and with capitals in their places."""
@@ -241,6 +257,13 @@ def test_every_make_target_and_module_a_document_runs_exists(document: Document)
             assert {target for target in wanted if "=" not in target} <= make_targets(), words
         if words[1:2] == ["-m"] and words[2].startswith(("tests.", "sora2_mcp")):
             assert importlib.util.find_spec(words[2]), words
+
+
+def test_the_readme_names_what_is_made_to_try_and_to_check() -> None:
+    made = {words[-1] for words in README.command_lines if words[:1] == ["make"]}
+
+    targets = {"demo", "test", "check", "postgres", "conformance", "hosts", "package", "wheel-check", "bench", "soak"}
+    assert targets <= made
 
 
 def test_every_make_target_is_described_to_contributors() -> None:

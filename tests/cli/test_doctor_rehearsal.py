@@ -70,19 +70,23 @@ async def test_a_program_that_is_not_there_is_a_problem() -> None:
     assert "/nowhere/python" in finding.what
 
 
-async def test_a_server_that_hangs_is_ended_with_the_check(kept: Path, tmp_path: Path) -> None:
-    spoken_to = tmp_path / "spoken to"
-    listen = f"import pathlib, sys, time; sys.stdin.readline(); pathlib.Path({str(spoken_to)!r}).touch()"
-    hangs = [sys.executable, "-c", f"{listen}; time.sleep(600)"]
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as group:
-            setup = a_setup()
-            group.start_soon(lambda: check_round_trip(setup, environment(), command=hangs))
-            await eventually(spoken_to.exists)
-            assert len(children(hangs)) == 1
-            group.cancel_scope.cancel()
+async def test_a_server_that_answers_nothing_is_ended_with_the_check(kept: Path, tmp_path: Path) -> None:
+    await is_ended_with_the_check(tmp_path, kept, then="sys.stdin.read()")
 
-    assert children(hangs) == []
+
+async def is_ended_with_the_check(folder: Path, kept: Path, *, then: str) -> None:
+    """A check that is cancelled leaves nothing of a server that says nothing and does this once it is spoken to."""
+    spoken_to = folder / "spoken to"
+    listen = f"import pathlib, sys, time; sys.stdin.readline(); pathlib.Path({str(spoken_to)!r}).touch()"
+    silent = [sys.executable, "-c", f"{listen}; {then}"]
+    async with anyio.create_task_group() as group:
+        setup = Setup.of(environment(), SystemClock(), simulate=False)
+        group.start_soon(lambda: check_round_trip(setup, environment(), command=silent))
+        await eventually(spoken_to.exists)
+        assert len(children(silent)) == 1
+        group.cancel_scope.cancel()
+
+    assert children(silent) == []
     assert [*kept.iterdir()] == []
 
 

@@ -14,7 +14,7 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
 from sora2_mcp.tasks.store.port import Outcome
-from tests.clocks import FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.faults.front import Treatment, Visit, in_front
 from tests.tasks.core import CAT, listed, looks, opened, orders, settings_for
 
@@ -161,9 +161,9 @@ async def test_an_accepted_order_whose_answer_is_spoilt_is_unconfirmed_and_never
     async with (
         running(simulator) as behind,
         in_front(behind, treated(spoils, order=True)) as url,
-        opened(settings_for(tmp_path, url), clock) as service,
+        opened(settings_for(tmp_path, url), clock, None) as service,
     ):
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_SECONDS):
             ordered = (await service.submit(CAT, "local", key="cat-1")).task
         spoils.clear()
         await clock.advance(600)
@@ -184,7 +184,7 @@ async def test_an_order_answered_byte_by_byte_is_unconfirmed_after_its_limit(
     async with (
         running(simulator) as behind,
         in_front(behind, treated([drip(clock)], order=True)) as url,
-        opened(settings_for(tmp_path, url), clock) as service,
+        opened(settings_for(tmp_path, url), clock, None) as service,
         anyio.create_task_group() as group,
     ):
 
@@ -217,7 +217,7 @@ async def test_an_answer_after_early_hints_is_the_answer(
     async with (
         running(simulator) as behind,
         in_front(behind, treated([hint], order=True)) as url,
-        opened(settings_for(tmp_path, url), clock) as service,
+        opened(settings_for(tmp_path, url), clock, None) as service,
     ):
         ordered = (await service.submit(CAT, "local")).task
 
@@ -232,11 +232,11 @@ async def test_a_spoilt_look_ends_no_task_and_the_next_good_one_sees_the_video(
     async with (
         running(simulator) as behind,
         in_front(behind, treated(spoils, order=False)) as url,
-        opened(settings_for(tmp_path, url), clock) as service,
+        opened(settings_for(tmp_path, url), clock, None) as service,
     ):
         ordered = (await service.submit(CAT, "local")).task
         # Many looks over many minutes: whatever they show must not add up to an end.
-        with anyio.fail_after(25):
+        with anyio.fail_after(PATIENCE_SECONDS):
             for _ in range(3):
                 await clock.advance(601)
                 seen = await looked_at(service, ordered)
@@ -268,7 +268,7 @@ async def test_a_look_answered_byte_by_byte_holds_nobody_up_and_changes_nothing(
     async with (
         running(simulator) as behind,
         in_front(behind, treated([drip(clock)], order=False)) as url,
-        opened(settings_for(tmp_path, url), clock) as service,
+        opened(settings_for(tmp_path, url), clock, None) as service,
         anyio.create_task_group() as group,
     ):
         ordered = (await service.submit(CAT, "local")).task

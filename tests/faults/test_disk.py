@@ -152,7 +152,7 @@ async def test_on_a_full_disk_nothing_is_ordered_and_the_variable_is_named(tmp_p
     async with agent_on(disk, tmp_path, simulator) as me:
         kept = await me.content("generate_video", prompt="A puppy")
         with disk.full():
-            text = await _refused_in_time(me)
+            text = await me.error("generate_video", prompt="A kitten")
             listed = await me.content("list_tasks")
         assert text.startswith("Not ordered: The task store (SORA2_DATABASE_URL) cannot be used")
         assert disk.store_full_words in text
@@ -223,7 +223,7 @@ async def test_with_a_store_that_may_only_be_read_nothing_is_ordered(tmp_path: P
 
     with disk.read_only():
         async with agent_on(disk, tmp_path, simulator) as me:
-            text = await _refused_in_time(me)
+            text = await me.error("generate_video", prompt="A kitten")
             assert "SORA2_DATABASE_URL" in text
             assert "Nothing was spent" in text
             assert len((await me.client.list_tools()).tools) == 5
@@ -255,8 +255,3 @@ async def test_a_folder_for_videos_that_may_only_be_read_is_named_and_the_video_
 
 def _posts(simulator: Simulator) -> list[ReceivedRequest]:
     return [request for request in simulator.received if request.method == "POST"]
-
-
-async def _refused_in_time(me: Agent) -> str:
-    with anyio.fail_after(3):
-        return await me.error("generate_video", prompt="A kitten")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sora2_mcp.simulator.app import CLIPS
+from tests.clocks import PATIENCE_SECONDS
 from tests.faults.front import Visit, in_front_of_process, passed_on
 from tests.faults.hosts import Server, Service, served, service, until
 from tests.stores import Store
@@ -66,7 +67,7 @@ def test_killed_when_the_post_was_sent_but_had_not_arrived_the_order_is_listed(t
     with service(tmp_path) as sora, in_front_of_process(sora.base_url, treat) as url:
         with served(tmp_path, url, store) as server:
             server.send("generate_video", **ORDER)
-            assert swallowed.wait(20)
+            assert swallowed.wait(PATIENCE_SECONDS)
             server.kill()
         swallows.clear()
 
@@ -170,14 +171,14 @@ def test_killed_between_placing_and_noting_a_video_it_is_saved_again_beside_the_
     async def treat(visit: Visit) -> None:
         if visit.is_video:
             asked.set()
-            await asyncio.to_thread(opened.wait, 30)
+            await asyncio.to_thread(opened.wait, PATIENCE_SECONDS)
         await passed_on(visit)
 
     with service(tmp_path) as sora, in_front_of_process(sora.base_url, treat) as url:
         with served(tmp_path, url, store) as server:
             task_id = _finished(server)
             server.send("download_video", task_id=task_id)
-            assert asked.wait(20)
+            assert asked.wait(PATIENCE_SECONDS)
             with store.locked():
                 opened.set()
                 until(lambda: [file.suffix for file in _files(tmp_path)] == [".mp4"])

@@ -23,7 +23,7 @@ from sora2_mcp.errors import (
     ServiceError,
     Sora2Error,
 )
-from tests.clocks import START, FakeClock, settle
+from tests.clocks import PATIENCE_SECONDS, START, FakeClock, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -271,7 +271,7 @@ async def test_an_order_does_not_wait_for_a_turn_which_is_its_callers_business(c
     service = Service(accepted())
 
     async with client_of(service, clock, requests_per_second=0.1) as client:
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_SECONDS):
             for _ in range(3):
                 await client.generate(REQUEST)
 

@@ -17,7 +17,7 @@ from sora2_mcp.server.callbacks import BODY_LIMIT_BYTES, BODY_SECONDS, callback_
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import CallbackShape
 from sora2_mcp.tasks.callback_path import callback_hash
-from tests.clocks import FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.network import NETWORK
 from tests.server.reached import (
     BODIES,
@@ -213,7 +213,7 @@ async def test_a_slow_body_is_not_waited_for_and_is_a_hint_all_the_same(wired: H
         assert looks(wired.simulator) == []
         await clock.advance(BODY_SECONDS)
         received = b""
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_SECONDS):
             while True:
                 try:
                     received += await wire.receive()

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -16,7 +17,7 @@ from sora2_mcp.server.news import CLIENTS_LIMIT
 from sora2_mcp.server.subscriber import URIS_LIMIT
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.store.database import open_store
-from tests.clocks import FakeClock, eventually, settle
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually, settle
 from tests.ears import LIST, Ear, acting_as, subscribe, unsubscribe
 from tests.network import simulated
 from tests.servers import Agent, agent, settings_in
@@ -26,6 +27,8 @@ from tests.tasks.store.drafts import draft, reserve
 pytestmark = pytest.mark.anyio
 
 TASKS, USAGE = "sora2://tasks", "sora2://usage"
+UNHURRIED: dict[str, Any] = {"poll_seconds": 86_400, "idle_poll_seconds": 86_400}
+"""Only what a test asks for looks at tasks, however far its clock has come."""
 
 
 @pytest.fixture(params=["auto", "legacy"])
@@ -50,20 +53,27 @@ async def caught_up(me: Agent, ear: Ear, principal: str = "local") -> list[str]:
     marker = await ordered(me, f"Marker {uuid4().hex}")
     async with ear.listening(me.client, marker, lists=False):
         await looked_at_elsewhere(me, marker, principal)
-        await eventually(lambda: marker in ear.heard)
+        await until(clock_of(me), lambda: marker in ear.heard)
     await settle()
     heard, ear.heard[:] = list(ear.heard), []
     return heard
 
 
+def clock_of(me: Agent) -> FakeClock:
+    assert isinstance(me.runtime.clock, FakeClock)
+    return me.runtime.clock
+
+
 async def looked_at_elsewhere(me: Agent, uri: str, principal: str = "local") -> None:
-    async with simulated(me.runtime.settings, me.simulator) as other:
+    async with simulated(me.runtime.settings, me.simulator, me.runtime.clock) as other:
         await (await other.service()).get(uri.removeprefix(f"{TASKS}/"), principal)
 
 
-async def test_every_change_is_told_once_to_whoever_watches_what_it_changes(tmp_path: Path, mode: str) -> None:
+async def test_every_change_is_told_once_to_whoever_watches_what_it_changes(
+    tmp_path: Path, mode: str, clock: FakeClock
+) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me)
         async with ear.listening(me.client, TASKS, USAGE, uri, f"{uri}/video", "sora2://guide"):
             await caught_up(me, ear)
@@ -74,27 +84,29 @@ async def test_every_change_is_told_once_to_whoever_watches_what_it_changes(tmp_
             assert not [told for told in await caught_up(me, ear) if told.startswith(uri)]
 
 
-async def test_a_new_task_is_news_to_all_overviews(tmp_path: Path, mode: str) -> None:
+async def test_a_new_task_is_news_to_all_overviews(tmp_path: Path, mode: str, clock: FakeClock) -> None:
     ear = Ear()
     async with (
-        agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me,
+        agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me,
         ear.listening(me.client, TASKS, USAGE),
     ):
         await ordered(me)
         await eventually(lambda: set(ear.heard) == {LIST, TASKS, USAGE})
 
 
-async def test_an_order_just_made_is_no_news_to_who_subscribes_after_it(tmp_path: Path, mode: str) -> None:
+async def test_an_order_just_made_is_no_news_to_who_subscribes_after_it(
+    tmp_path: Path, mode: str, clock: FakeClock
+) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me)
         async with ear.listening(me.client, uri, lists=False):
             assert uri not in await caught_up(me, ear)
 
 
-async def test_a_task_is_told_by_the_name_it_was_asked_for(tmp_path: Path, mode: str) -> None:
+async def test_a_task_is_told_by_the_name_it_was_asked_for(tmp_path: Path, mode: str, clock: FakeClock) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me)
         task = await (await me.runtime.service()).find(uri.removeprefix(f"{TASKS}/"), "local")
         alias = f"{TASKS}/local-{task.id}"
@@ -104,9 +116,9 @@ async def test_a_task_is_told_by_the_name_it_was_asked_for(tmp_path: Path, mode:
             await ear.hears(LIST, alias)
 
 
-async def test_a_look_that_failed_is_no_news(tmp_path: Path, mode: str) -> None:
+async def test_a_look_that_failed_is_no_news(tmp_path: Path, mode: str, clock: FakeClock) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me, "A cat [sim:look-401*1]")
         async with ear.listening(me.client, uri, lists=False):
             await caught_up(me, ear)
@@ -127,20 +139,25 @@ async def test_a_failed_look_at_a_task_of_an_earlier_run_is_no_news_either(tmp_p
         await ear.hears(LIST)
 
 
-async def test_what_another_process_finishes_is_heard_here(tmp_path: Path, mode: str) -> None:
+async def test_what_another_process_finishes_is_heard_here(tmp_path: Path, mode: str, clock: FakeClock) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me)
         async with ear.listening(me.client, uri, f"{uri}/video", TASKS, USAGE):
             await caught_up(me, ear)
             await looked_at_elsewhere(me, uri)
+            await until(clock, lambda: uri in ear.heard)
             await ear.hears(LIST, TASKS, USAGE, uri)
 
 
-async def test_a_task_that_is_no_longer_listed_changes_no_list(tmp_path: Path, mode: str) -> None:
+async def test_a_task_that_is_no_longer_listed_changes_no_list(tmp_path: Path, mode: str, clock: FakeClock) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode=mode, told=ear.on_message, poll_seconds=60) as me:
-        oldest, *_, newest = [await ordered(me, f"Cat {number}") for number in range(21)]
+    async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
+        uris = list[str]()
+        for number in range(21):
+            uris.append(await ordered(me, f"Cat {number}"))
+            await clock.advance(1)
+        oldest, *_, newest = uris
         async with ear.listening(me.client, oldest, newest, TASKS, USAGE):
             await eventually(lambda: mode != "legacy" or LIST in ear.heard)
             await look(me, newest)
@@ -150,9 +167,9 @@ async def test_a_task_that_is_no_longer_listed_changes_no_list(tmp_path: Path, m
             await ear.hears(oldest, USAGE)
 
 
-async def test_nobody_hears_of_another_principals_tasks(tmp_path: Path, mode: str) -> None:
+async def test_nobody_hears_of_another_principals_tasks(tmp_path: Path, mode: str, clock: FakeClock) -> None:
     alices, bobs, simulator = Ear(), Ear(), Simulator(seconds_per_task=0)
-    runtime = simulated(settings_in(tmp_path, poll_seconds=60), simulator)
+    runtime = simulated(settings_in(tmp_path, **UNHURRIED), simulator, clock)
     server = build_server(runtime)
     async with runtime, AsyncExitStack() as stack:
         with acting_as("token:bob"):
@@ -208,9 +225,9 @@ async def test_a_legacy_client_that_asks_for_what_there_is_not_reads_what_there_
         )
 
 
-async def test_who_unsubscribes_hears_nothing_more(tmp_path: Path) -> None:
+async def test_who_unsubscribes_hears_nothing_more(tmp_path: Path, clock: FakeClock) -> None:
     ear = Ear()
-    async with agent(tmp_path, mode="legacy", told=ear.on_message, poll_seconds=60) as me:
+    async with agent(tmp_path, mode="legacy", told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me)
         # An order that is read before the service has answered is told of twice: then it has another name.
         await eventually(lambda: LIST in ear.heard)
@@ -284,10 +301,10 @@ async def test_a_stream_ends_gracefully_at_once_when_the_server_ends(tmp_path: P
         await client.call_tool("list_tasks", {})
         async with ear.listening(client, TASKS):
             runtime.stop()
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE_SECONDS):
                 await ear.ended.wait()
                 await server.idle()
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_SECONDS):
             async with client.listen(resource_subscriptions=[TASKS]) as late:
                 assert [event async for event in late] == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
-from tests.clocks import FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.servers import Agent, agent, text_of
 from tests.stores import file_in
 
@@ -171,7 +171,7 @@ async def test_while_the_store_is_being_opened_an_order_is_refused_in_time(tmp_p
         async def order() -> None:
             answers.append(await read(me, "generate_video", prompt="A kitten"))
 
-        with file_in(tmp_path).locked(), anyio.fail_after(20):
+        with file_in(tmp_path).locked(), anyio.fail_after(PATIENCE_SECONDS):
             async with anyio.create_task_group() as group:
                 group.start_soon(order)
                 await eventually(lambda: clock.awaits(2.5))

@@ -19,6 +19,7 @@ from mcp_types import (
 )
 
 from sora2_mcp.simulator.app import Simulator
+from tests.clocks import PATIENCE_SECONDS
 from tests.servers import Agent, agent
 from tests.stores import store_in
 
@@ -138,7 +139,7 @@ async def test_what_is_no_file_is_not_read_as_one(tmp_path: Path, place: str) ->
         file.unlink()
         os.mkfifo(file) if place == "fifo" else file.mkdir()
         store_in(tmp_path).change(f"UPDATE tasks SET file_size_bytes = {file.stat().st_size}")  # noqa: S608 - a number
-        with anyio.fail_after(5), pytest.raises(MCPError, match="not what was saved any more"):
+        with anyio.fail_after(PATIENCE_SECONDS), pytest.raises(MCPError, match="not what was saved any more"):
             await me.client.read_resource(uri)
 
 

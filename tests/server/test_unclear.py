@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from sora2_mcp.simulator.app import Simulator
-from tests.clocks import FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ async def ordered_slowly(me: Agent, clock: FakeClock, **arguments: str) -> tuple
         answers.append(await read(me, "generate_video", prompt="A kitten", **arguments))
 
     await me.content("list_tasks")
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_SECONDS):
         async with anyio.create_task_group() as group:
             group.start_soon(order)
             await eventually(lambda: len(me.simulator.received) == 1)

@@ -1,4 +1,4 @@
-"""Spawn to the answer of ``initialize``: this server beside a bare SDK server with one trivial tool.
+"""Spawn to the answers of ``initialize`` and ``tools/list``: this server beside a bare SDK server with one tool.
 
 Both start with the same interpreter, alternating in one run, so that whatever else the machine does meets both alike.
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 BARE = """
 from mcp.server.mcpserver import MCPServer
@@ -42,23 +43,36 @@ INITIALIZE = {
 }
 
 
-def seconds_to_answer(command: list[str], environment: dict[str, str]) -> float:
-    """Seconds from the spawn to the whole first line of the answer."""
+INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+ANSWERS = ("initialize", "tools/list")
+
+
+def seconds_to_answers(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds from the spawn to the whole line of each answer; the list is asked for as soon as hosts may."""
     began = time.perf_counter()
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as process:
         assert process.stdin is not None  # noqa: S101
         assert process.stdout is not None  # noqa: S101
-        process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+        process.stdin.write(_lines(INITIALIZE))
         process.stdin.flush()
-        answer = process.stdout.readline()
-        seconds = time.perf_counter() - began
+        initialized = process.stdout.readline()
+        first = time.perf_counter() - began
+        process.stdin.write(_lines(INITIALIZED, LIST))
+        process.stdin.flush()
+        listed = process.stdout.readline()
+        second = time.perf_counter() - began
         process.stdin.close()
         process.wait()
-    if b'"serverInfo"' not in answer:
+    if b'"serverInfo"' not in initialized or b'"inputSchema"' not in listed:
         sys.exit(f"no answer from {command}")
-    return seconds
+    return first, second
+
+
+def _lines(*messages: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
 def main() -> None:
@@ -75,16 +89,18 @@ def main() -> None:
             "bare SDK server": [sys.executable, str(bare)],
             "sora2-mcp": [sys.executable, "-m", "sora2_mcp"],
         }
-        times: dict[str, list[float]] = {name: [] for name in commands}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for round_number in range(rounds + 2):
             for name, command in commands.items():
-                seconds = seconds_to_answer(command, environment)
+                seconds = seconds_to_answers(command, environment)
                 if round_number >= 2:  # the first rounds fill the disk cache
                     times[name].append(seconds)
-    for name, values in times.items():
-        print(f"{name:<16} median {statistics.median(values) * 1000:6.1f} ms   min {min(values) * 1000:6.1f} ms")
-    ratios = [mine / bare_time for bare_time, mine in zip(*times.values(), strict=True)]
-    print(f"ratio            median {statistics.median(ratios):6.3f}      ({rounds} rounds, alternating)")
+    print(f"{rounds} rounds, alternating; milliseconds from the spawn, median (least)")
+    for place, answer in enumerate(ANSWERS):
+        columns = {name: [seconds[place] * 1000 for seconds in values] for name, values in times.items()}
+        ratio = statistics.median(mine / bare for bare, mine in zip(*columns.values(), strict=True))
+        shown = "   ".join(f"{name} {statistics.median(each):5.0f} ({min(each):.0f})" for name, each in columns.items())
+        print(f"{answer:<12} {shown}   ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -97,6 +98,11 @@ class Runtime:
             self._opening = _Opening()
             on_its_own(self._group.start_soon, self._run, self._opening)
 
+    def begin_in(self, seconds: float) -> None:
+        """The same, a little later, so that it keeps no answer waiting. Whoever needs it sooner begins at once."""
+        if self._opening is None or self._opening.error is not None:
+            self.in_background(partial(self._begin_after, seconds))
+
     def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
         """Runs ``work``, as nobody's, until it ends or the runtime stops. Must be inside ``async with``."""
         if self._group is None:
@@ -127,6 +133,10 @@ class Runtime:
         if opening.service is None:
             raise opening.error or StoreError("is closed because the server is ending", hint=STORE_CLOSED)
         return opening.service
+
+    async def _begin_after(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        self.begin()
 
     async def _until_stopping(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:

@@ -10,6 +10,7 @@ from functools import partial
 
 import anyio
 
+from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.logs import configure
 from sora2_mcp.cli.wire import Wire
 from sora2_mcp.errors import ConfigurationError, MissingKeyError, Sora2Error, UnknownTaskError
@@ -58,11 +59,13 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
     configure(settings.log_level, settings.log_format)
     runtime = Runtime(settings, endpoint=endpoint_of(settings))
     if wire is not None:
-        from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
+        with models_built_on_demand():
+            from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
 
         anyio.run(partial(serve_stdio, runtime, *wire, ending=end_soon))
     else:
-        from sora2_mcp.server.http import serve_http  # noqa: PLC0415
+        with models_built_on_demand():
+            from sora2_mcp.server.http import serve_http  # noqa: PLC0415
 
         anyio.run(partial(serve_http, runtime, arguments.host, arguments.port, ending=end_soon))
     return 0

@@ -27,7 +27,6 @@ from mcp_types import (
     ResourceTemplateReference,
 )
 from mcp_types import Resource as ListedResource
-from pydantic import ValidationError
 
 from sora2_mcp import __version__
 from sora2_mcp.domain.task import Status
@@ -54,6 +53,12 @@ _ICON = Icon(
 )
 _LATE_ANSWER = "Invalid or expired requestState"
 _HANDSHAKE = ("initialize", "server/discover", "ping")
+_INITIALIZED = "notifications/initialized"
+_LISTING_SECONDS = 1.0
+"""For so long after the handshake a host may ask what there is before the store is opened all the same."""
+
+_WRITING_SECONDS = 0.05
+"""An answer is written after its handler has ended; imports in a thread would hold it up."""
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _LIVE = CacheHint(ttl_ms=0, scope="private")
 
@@ -89,7 +94,7 @@ class Sora2Server(MCPServer[Any]):
         self._runtime = runtime
         self._open_since: dict[object, float] = {}
         self._idle = anyio.Event()
-        self._equipped = False
+        self._has_tools = self._has_rest = False
         self._notifications = Notifications(runtime)
         self._notifications.register(self._lowlevel_server)
         self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
@@ -99,17 +104,22 @@ class Sora2Server(MCPServer[Any]):
         """The SDK's server below, which the own runners drive."""
         return self._lowlevel_server
 
-    def equip(self) -> None:
-        """Adds tools, resources and prompts; once. Their schemas take 20 ms to make, which no handshake needs."""
-        if self._equipped:
-            return
-        self._equipped = True
-        self._tool_manager = ToolManager(tools=build_tools(self._runtime))
-        for resource in build_resources(self._runtime):
-            self.add_resource(resource)
-        add_templates(self, self._runtime)
-        for prompt in build_prompts(self._runtime):
-            self.add_prompt(prompt)
+    def equip(self, method: str = "") -> None:
+        """Adds, once, the tools for a method of tools, and resources and prompts for others; everything for none.
+
+        Their schemas take 20 ms to make, which no handshake needs.
+        """
+        is_of_tools = method.startswith("tools/")
+        if not self._has_tools and (is_of_tools or not method):
+            self._has_tools = True
+            self._tool_manager = ToolManager(tools=build_tools(self._runtime))
+        if not self._has_rest and not is_of_tools:
+            self._has_rest = True
+            for resource in build_resources(self._runtime):
+                self.add_resource(resource)
+            add_templates(self, self._runtime)
+            for prompt in build_prompts(self._runtime):
+                self.add_prompt(prompt)
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
@@ -143,13 +153,12 @@ class Sora2Server(MCPServer[Any]):
             raise ToolError(f"There is no tool {name[:60]!r}; there are {names}.")
         # Some hosts send null for what the model left out.
         given = {argument: value for argument, value in arguments.items() if value is not None}
+        if problem := errors.argument_problem(tool, given):
+            raise ToolError(problem)
         try:
             with tool_called(name, self._runtime.clock):
                 return await super().call_tool(name, given, context)
         except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                text = errors.argument_problem(name, tool.parameters, error.__cause__)
-                raise ToolError(text) from error.__cause__
             if isinstance(error.__cause__, Sora2Error):
                 raise ToolError(errors.described(error.__cause__, name)) from None
             logger.exception("tool %s failed unexpectedly", name)
@@ -187,16 +196,16 @@ class Sora2Server(MCPServer[Any]):
         return await completed_ids(self._runtime, argument.value, Status.FAILED if failed else None)
 
     async def _open_after_handshake(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Opens the store once the host has its first answer: no host waits for a database in the handshake."""
+        """Opens the store once the host has its first answers: no host waits for a database to see the tools."""
         handshake = ctx.method in _HANDSHAKE
-        if not handshake:
-            self.equip()
+        if not handshake and ctx.method != _INITIALIZED:
+            self.equip(ctx.method)
         with self._counted():
             result = await call_next(ctx)
             if ctx.method == "tools/call":
                 await self._notifications.told(ctx)
         if not handshake and self._runtime.settings.key:
-            self._runtime.begin()
+            self._runtime.begin_in(_LISTING_SECONDS if ctx.method == _INITIALIZED else _WRITING_SECONDS)
         return told_honestly(result) if handshake else result
 
 

@@ -6,6 +6,7 @@ and the next step.
 
 from typing import Any
 
+from mcp.server.mcpserver.tools import Tool
 from pydantic import ValidationError
 
 from sora2_mcp.errors import (
@@ -50,18 +51,25 @@ def crashed(tool: str) -> str:
     return f"{tool} failed inside this server; its log says why. {certain}\nNext: try once more, then tell the user."
 
 
-def argument_problem(tool: str, schema: dict[str, Any], error: ValidationError) -> str:
-    """The text for arguments that do not fit the tool's schema: one sentence for each, by its name."""
-    properties: dict[str, Any] = schema.get("properties", {})
-    sentences = dict.fromkeys(_problem(tool, properties, dict(item)) for item in error.errors(include_input=False))
-    first = _FIRST.get(tool, "Failed")
-    return f"{first}: {' '.join(list(sentences)[:3])} Nothing was spent.\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
+def argument_problem(tool: Tool, given: dict[str, Any]) -> str:
+    """The text for arguments that do not fit the tool's schema: a sentence for each, by its name; empty if all do."""
+    properties: dict[str, Any] = tool.parameters.get("properties", {})
+    sentences: list[str] = []
+    try:
+        tool.fn_metadata.validate_arguments(given)
+    except ValidationError as error:
+        sentences += [_misfit(properties, dict(item)) for item in error.errors(include_input=False)]
+    for name in (name for name in given if name not in properties):
+        sentences.append(f"{name[:60]} is not an argument of {tool.name}; allowed are {', '.join(properties)}.")
+    if not sentences:
+        return ""
+    first = _FIRST.get(tool.name, "Failed")
+    told = " ".join(list(dict.fromkeys(sentences))[:3])
+    return f"{first}: {told} Nothing was spent.\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
 
 
-def _problem(tool: str, properties: dict[str, Any], item: dict[str, Any]) -> str:
-    name = str(item["loc"][0]) if item["loc"] else "arguments"
-    if name not in properties:
-        return f"{name[:60]} is not an argument of {tool}; allowed are {', '.join(properties)}."
+def _misfit(properties: dict[str, Any], item: dict[str, Any]) -> str:
+    name = str(item["loc"][0])
     allowed = allowed_values(properties[name])
     return f"{name} is missing; allowed is {allowed}." if item["type"] == "missing" else f"{name} must be {allowed}."
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Context
@@ -110,10 +111,6 @@ Timeout = Annotated[
 ]
 Filename = Annotated[str, Field(description="A name for the file. Empty: made from the prompt.")]
 
-TaskResult = Annotated[CallToolResult, TaskView]
-TaskListResult = Annotated[CallToolResult, TaskListView]
-SavedVideoResult = Annotated[CallToolResult, SavedVideoView]
-
 
 class Tools:
     """The tools over one runtime; each method is one, and its docstring is what the agent reads."""
@@ -133,7 +130,7 @@ class Tools:
         watermark: Watermark = "",
         callback_url: CallbackUrl = "",
         idempotency_key: Key = "",
-    ) -> TaskResult | InputRequiredResult:
+    ) -> CallToolResult | InputRequiredResult:
         """Order a new AI video (Sora 2) from a text prompt, or from images plus a prompt.
 
         Costs the user credits each time. Answers within 3 s with a task_id; the video takes one to several minutes and
@@ -173,7 +170,7 @@ class Tools:
         submission = await with_progress(ctx, self._clock, order, message=lambda _: "Ordering the video")
         return self._result_of(submission.task, texts.submitted(submission, self._clock.now()))
 
-    async def get_task_status(self, task_id: TaskId) -> TaskResult:
+    async def get_task_status(self, task_id: TaskId) -> CallToolResult:
         """Look once at how a video task stands, without waiting.
 
         Free. Asks the service if the task is unfinished. Use it for a single check, or for a task ordered elsewhere. To
@@ -187,7 +184,7 @@ class Tools:
 
     async def wait_for_video(
         self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
-    ) -> TaskResult:
+    ) -> CallToolResult:
         """Wait until a video is finished, and get its address.
 
         Free, and the right call after generate_video. Returns as soon as the task ends; when the time is up first, a
@@ -210,7 +207,7 @@ class Tools:
         )
         return self._result_of(task, texts.described(task, self._clock.now()))
 
-    async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> TaskListResult:
+    async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> CallToolResult:
         """List this user's video tasks, newest first, with their ids, states and video addresses.
 
         Free; shows what is known without asking the service. Use it to find a task_id again, to see orders nobody knows
@@ -224,7 +221,7 @@ class Tools:
         text = texts.listed(page, now, status=status, limit=limit)
         return _result(text, TaskListView(tasks=views, next_cursor=page.next_cursor))
 
-    async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> SavedVideoResult:
+    async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> CallToolResult:
         """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
 
         Free. Use it when the user wants to keep the video: the service deletes it after 15 days. Asking again gives the
@@ -265,36 +262,59 @@ def build_tools(runtime: Runtime) -> list[Tool]:
     """The tools over one runtime, in the order they are listed."""
     tools = Tools(runtime)
     return [
-        _tool(tools.generate_video, "Order a video", read_only=False, repeats_harmlessly=False, reaches_out=True),
-        _tool(tools.get_task_status, "Look at a video task", read_only=True, repeats_harmlessly=True, reaches_out=True),
-        _tool(tools.wait_for_video, "Wait for a video", read_only=True, repeats_harmlessly=True, reaches_out=True),
-        _tool(tools.list_tasks, "List video tasks", read_only=True, repeats_harmlessly=True, reaches_out=False),
-        _tool(tools.download_video, "Save a video", read_only=False, repeats_harmlessly=True, reaches_out=True),
-    ]
+        _tool(
+            tools.generate_video, "Order a video", TaskView,
+            read_only=False, repeats_harmlessly=False, reaches_out=True,
+        ),
+        _tool(
+            tools.get_task_status, "Look at a video task", TaskView,
+            read_only=True, repeats_harmlessly=True, reaches_out=True,
+        ),
+        _tool(
+            tools.wait_for_video, "Wait for a video", TaskView,
+            read_only=True, repeats_harmlessly=True, reaches_out=True,
+        ),
+        _tool(
+            tools.list_tasks, "List video tasks", TaskListView,
+            read_only=True, repeats_harmlessly=True, reaches_out=False,
+        ),
+        _tool(
+            tools.download_video, "Save a video", SavedVideoView,
+            read_only=False, repeats_harmlessly=True, reaches_out=True,
+        ),
+    ]  # fmt: skip
 
 
 def _tool(
     function: Callable[..., Awaitable[CallToolResult | InputRequiredResult]],
     title: str,
+    view: type[View],
     *,
     read_only: bool,
     repeats_harmlessly: bool,
     reaches_out: bool,
 ) -> Tool:
-    """A tool whose schemas every host can read and which refuses arguments it does not know."""
+    """A tool whose schemas every host can read; its structured content is what the view says."""
     annotations = ToolAnnotations(
         read_only_hint=read_only,
         destructive_hint=False,
         idempotent_hint=repeats_harmlessly,
         open_world_hint=reaches_out,
     )
-    tool = Tool.from_function(function, title=title, description=_description(function), annotations=annotations)
-    arguments = tool.fn_metadata.arg_model
-    arguments.model_config["extra"] = "forbid"
-    arguments.model_rebuild(force=True)
-    tool.parameters = tidied(arguments.model_json_schema(by_alias=True))
-    tool.fn_metadata.output_schema = without_prose(tidied(tool.fn_metadata.output_schema or {}))
+    tool = Tool.from_function(
+        function, title=title, description=_description(function), annotations=annotations, structured_output=False
+    )
+    tool.parameters = tidied(tool.parameters)
+    # Given afterwards, so that the schema of a view is made once for all tools and processes' lives.
+    tool.fn_metadata.output_model = view
+    tool.fn_metadata.output_schema = _schema_of(view)
     return tool
+
+
+@cache
+def _schema_of(view: type[View]) -> dict[str, Any]:
+    schema: dict[str, Any] = without_prose(tidied(view.model_json_schema()))
+    return schema
 
 
 def _description(function: Callable[..., Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import json5
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sora2_mcp.cli.hosts import jsonc
@@ -15,6 +15,9 @@ SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.characters
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
 )
+some = settings(max_examples=40)
+"""Each text is drawn piece by piece, which takes longer than to read it; all runs together see many."""
+
 DOCUMENTS = st.dictionaries(st.sampled_from(["a", "b", "servers", "//", "{", "é"]), VALUES, max_size=4)
 
 
@@ -37,6 +40,7 @@ def texts(draw: st.DrawFn, value: Any) -> str:
     return f"{opening}{','.join(parts)}{last}{closing}"
 
 
+@some
 @given(data=st.data(), document=DOCUMENTS)
 def test_what_people_write_reads_as_another_parser_reads_it(data: st.DataObject, document: dict[str, Any]) -> None:
     text = data.draw(NOISE) + data.draw(texts(document)) + data.draw(NOISE)
@@ -44,6 +48,7 @@ def test_what_people_write_reads_as_another_parser_reads_it(data: st.DataObject,
     assert jsonc.parse(text) == json5.loads(text) == document
 
 
+@some
 @given(data=st.data(), document=DOCUMENTS, value=VALUES)
 def test_a_new_member_leaves_every_byte_around_it(data: st.DataObject, document: dict[str, Any], value: Any) -> None:
     text = data.draw(NOISE) + data.draw(texts(document)) + data.draw(NOISE)
@@ -53,6 +58,7 @@ def test_a_new_member_leaves_every_byte_around_it(data: st.DataObject, document:
     assert_only_added(text, edited)
 
 
+@some
 @given(data=st.data(), document=DOCUMENTS, value=VALUES)
 def test_a_changed_member_leaves_the_others(data: st.DataObject, document: dict[str, Any], value: Any) -> None:
     text = data.draw(texts({"first": 1, **document, "mine": {"old": [1, 2]}, "last": "x"}))
@@ -63,6 +69,7 @@ def test_a_changed_member_leaves_the_others(data: st.DataObject, document: dict[
     assert edited.split('"last"')[-1] == text.split('"last"')[-1]
 
 
+@some
 @given(data=st.data(), items=st.lists(VALUES, max_size=3), value=VALUES)
 def test_a_new_element_comes_last_and_leaves_every_byte_around_it(
     data: st.DataObject, items: list[Any], value: Any

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.soak import on_one_store
 from tests.stores import Store
 
-ROUNDS = 25
+ROUNDS = 12
 
 
 @pytest.mark.timeout(180)

@@ -20,7 +20,7 @@ from tests.stores import PostgresStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
-CROWD = 300
+CROWD = 60
 KILLED_AFTER = CROWD // 3
 AT_ONCE = 15
 TASK_SECONDS = "8"
@@ -104,7 +104,7 @@ async def test_three_replicas_one_of_them_killed_tell_everybody_with_hardly_a_lo
     ordered = {post["prompt"]: post["taskId"] for post in received if post["method"] == "POST"}
     assert sorted(rows) == sorted((prompt, id, "succeeded") for prompt, id in ordered.items())
     assert [request["method"] for request in received].count("POST") == len(ordered) == CROWD
-    assert overlapping(received) == []
+    assert overlapping(received) == {}
     # One process alone cannot do with less than one look at each.
     assert CROWD <= len(looks(received)) <= LOOKS_RATIO * CROWD
 
@@ -113,15 +113,15 @@ def looks(received: list[Any]) -> list[Any]:
     return [request for request in received if request["method"] == "GET"]
 
 
-def overlapping(received: list[Any]) -> list[str]:
-    """Tasks that were looked at while they were being looked at."""
+def overlapping(received: list[Any]) -> dict[str, list[tuple[datetime, datetime]]]:
+    """When the tasks were looked at that were looked at while they were being looked at."""
     by_task = defaultdict[str, list[tuple[datetime, datetime]]](list)
     for look in looks(received):
         began = datetime.fromisoformat(look["at"])
         ended = datetime.fromisoformat(look["answeredAt"]) if look["answeredAt"] else began + LEASE
         by_task[look["taskId"]].append((began, ended))
-    return [
-        id
+    return {
+        id: sorted(spans)
         for id, spans in by_task.items()
         if any(later[0] < earlier[1] for earlier, later in zip(sorted(spans), sorted(spans)[1:], strict=False))
-    ]
+    }

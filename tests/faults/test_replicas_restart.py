@@ -1,7 +1,6 @@
 """PostgreSQL is restarted under three replicas at work: nothing is lost, and all recover by themselves."""
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +19,7 @@ from tests.stores import PostgresStore
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 TASKS = "sora2://tasks"
-GAP_SECONDS = 4.0
-MADE_WITHIN_SECONDS = {"generate_video": 3.0, "get_task_status": 10.0, "list_tasks": 10.0}
-SLACK_SECONDS = 4.0
-"""What a busy machine may add."""
+CALLS = ("generate_video", "get_task_status", "list_tasks")
 
 
 @pytest.fixture
@@ -35,15 +31,14 @@ def restarted(own_postgres: PostgresServer) -> Iterator[PostgresServer]:
 
 @dataclass(kw_only=True)
 class Load:
-    """Calls without a pause: orders with a key each, looks and lists. ``until`` lets it end."""
+    """Calls one after another: orders with a key each, looks and lists. ``until`` lets it end."""
 
     caller: Caller
     name: str
     known: str
     until: anyio.Event
     ordered: dict[str, str] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
-    slowest: dict[str, float] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
     async def run(self) -> None:
         number = 0
@@ -56,13 +51,14 @@ class Load:
             await self._made("get_task_status", task_id=self.known)
             await self._made("list_tasks")
 
+    def refusals(self, tool: str) -> int:
+        """How often a call of that tool failed."""
+        return [refused for refused, _ in self.refused].count(tool)
+
     async def _made(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        began = time.monotonic()
         result = await self.caller.call(tool, **arguments)
-        self.slowest[tool] = max(self.slowest.get(tool, 0.0), time.monotonic() - began)
         if result.get("isError"):
-            self.refused.append(result["content"][0]["text"])
-        await anyio.sleep(0.1)
+            self.refused.append((tool, result["content"][0]["text"]))
         return result
 
 
@@ -86,8 +82,8 @@ async def test_calls_in_the_gap_say_so_and_afterwards_orders_waiters_and_listene
                 await eventually(lambda: all(len(load.ordered) > 1 for load in loads))
 
                 await anyio.to_thread.run_sync(restarted.stop)
-                await anyio.sleep(GAP_SECONDS)
-                assert all(load.refused for load in loads)
+                # Each call has failed twice at each replica: once perhaps because it was cut off.
+                await eventually(lambda: all(load.refusals(tool) > 1 for load in loads for tool in CALLS))
                 before = {load.name: len(load.ordered) for load in loads}
                 await anyio.to_thread.run_sync(restarted.start)
 
@@ -101,9 +97,7 @@ async def test_calls_in_the_gap_say_so_and_afterwards_orders_waiters_and_listene
 
     assert set(waits.values()) == {"succeeded", "heard"}
     for load in loads:
-        assert [text for text in load.refused if not says_to_try_again(text)] == []
-        for tool, seconds in load.slowest.items():
-            assert seconds < MADE_WITHIN_SECONDS[tool] + SLACK_SECONDS, tool
+        assert [text for _, text in load.refused if not says_to_try_again(text)] == []
     rows = dict(await anyio.to_thread.run_sync(store.rows, "prompt", "task_id"))
     assert {prompt: id for prompt, id in rows.items() if prompt in posts} == posts
     assert {prompt for load in loads for prompt in load.ordered} <= posts.keys()

@@ -21,6 +21,8 @@ HOSTS_VENV := .venv-hosts
 HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
 PIP := -m pip install --disable-pip-version-check
+# Test workers and the processes they start share what one of them has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
 PARALLEL := --numprocesses 3 --dist worksteal
 

@@ -108,17 +108,24 @@ def _tested_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[N
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings() -> Iterator[None]:
+    """No test reads the developer's settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().startswith("SORA2_") or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_VIDEOS_DIR"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reads the developer's settings or writes into their folders."""
-    for name in list(os.environ):
-        if name.upper().startswith("SORA2_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+def _nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test writes into the developer's folders."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_VIDEOS_DIR"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -195,5 +195,6 @@ def on_server(folder: Path, place: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     finally:
-        _servers.clear()
-        _places.clear()
+        del _servers[folder]
+        for known in [known for known in _places if known.is_relative_to(folder)]:
+            del _places[known]

@@ -30,7 +30,7 @@ from mcp_types import Resource as ListedResource
 
 from sora2_mcp import __version__
 from sora2_mcp.domain.task import Status
-from sora2_mcp.errors import Sora2Error
+from sora2_mcp.errors import ArgumentError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
 from sora2_mcp.server.confirm import too_late
@@ -153,16 +153,21 @@ class Sora2Server(MCPServer[Any]):
             raise ToolError(f"There is no tool {name[:60]!r}; there are {names}.")
         # Some hosts send null for what the model left out.
         given = {argument: value for argument, value in arguments.items() if value is not None}
-        if problem := errors.argument_problem(tool, given):
-            raise ToolError(problem)
+        with tool_called(name, self._runtime.clock):
+            if problem := errors.argument_problem(tool, given):
+                raise ToolError(problem) from ArgumentError("arguments", "do not fit")
+            return await self._called(name, given, context)
+
+    async def _called(
+        self, name: str, given: dict[str, Any], context: Context[Any, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
         try:
-            with tool_called(name, self._runtime.clock):
-                return await super().call_tool(name, given, context)
+            return await super().call_tool(name, given, context)
         except ToolError as error:
             if isinstance(error.__cause__, Sora2Error):
-                raise ToolError(errors.described(error.__cause__, name)) from None
+                raise ToolError(errors.described(error.__cause__, name)) from error.__cause__
             logger.exception("tool %s failed unexpectedly", name)
-            raise ToolError(errors.crashed(name)) from None
+            raise ToolError(errors.crashed(name)) from error.__cause__
 
     async def list_resources(self) -> list[ListedResource]:
         """The fixed resources, then the newest tasks by name."""

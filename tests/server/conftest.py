@@ -17,5 +17,5 @@ def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         return
     # Only the engine that is asked for is started.
     server: PostgresServer = request.getfixturevalue("postgres")
-    with on_server(folder, server.empty_place):
+    with on_server(folder, server.migrated_place):
         yield folder

@@ -168,7 +168,7 @@ async def test_a_tools_failure_is_counted_by_the_class_behind_what_the_agent_rea
     points = exported.points()
     assert points["sora2.failures"] == [
         ({"error.type": "UnknownTaskError", "sora2.operation": "tool"}, 1),
-        ({"error.type": "ValidationError", "sora2.operation": "tool"}, 1),
+        ({"error.type": "ArgumentError", "sora2.operation": "tool"}, 1),
     ]
     durations = points["mcp.server.operation.duration"]
     assert [(labels["gen_ai.tool.name"], labels["error.type"]) for labels, _ in durations] == [

@@ -90,6 +90,14 @@ async def test_calls_in_the_gap_say_so_and_afterwards_orders_waiters_and_listene
                 await eventually(lambda: all(len(load.ordered) > before[load.name] + 1 for load in loads))
                 await eventually(lambda: len(waits) == 2 * len(ends))
                 over.set()
+
+            async def every_id_is_kept() -> bool:
+                received = await anyio.to_thread.run_sync(sora.posts)
+                rows = dict(await anyio.to_thread.run_sync(store.rows, "prompt", "task_id"))
+                return all(rows[post["prompt"]] == post["taskId"] for post in received)
+
+            # One that was under way when the server went is kept a moment after it is back.
+            await eventually(every_id_is_kept)
             logs = [replica.process.stderr for replica in running]
 
         posts = {post["prompt"]: post["taskId"] for post in sora.posts()}

@@ -5,10 +5,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Label, and_, case, literal, or_
 
 from sora2_mcp.domain.task import LONGEST_SENDING, Status
-from sora2_mcp.tasks.store.port import LookPlan
+from sora2_mcp.tasks.store.port import LOOK_LEASE, LookPlan
 from sora2_mcp.tasks.store.schema import Instant, tasks
 
 UNCONFIRMED_COUNTS_ACTIVE = timedelta(hours=1)
+
+_CLOCKS_APART = timedelta(minutes=1)
+"""How far another process may be ahead: its clock, and the time that a statement of ours waited for its lock."""
 
 _OPEN = tasks.c.status.in_([Status.GENERATING.value, Status.UNCONFIRMED.value])
 """Says nothing that its neighbours do not say, but lets an index find the few open tasks among many finished ones."""
@@ -56,10 +59,14 @@ def unsaved_videos(now: datetime) -> list[ColumnElement[bool]]:
     return [tasks.c.status == Status.SUCCEEDED.value, tasks.c.file_path.is_(None), kept]
 
 
-def look_is_free(now: datetime, longest: timedelta) -> ColumnElement[bool]:
-    """No look is under way; a lease further ahead than any can be stems from a clock that was set back."""
-    lease = tasks.c.look_lease_until
-    return or_(lease.is_(None), lease <= now, lease > now + longest)
+def is_free(lease: ColumnElement[datetime | None], now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """Nobody holds the lease; one further ahead than any can be was taken before a clock was set back."""
+    return or_(lease.is_(None), lease <= now, lease > now + longest + _CLOCKS_APART)
+
+
+def look_is_free(now: datetime) -> ColumnElement[bool]:
+    """No look is under way."""
+    return is_free(tasks.c.look_lease_until, now, LOOK_LEASE)
 
 
 def no_sooner(look_at: datetime) -> ColumnElement[datetime]:

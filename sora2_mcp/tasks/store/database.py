@@ -11,7 +11,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import LOCAL_PREFIX, SavedFile, Status, Task
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.changes import Changes
-from sora2_mcp.tasks.store.conditions import active, ordered_since, shown_as, unsaved_videos
+from sora2_mcp.tasks.store.conditions import active, is_free, ordered_since, shown_as, unsaved_videos
 from sora2_mcp.tasks.store.looks import Looks
 from sora2_mcp.tasks.store.migration import migrate
 from sora2_mcp.tasks.store.orders import Orders
@@ -92,8 +92,8 @@ class Database(Orders, Looks, Changes):
 
     async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
         async with self._engine.writing() as connection:
-            lease, now = tasks.c.download_lease_until, self._clock.now()
-            free = or_(lease.is_(None), lease <= now, lease > until, tasks.c.download_owner == owner)
+            now = self._clock.now()
+            free = or_(is_free(tasks.c.download_lease_until, now, until - now), tasks.c.download_owner == owner)
             return await self._note(connection, id, {"download_owner": owner, "download_lease_until": until}, free)
 
     async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:

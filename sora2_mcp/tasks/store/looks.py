@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import look_is_free, next_look, no_sooner
-from sora2_mcp.tasks.store.port import FARTHEST_LOOK, LOOK_LEASE, LookPlan
+from sora2_mcp.tasks.store.port import FARTHEST_LOOK, LookPlan
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import tasks
 
@@ -24,7 +24,7 @@ class Looks(StorePart):
         async with self._engine.writing() as connection:
             now = self._clock.now()
             await self._note(connection, task.id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
-            later = (tasks.c.next_look_at > no_sooner(look_at), look_is_free(now, LOOK_LEASE))
+            later = (tasks.c.next_look_at > no_sooner(look_at), look_is_free(now))
             # A look made since the task was read has set the pace anew.
             unseen = (
                 tasks.c.last_look_at.is_not_distinct_from(task.last_look_at),
@@ -68,7 +68,7 @@ class Looks(StorePart):
     async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
         async with self._engine.writing() as connection:
             lease = {"look_owner": owner, "look_lease_until": until}
-            if not await self._note(connection, id, lease, look_is_free(self._clock.now(), LOOK_LEASE)):
+            if not await self._note(connection, id, lease, look_is_free(self._clock.now())):
                 return None
             await self._note(connection, id, {"next_look_at": until}, tasks.c.next_look_at.is_not(None))
             row = await self._row(connection, tasks.c.id == id)

@@ -46,6 +46,13 @@ async def test_the_lease_of_a_dead_download_lapses(store: Database, second: Data
     assert await second.claim_download(task.id, "other", clock.now() + LEASE)
 
 
+async def test_a_download_lease_of_a_process_whose_clock_is_ahead_holds(store: Database, clock: FakeClock) -> None:
+    task = await done(store, clock)
+    assert await store.claim_download(task.id, "ahead", clock.now() + LEASE + timedelta(seconds=1))
+
+    assert not await store.claim_download(task.id, "behind", clock.now() + LEASE)
+
+
 async def test_a_download_lease_from_before_the_clock_was_set_back_is_free(store: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
     await store.claim_download(task.id, "dead", clock.now() + LEASE)

@@ -113,6 +113,14 @@ async def test_the_lease_of_a_dead_look_lapses(store: Database, second: Database
     assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
 
 
+async def test_a_lease_of_a_process_whose_clock_is_ahead_holds(store: Database, clock: FakeClock) -> None:
+    task = await generating(store, clock, "task-1")
+    ahead = clock.now() + seconds(1)
+    assert await store.claim_look(task.id, "ahead", ahead + LOOK_LEASE) is not None
+
+    assert await store.claim_look(task.id, "behind", clock.now() + LOOK_LEASE) is None
+
+
 async def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
     await store.claim_look(task.id, "dead", clock.now() + LOOK_LEASE)

@@ -1,6 +1,5 @@
 """``SORA2_AUTO_DOWNLOAD``: every finished video is saved by itself, also those that ended while nobody ran."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,14 +29,19 @@ async def files_of(service: TaskService) -> set[str]:
 
 async def all_saved(settings: Settings, count: int) -> set[str]:
     """The files, once so many tasks have one."""
+
+    def saved() -> int:
+        return len([*settings.videos.glob("*.mp4")])
+
     async with opened(settings) as service:
-
-        async def has(so_many: int) -> bool:
-            return len(await files_of(service)) >= so_many
-
         # A busy machine needs its time for so many; whether it goes on is seen sooner.
         for so_many in (*range(20, count, 20), count):
-            await eventually(partial(has, so_many))
+            await eventually(lambda so_many=so_many: saved() >= so_many)
+
+        async def noted() -> bool:
+            return len(await files_of(service)) == count
+
+        await eventually(noted)
         return await files_of(service)
 
 

@@ -17,9 +17,8 @@ from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import PATIENCE_SECONDS
-from tests.migrated import migrated_file
 from tests.network import simulated
-from tests.stores import SQLiteStore, Store, store_in
+from tests.stores import store_in
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -34,13 +33,6 @@ def settings_in(folder: Path, **values: Any) -> Settings:
         "max_requests_per_second": 1000,
     }
     return Settings.load(**{**defaults, **values})
-
-
-def _migrated(store: Store) -> Store:
-    """A file that is not there yet is made with its tables in it."""
-    if isinstance(store, SQLiteStore) and not store.path.exists():
-        store.path.write_bytes(migrated_file())
-    return store
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,12 @@ class Agent:
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             self.progress.append((progress, total, message))
 
-        return await self.client.call_tool(tool, arguments, progress_callback=on_progress)
+        result = await self.client.call_tool(tool, arguments, progress_callback=on_progress)
+        if not result.is_error:
+            content = result.structured_content or {}
+            # Some hosts show the model the text only, others the data only.
+            assert text_of(result) == f"{content['message']}\nNext: {content['next']}"
+        return result
 
     async def content(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """The structured content of a call that worked."""

@@ -136,6 +136,17 @@ def _without_key(body: bytes, key: str) -> bytes:
     return body
 
 
+async def refuse_nested_codings(response: httpx2.Response) -> None:
+    """An event hook: a body that is packed more than once can take for ever to unpack to nothing.
+
+    Raises:
+        httpx2.DecodingError: it is.
+    """
+    codings = [coding for coding in response.headers.get("content-encoding", "").split(",") if coding.strip()]
+    if len(codings) > 1:
+        raise httpx2.DecodingError("The body is packed more than once", request=response.request)
+
+
 async def bounded_body(response: httpx2.Response) -> bytes:
     """The body of an answer that is being streamed.
 
@@ -188,5 +199,5 @@ def http_client(base_url: str, *, key: str, tls: TLSContext | None = None, **opt
     tls = tls or TLSContext()
     # A proxy from the environment is for the world outside; the simulator's loopback address never goes through one.
     trust_env = httpx2.URL(base_url).host not in ("127.0.0.1", "localhost", "::1")
-    hooks = {"request": [tls.prepare]}
+    hooks: Any = {"request": [tls.prepare], "response": [refuse_nested_codings]}
     return httpx2.AsyncClient(headers=headers, trust_env=trust_env, verify=tls, event_hooks=hooks, **options)

@@ -220,9 +220,8 @@ class Jobs:
                 await download.done.wait()
 
     def _say(self, task: Task) -> None:
-        # The last line of the text names the agent's next call, which is none of a person's business.
-        lines = texts.described(task, self._runtime.clock.now()).splitlines()
-        self._display.line("\n".join(line for line in lines if not line.startswith("Next:")))
+        # What comes next is the agent's call, which is none of a person's business.
+        self._display.line(texts.described(task, self._runtime.clock.now()).message)
 
     def _ended(self, task: Task) -> int:
         return int(shown_status(task, self._runtime.clock.now()) in ("failed", "unconfirmed"))

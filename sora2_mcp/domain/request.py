@@ -1,5 +1,6 @@
 """What a video is ordered with, and what is allowed in it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -11,6 +12,13 @@ WATERMARK_LIMIT = 200
 URL_LIMIT = 2000
 IMAGE_LIMIT = 10
 KEY_LIMIT = 200
+_LONGEST_URL = 8000
+"""Of others' addresses, which may be signed; what is longer is not even looked at."""
+
+_LONGEST_HOST = 500
+"""A name has at most 253 characters; a port, and a name and password of somebody's, may stand beside it."""
+
+_HOST_END = re.compile(r"[/?#\\]")
 
 
 class AspectRatio(StrEnum):
@@ -76,7 +84,10 @@ def _storable(text: str) -> str:
 
 def is_http_url(url: str) -> bool:
     """Whether it is a whole http(s) address with a host and nothing that could hide in it."""
-    if " " in url or not url.isprintable():
+    # Lengths first: normalizing a host takes the square of its length.
+    if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
+        return False
+    if len(_HOST_END.split(url.partition("://")[2], maxsplit=1)[0]) > _LONGEST_HOST:
         return False
     try:
         parts = urlsplit(url)
@@ -92,10 +103,10 @@ def checked_url(argument: str, url: str) -> str:
         ArgumentError: not an http(s) address, or longer than ``URL_LIMIT``.
     """
     url = url.strip()
-    if not is_http_url(url):
-        raise ArgumentError(argument, "holds something that is not an address; allowed are http:// and https:// URLs.")
     if len(url) > URL_LIMIT:
         raise ArgumentError(argument, f"holds an address longer than {URL_LIMIT:,} characters.")
+    if not is_http_url(url):
+        raise ArgumentError(argument, "holds something that is not an address; allowed are http:// and https:// URLs.")
     return url
 
 

@@ -79,7 +79,7 @@ def allowed_values(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(f'"{value}"' for value in schema["enum"])
     if schema.get("type") == "array":
-        return "a list of texts"
+        return f"a list of at most {schema['maxItems']} texts"
     if schema.get("type") == "integer":
         low, high = schema.get("minimum"), schema.get("maximum")
         return "a whole number" if low is None else f"a whole number from {low} to {high}"

@@ -1,5 +1,10 @@
-"""What the agent reads: 1 to 5 short lines, most important first, the URL always in it, the next call always named."""
+"""What the agent reads: 1 to 5 short lines, most important first, the URL always in it, the next call always named.
 
+Some hosts show the model the text of a result, others only its data, so each text comes in the two parts that the data
+holds as well: what there is to say, and what to do next.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
 
 from sora2_mcp.domain.task import SavedFile, Sighting, Task
@@ -12,18 +17,35 @@ from sora2_mcp.tasks.service import Page
 from sora2_mcp.tasks.store.port import Outcome
 
 _PROMPT_SHOWN = 60
+_WHERE_THE_FILE_IS = "tell the user where the file is."
 _NEW_KEY = "Give that order a new idempotency_key if this one had one."
 
 
-def submitted(submission: Submission, now: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a result says, in lines, and the call or the word to the user that comes next, as one sentence."""
+
+    message: str
+    next: str
+
+    def __str__(self) -> str:
+        return f"{self.message}\nNext: {self.next}"
+
+    def after(self, line: str) -> "Answer":
+        """The same, with a line before it."""
+        return Answer(f"{line}\n{self.message}", self.next)
+
+
+def submitted(submission: Submission, now: datetime) -> Answer:
     """After generate_video."""
     task = submission.task
     if submission.outcome is Outcome.REPEAT:
         return _repeated(task, now)
     if submission.outcome is Outcome.SAME_KEY:
-        return f"Nothing new was ordered: this idempotency_key has ordered this task already.\n{described(task, now)}"
+        line = "Nothing new was ordered: this idempotency_key has ordered this task already."
+        return described(task, now).after(line)
     if submission.outcome is Outcome.SAME_CONSENT:
-        return f"Nothing new was ordered: this answer has ordered this task already.\n{described(task, now)}"
+        return described(task, now).after("Nothing new was ordered: this answer has ordered this task already.")
     if shown_status(task, now) != "generating":
         return described(task, now)
     request = task.request
@@ -39,31 +61,30 @@ def submitted(submission: Submission, now: datetime) -> str:
         first = (
             f"Being ordered: task {task.reference}, {kind}. The service is slow to answer; the order goes on by itself."
         )
-    return f"{first}\n{_next_wait(task)}."
+    return Answer(first, f"{_wait(task)}.")
 
 
-def described(task: Task, now: datetime) -> str:
+def described(task: Task, now: datetime) -> Answer:
     """A task as it stands."""
     return _DESCRIBE[shown_status(task, now)](task, now)
 
 
-def declined(error: Sora2Error) -> str:
+def declined(error: Sora2Error) -> Answer:
     """After generate_video, when the person who was asked said no."""
-    return f"Not sent: {error}. Nothing was spent.\nNext: {error.hint}"
+    return Answer(f"Not sent: {error}. Nothing was spent.", error.hint)
 
 
-def saved(task: Task, file: SavedFile, now: datetime) -> str:
+def saved(task: Task, file: SavedFile, now: datetime) -> Answer:
     """After download_video."""
-    address = "" if task.is_deleted(now) or is_simulated(task) else f"Video address: {task.video_url}\n"
-    return f"Saved: {file.path} ({file.size_bytes / 1e6:.2f} MB).\n{address}Next: tell the user where the file is."
+    address = "" if task.is_deleted(now) or is_simulated(task) else f"\nVideo address: {task.video_url}"
+    return Answer(f"Saved: {file.path} ({file.size_bytes / 1e6:.2f} MB).{address}", _WHERE_THE_FILE_IS)
 
 
-def saving(task: Task, download: Download) -> str:
+def saving(task: Task, download: Download) -> Answer:
     """After download_video, when the file takes longer than a call may."""
-    return (
-        f"Still saving: {_so_far(download)}. It goes on without you.\n"
-        f"Video address: {task.video_url}\n"
-        f'Next: download_video(task_id="{task.reference}") again.'
+    return Answer(
+        f"Still saving: {_so_far(download)}. It goes on without you.\nVideo address: {task.video_url}",
+        f'download_video(task_id="{task.reference}") again.',
     )
 
 
@@ -77,20 +98,20 @@ def _so_far(download: Download) -> str:
     return f"{download.received_bytes / 1e6:.1f}{of_all} MB so far"
 
 
-def listed(page: Page, now: datetime, *, status: str, limit: int) -> str:
+def listed(page: Page, now: datetime, *, status: str, limit: int) -> Answer:
     """After list_tasks: one line for each."""
     if not page.tasks:
         nothing = "No tasks yet." if status == "any" else f"No task is {status}."
-        return f"{nothing}\nNext: list_tasks() shows every task; generate_video orders a new one."
+        return Answer(nothing, "list_tasks() shows every task; generate_video orders a new one.")
     lines = [line(task, now) for task in page.tasks]
     lines += filter(None, (expiry_warning(task, now) for task in page.tasks))
     following = "get_task_status(task_id=…) for one of them."
     if page.next_cursor:
         following = f'list_tasks(status="{status}", limit={limit}, cursor="{page.next_cursor}") for older ones.'
-    return "\n".join([*lines, f"Next: {following}"])
+    return Answer("\n".join(lines), following)
 
 
-def _generating(task: Task, now: datetime) -> str:
+def _generating(task: Task, now: datetime) -> Answer:
     seconds = elapsed_seconds(task, now)
     so_far = "" if seconds is None else f", {duration(seconds)} so far"
     lines = [f"Still generating: {task.reference}{so_far}. Nothing is lost; it goes on without you."]
@@ -99,7 +120,7 @@ def _generating(task: Task, now: datetime) -> str:
     if task.look_failed_at is not None:
         code = f" ({task.look_error_code})" if task.look_error_code else ""
         lines.append(f"The last look failed at {iso(task.look_failed_at)}{code}; looks go on by themselves.")
-    return "\n".join([*lines, f"{_next_wait(task)} again, or tell the user and come back later."])
+    return Answer("\n".join(lines), f"{_wait(task)} again, or tell the user and come back later.")
 
 
 _DOUBTS = {
@@ -108,57 +129,56 @@ _DOUBTS = {
 }
 
 
-def _succeeded(task: Task, now: datetime) -> str:
+def _succeeded(task: Task, now: datetime) -> Answer:
     seconds = elapsed_seconds(task, now)
     took = "" if seconds is None else f" in {duration(seconds)}"
     if task.has_expired(now):
-        return (
+        return Answer(
             f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
-            f"{task.video_expires_at:%Y-%m-%d}, 15 days later.\n"
-            "Next: tell the user; only a new order with generate_video makes it again"
-            f"{'' if is_simulated(task) else ', and costs credits'}."
+            f"{task.video_expires_at:%Y-%m-%d}, 15 days later.",
+            "tell the user; only a new order with generate_video makes it again"
+            f"{'' if is_simulated(task) else ', and costs credits'}.",
         )
     if task.is_deleted(now):
-        lines = [f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."]
+        done = f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
     else:
-        lines = [f"Done{took}: {task.video_url} ({_kept(task, now)})"]
+        done = f"Done{took}: {task.video_url} ({_kept(task, now)})"
     if task.file is not None:
-        lines.append(f"Saved already: {task.file.path}")
-    else:
-        lines.append(f'Next: download_video(task_id="{task.reference}") to keep the file.')
-    return "\n".join(lines)
+        return Answer(f"{done}\nSaved already: {task.file.path}", _WHERE_THE_FILE_IS)
+    return Answer(done, f'download_video(task_id="{task.reference}") to keep the file.')
 
 
-def _failed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four with the same shape
+def _failed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four with the same shape
     failure = task.failure
     if failure is None or not task.task_id:
         refusal = refusal_of(task)
-        return f"Failed before it was created: {refusal}. Nothing was spent.\nNext: {refusal.hint} {_NEW_KEY}"
+        return Answer(f"Failed before it was created: {refusal}. Nothing was spent.", f"{refusal.hint} {_NEW_KEY}")
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
         paid = "" if is_simulated(task) else " It has probably been paid for."
-        return (
-            f"Failed {where}{code}: {failure.message}.{paid}\n"
-            f'Next: get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the '
-            f"user, and order again with generate_video only if they agree. {_NEW_KEY}"
+        return Answer(
+            f"Failed {where}{code}: {failure.message}.{paid}",
+            f'get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the user, '
+            f"and order again with generate_video only if they agree. {_NEW_KEY}",
         )
     reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
-    return (
-        f"Failed {where}{code}{reason} Nothing more will come of this task.\n"
-        f"Next: change the prompt and order again with generate_video. {_NEW_KEY}"
+    return Answer(
+        f"Failed {where}{code}{reason} Nothing more will come of this task.",
+        f"change the prompt and order again with generate_video. {_NEW_KEY}",
     )
 
 
-def _unconfirmed(task: Task, now: datetime) -> str:  # noqa: ARG001 - one of four with the same shape
+def _unconfirmed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four with the same shape
     because = (
         f"no readable answer came back ({task.unclear_because})" if task.unclear_because else "no answer came back"
     )
-    return (
+    charged = "It" if is_simulated(task) else "It may have been charged, so it"
+    return Answer(
         f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
-        f"{'It' if is_simulated(task) else 'It may have been charged, so it'} was not sent again.\n"
-        "Next: list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call "
-        "generate_video with a new idempotency_key."
+        f"{charged} was not sent again.",
+        "list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call generate_video "
+        "with a new idempotency_key.",
     )
 
 
@@ -170,12 +190,11 @@ _DESCRIBE = {
 }
 
 
-def _repeated(task: Task, now: datetime) -> str:
+def _repeated(task: Task, now: datetime) -> Answer:
     ago = duration(max(0.0, (now - task.created_at).total_seconds()))
-    return (
-        f"Nothing new was ordered: exactly this was ordered {ago} ago.\n{described(task, now)}\n"
-        "To order another one all the same, repeat the call with a new idempotency_key."
-    )
+    known = described(task, now).after(f"Nothing new was ordered: exactly this was ordered {ago} ago.")
+    another = "To order another one all the same, repeat the call with a new idempotency_key."
+    return Answer(f"{known.message}\n{another}", known.next)
 
 
 def is_simulated(task: Task) -> bool:
@@ -221,8 +240,8 @@ def expiry(task: Task, now: datetime) -> str:
     return f"The video of {task.reference} is gone: nobody saved it, and the service deleted it on {on}."
 
 
-def _next_wait(task: Task) -> str:
-    return f'Next: wait_for_video(task_id="{task.reference}")'
+def _wait(task: Task) -> str:
+    return f'wait_for_video(task_id="{task.reference}")'
 
 
 def line(task: Task, now: datetime) -> str:

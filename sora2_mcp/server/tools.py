@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, FailFast, Field, JsonValue
 
 from sora2_mcp.domain.request import (
+    IMAGE_LIMIT,
     KEY_LIMIT,
     PROMPT_LIMIT,
     WATERMARK_LIMIT,
@@ -73,8 +74,13 @@ Prompt = Annotated[
 ]
 ImageUrls = Annotated[
     list[str],
+    # The first misfit is enough: a list of a hundred thousand would make as many.
+    FailFast(),
     BeforeValidator(_listed),
-    Field(description="Public http(s) addresses of images to animate (image-to-video). Leave out for text-to-video."),
+    Field(
+        max_length=IMAGE_LIMIT,
+        description="Public http(s) addresses of images to animate (image-to-video). Leave out for text-to-video.",
+    ),
 ]
 Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
 QualityName = Annotated[
@@ -218,8 +224,8 @@ class Tools:
         page = await service.page(current_principal(), status=wanted, limit=limit, cursor=cursor)
         now = self._clock.now()
         views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
-        text = texts.listed(page, now, status=status, limit=limit)
-        return _result(text, TaskListView(tasks=views, next_cursor=page.next_cursor))
+        answer = texts.listed(page, now, status=status, limit=limit)
+        return _result(answer, TaskListView(tasks=views, next_cursor=page.next_cursor))
 
     async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> CallToolResult:
         """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
@@ -229,7 +235,7 @@ class Tools:
         """
         download: Download | None = None
 
-        async def save() -> tuple[Task, str]:
+        async def save() -> tuple[Task, texts.Answer]:
             nonlocal download
             service = await self._runtime.service()
             task, download = await service.begin_download(task_id, current_principal(), filename)
@@ -242,8 +248,8 @@ class Tools:
             now = self._clock.now()
             return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 
-        task, text = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
-        return _result(text, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
+        task, answer = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
+        return _result(answer, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
     async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:
         """A person's yes to an order that would be new, or the question; empty where none is needed."""
@@ -254,8 +260,8 @@ class Tools:
         asks = is_answered(ctx) or await service.is_new(request, current_principal(), key)
         return await consent(ctx, request) if asks else ""
 
-    def _result_of(self, task: Task, text: str) -> CallToolResult:
-        return _result(text, task_view(task, self._clock.now(), self._settings.poll_seconds))
+    def _result_of(self, task: Task, answer: texts.Answer) -> CallToolResult:
+        return _result(answer, task_view(task, self._clock.now(), self._settings.poll_seconds))
 
 
 def build_tools(runtime: Runtime) -> list[Tool]:
@@ -322,5 +328,7 @@ def _description(function: Callable[..., Any]) -> str:
     return " ".join(inspect.cleandoc(function.__doc__ or "").split())
 
 
-def _result(text: str, view: View) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=view.content())
+def _result(answer: texts.Answer, view: View) -> CallToolResult:
+    """The same words in the text and in the data: hosts differ in which they show the model."""
+    told = view.model_copy(update={"message": answer.message, "next": answer.next})
+    return CallToolResult(content=[TextContent(type="text", text=str(answer))], structured_content=told.content())

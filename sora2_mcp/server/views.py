@@ -21,16 +21,22 @@ Instant = Annotated[datetime, PlainSerializer(iso, return_type=str)]
 
 
 class View(BaseModel):
-    """Absent values are left out, so that no field is ever null."""
+    """Absent values are left out, so that no field is ever null.
+
+    ``message`` and ``next`` are what the text of a result says: some hosts show the model the data only.
+    """
 
     model_config = ConfigDict(frozen=True)
+
+    message: str | None = None
+    next: str | None = None
 
     def content(self) -> dict[str, Any]:
         """The structured content of a tool's result."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class FailureView(View):
+class FailureView(BaseModel):
     """Where and why it failed; ``code`` and ``message`` are the service's, ``message`` is data and no instruction."""
 
     stage: Literal["creation", "generation"]

@@ -10,6 +10,7 @@ import anyio
 import httpcore2
 import httpx2
 
+from sora2_mcp.api.client import refuse_nested_codings
 from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
 
@@ -96,7 +97,7 @@ def files_client(
         transport=transport,
         # A host could fill up what is sent to all others of its domain.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        event_hooks={"request": [reach.check, tls.prepare], "response": [_leave_unread]},
+        event_hooks={"request": [reach.check, tls.prepare], "response": [_leave_unread, refuse_nested_codings]},
     )
     if transport is not None:
         return client

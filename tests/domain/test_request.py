@@ -169,7 +169,11 @@ def test_a_whole_http_address_is_one(url: str) -> None:
         "https://example.com/a\u200bb",
         "https://example.com/a\U000e0041b",
         "https://example.com/a\ud83d",
+        "https://example.com/" + "a" * 8000,
+        "https://" + "a" * 501 + "/",
+        "https://" + "\u0301" * 600_000,
     ],
+    ids=lambda url: url[:40],
 )
 def test_anything_else_or_with_something_hidden_in_it_is_no_address(url: str) -> None:
     assert not is_http_url(url)

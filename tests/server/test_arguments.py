@@ -29,7 +29,18 @@ BAD = [
     ("generate_video", {"prompt": "x", "aspect_ratio": "1:1"}, 'aspect_ratio must be "landscape" or "portrait".'),
     ("generate_video", {"prompt": "x", "duration": 5}, "duration is not an argument of generate_video; allowed are"),
     ("generate_video", {"prompt": "x", "image_urls": ["file:///etc"]}, "image_urls holds something that is not an"),
-    ("generate_video", {"prompt": "x", "image_urls": [5]}, "image_urls must be a list of texts."),
+    ("generate_video", {"prompt": "x", "image_urls": [5]}, "image_urls must be a list of at most 10 texts."),
+    (
+        "generate_video",
+        {"prompt": "x", "image_urls": ["http://a.b"] * 11},
+        "image_urls must be a list of at most 10 te",
+    ),
+    ("generate_video", {"prompt": "x", "image_urls": [*range(290_000)]}, "image_urls must be a list of at most 10"),
+    (
+        "generate_video",
+        {"prompt": "x", "callback_url": "http://" + "\u0301" * 300_000},
+        "callback_url holds an address longer than 2,000 characters.",
+    ),
     ("generate_video", {"prompt": "x", "callback_url": "ftp://x"}, "callback_url holds something that is not an"),
     (
         "generate_video",

@@ -146,7 +146,8 @@ async def test_the_dead_link_of_a_saved_video_is_not_handed_out(tmp_path: Path, 
 
         results = [await me.call(tool, task_id=task["task_id"]) for tool in ("get_task_status", "download_video")]
         assert text_of(results[0]) == (
-            f"Done in 0 s; the service deleted its copy on 2026-12-07.\nSaved already: {path}"
+            f"Done in 0 s; the service deleted its copy on 2026-12-07.\nSaved already: {path}\n"
+            "Next: tell the user where the file is."
         )
         assert text_of(results[1]) == f"Saved: {path} (0.04 MB).\nNext: tell the user where the file is."
         contents = [result.structured_content or {} for result in results]

@@ -135,13 +135,13 @@ async def test_who_reads_nothing_for_half_a_minute_is_told_nothing_more(
         for number in range(4):
             ear.heard.clear()
             await quick.content("generate_video", prompt=f"A cat {number}")
-            await until(clock, lambda: TASKS in ear.heard)
+            await until(clock, lambda: TASKS in ear.heard, step_seconds=0.05)
         began = clock.monotonic()
         await until(clock, lambda: "a client has read nothing for 30 s" in caplog.text)
         assert clock.monotonic() - began <= 31
         ear.heard.clear()
         await quick.content("generate_video", prompt="Still heard by others")
-        await until(clock, lambda: TASKS in ear.heard)
+        await until(clock, lambda: TASKS in ear.heard, step_seconds=0.05)
         if mode == "auto":
             last = await slow.read()
             while "result" not in last:
@@ -159,7 +159,7 @@ async def test_the_end_waits_for_nobody_who_does_not_read(tmp_path: Path, mode: 
         for number in range(4):
             ear.heard.clear()
             await quick.content("generate_video", prompt=f"A cat {number}")
-            await until(clock, lambda: TASKS in ear.heard)
+            await until(clock, lambda: TASKS in ear.heard, step_seconds=0.05)
         quick.runtime.stop()
         # The clock stands still: the half minute that others are waited for never ends.
         with anyio.fail_after(PATIENCE_SECONDS):

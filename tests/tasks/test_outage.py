@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-import anyio
 import pytest
 import stamina
 
@@ -20,7 +19,7 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.service import TaskService
 from tests.clocks import FakeClock
-from tests.tasks.core import looks, opened, settings_for, until
+from tests.tasks.core import looks, opened, settings_for, until, work_done
 
 pytestmark = pytest.mark.anyio
 
@@ -124,4 +123,4 @@ async def passed(clock: FakeClock, seconds: int) -> None:
     """Lets time pass, slowly enough for looks to be made in it."""
     for _ in range(seconds):
         await clock.advance(1)
-        await anyio.sleep(0.003)
+        await work_done(0.003)

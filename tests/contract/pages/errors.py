@@ -38,7 +38,7 @@ def error_sections() -> str:
 def read(occasion: Occasion) -> str:
     """What the agent reads, or a person on stderr."""
     if isinstance(occasion.error, DeclinedError):
-        return texts.declined(occasion.error)
+        return str(texts.declined(occasion.error))
     return described(occasion.error, occasion.tool) if occasion.tool else f"sora2-mcp: {occasion.error}"
 
 

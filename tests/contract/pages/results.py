@@ -40,11 +40,11 @@ def result_sections() -> str:
 
 
 def _ordered(outcome: Outcome = Outcome.NEW, task: Task = TASK, seconds: float = 0) -> str:
-    return texts.submitted(Submission(task=task, outcome=outcome), NOW + timedelta(seconds=seconds))
+    return str(texts.submitted(Submission(task=task, outcome=outcome), NOW + timedelta(seconds=seconds)))
 
 
 def _at(seconds: float, task: Task) -> str:
-    return texts.described(task, NOW + timedelta(seconds=seconds))
+    return str(texts.described(task, NOW + timedelta(seconds=seconds)))
 
 
 def _failed(stage: Stage, code: int, message: str, *, task_id: str = TASK.task_id, doubtful: bool = False) -> str:
@@ -64,12 +64,12 @@ def _saving() -> str:
         begun.received_bytes, begun.total_bytes = 4_200_000, FILE.size_bytes
         return begun
 
-    return texts.saving(DONE, anyio.run(download))
+    return str(texts.saving(DONE, anyio.run(download)))
 
 
 def _listed() -> str:
     saved = replace(DONE, file=FILE, task_id="sora2_task_abc122")
-    return texts.listed(Page(tasks=(TASK, saved), next_cursor=""), NOW, status="any", limit=10)
+    return str(texts.listed(Page(tasks=(TASK, saved), next_cursor=""), NOW, status="any", limit=10))
 
 
 _REQUEST_REFUSED = "Insufficient credits"
@@ -149,12 +149,12 @@ _RESULTS = [
     Result(
         "Declined",
         "`SORA2_CONFIRM`: the person said no. There is no task: the data says `failed` with an empty `task_id`.",
-        lambda: texts.declined(DeclinedError()),
+        lambda: str(texts.declined(DeclinedError())),
     ),
     Result(
         "Saved",
         "After `download_video`; asking again gives the same file.",
-        lambda: texts.saved(DONE, FILE, DONE.finished_at or NOW),
+        lambda: str(texts.saved(DONE, FILE, DONE.finished_at or NOW)),
     ),
     Result("Still saving", "A download that takes longer than 45 seconds goes on by itself.", _saving),
     Result("Listed", "After `list_tasks`.", _listed),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import environ, getpid
 from pathlib import Path
 from signal import SIGINT
@@ -111,14 +111,18 @@ class PostgresServer:
     def silent(self) -> Iterator[None]:
         """The server neither answers nor hangs up, like one behind a broken network."""
         first = self._process()
+        # It starts no more of them then; one that is just ending may be gone.
+        first.suspend()
         processes = [first, *first.children(recursive=True)]
-        for process in processes:
-            process.suspend()
+        for process in processes[1:]:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         try:
             yield
         finally:
             for process in processes:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def _process(self) -> Any:
         return psutil.Process(int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0]))

@@ -26,6 +26,9 @@ News = Callable[[], Awaitable[Sequence[str] | None]]
 class Engine(ABC):
     """One database. Queries are the same on every kind; what differs is here and nowhere else."""
 
+    driver_errors: tuple[type[Exception], ...] = ()
+    """What the driver may raise past SQLAlchemy, which knows not all of its errors."""
+
     def __init__(self, pool: AsyncEngine) -> None:
         self._pool = pool
 
@@ -36,7 +39,7 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used.
         """
-        with translated():
+        with translated(self.driver_errors):
             async with self._transaction(writes=False, lock="", seconds=None) as connection:
                 yield connection
 
@@ -50,7 +53,7 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used. Nothing was written, unless the connection broke at the very end.
         """
-        with translated():
+        with translated(self.driver_errors):
             async with self._transaction(writes=True, lock=lock, seconds=seconds) as connection:
                 yield connection
 
@@ -81,15 +84,16 @@ class Engine(ABC):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(driver_errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turns the database's errors into ours, in one place.
 
     Raises:
         StoreError: in their place.
     """
+    errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error, OSError, *driver_errors)
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except errors as error:
         raise store_error(error) from error
 
 

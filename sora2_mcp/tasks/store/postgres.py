@@ -29,8 +29,14 @@ _READING = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
 
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The driver's own; the last when a connection breaks between two of its steps."""
+
+
 class PostgresEngine(Engine):
     """Locks are advisory ones that end with their transaction; what is saved is told by ``NOTIFY``, ids only."""
+
+    driver_errors = _ERRORS
 
     def __init__(self, url: str, answer_seconds: float = _ANSWER_SECONDS) -> None:
         # The driver reads the address itself: it knows libpq's forms, and nothing else here ever holds the password.
@@ -97,7 +103,7 @@ class PostgresEngine(Engine):
         except ValueError:
             # The driver quotes what it stumbles over, which may be part of a password.
             raise StoreError("holds an address that the driver does not understand") from None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _ERRORS as error:
             # A server that is just starting or ending says so here, where SQLAlchemy knows none of the driver's errors.
             raise store_error(error) from error
         try:
@@ -113,7 +119,7 @@ def _checked(connection: Any, _record: ConnectionPoolEntry, _proxy: PoolProxiedC
     """Has a connection that was lost while nobody used it replaced; SQLAlchemy's own way takes four round trips."""
     try:
         connection.run_async(lambda driver: driver.execute("SELECT 1"))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (*_ERRORS, OSError) as error:
         raise DisconnectionError("a connection was lost") from error
 
 
@@ -152,7 +158,7 @@ def _within(seconds: float, *, shield: bool = False) -> Iterator[None]:
 
 
 async def _hang_up(connection: Any) -> None:
-    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    with suppress(*_ERRORS, OSError):
         await connection.close(timeout=_HANG_UP_SECONDS)
 
 

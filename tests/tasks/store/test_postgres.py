@@ -84,6 +84,18 @@ async def test_a_database_that_is_not_there_is_told_in_the_servers_words(postgre
         await use(postgres_url.replace(urlsplit(postgres_url).path, "/nowhere"), clock)
 
 
+async def test_what_the_driver_raises_between_two_of_its_steps_is_told_as_a_store_that_cannot_be_used(
+    postgres_url: str,
+) -> None:
+    engine = engine_at(postgres_url)
+    try:
+        with said_to_be_unusable("another operation is in progress"):
+            async with engine.reading():
+                raise asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress")
+    finally:
+        await engine.close()
+
+
 async def test_an_address_may_begin_with_postgres(postgres_url: str, clock: FakeClock) -> None:
     await use(postgres_url.replace("postgresql://", "postgres://"), clock)
 

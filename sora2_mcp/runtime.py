@@ -62,7 +62,7 @@ class Runtime:
         endpoint: Endpoint | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        """``transport`` takes the network's place for everything that is sent; whoever made it closes it."""
+        """``transport`` replaces the network for every request; the caller opens and closes it."""
         self.settings = settings
         self.clock = clock or SystemClock()
         self.bus = EventBus()
@@ -99,7 +99,7 @@ class Runtime:
             on_its_own(self._group.start_soon, self._run, self._opening)
 
     def begin_in(self, seconds: float) -> None:
-        """The same, a little later, so that it keeps no answer waiting. Whoever needs it sooner begins at once."""
+        """Calls ``begin()`` after a delay, so that its imports hold up no answer; ``service()`` does not wait for it."""
         if self._opening is None or self._opening.error is not None:
             self.in_background(partial(self._begin_after, seconds))
 
@@ -237,7 +237,7 @@ class Runtime:
 
 
 def _import_heavy_modules() -> None:
-    """What is imported here costs nothing where it is imported by name."""
+    """Loads the slow modules in a thread; the imports by name that follow are then immediate."""
     from sora2_mcp.api import client  # noqa: F401, PLC0415
     from sora2_mcp.tasks import network  # noqa: F401, PLC0415
     from sora2_mcp.tasks.store import database  # noqa: F401, PLC0415

@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 
 
 def self_signed(folder: Path) -> Path:
-    """A key and a certificate for ``HOST`` in one PEM file; whoever trusts that file trusts the certificate."""
+    """A key and a certificate for ``HOST`` in one PEM file; the same file serves as the CA file."""
     key, name = generate_private_key(SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
     now = datetime.now(UTC)
     certificate = (

@@ -83,7 +83,7 @@ async def test_the_event_loop_goes_on_while_certificates_are_read(
 
     async with anyio.create_task_group() as group:
         group.start_soon(TLSContext().prepare, httpx2.Request("GET", "https://service.example"))
-        # Whoever reads it waits until it is written to; were that the event loop, this line would never run.
+        # Reading a FIFO blocks until it is written to. On the event loop it would block this line for ever.
         await anyio.to_thread.run_sync(slow.write_bytes, certificate.read_bytes())
 
 

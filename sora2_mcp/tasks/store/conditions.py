@@ -60,7 +60,7 @@ def unsaved_videos(now: datetime) -> list[ColumnElement[bool]]:
 
 
 def is_free(lease: ColumnElement[datetime | None], now: datetime, longest: timedelta) -> ColumnElement[bool]:
-    """Nobody holds the lease; one further ahead than any can be was taken before a clock was set back."""
+    """The lease is not held. One further ahead than any lease lasts was taken before a clock was set back."""
     return or_(lease.is_(None), lease <= now, lease > now + longest + _CLOCKS_APART)
 
 

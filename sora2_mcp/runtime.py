@@ -99,7 +99,7 @@ class Runtime:
             on_its_own(self._group.start_soon, self._run, self._opening)
 
     def begin_in(self, seconds: float) -> None:
-        """Calls ``begin()`` after a delay, so that its imports hold up no answer; ``service()`` does not wait for it."""
+        """Calls ``begin()`` after a delay, so that its imports hold up no answer; ``service()`` begins at once."""
         if self._opening is None or self._opening.error is not None:
             self.in_background(partial(self._begin_after, seconds))
 

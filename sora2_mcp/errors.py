@@ -14,7 +14,10 @@
     ├── DownloadError               the file could not be saved
     │   ├── NoVideoError            there is no file to save
     │   └── UnwritableError         the disk, the folder or the size limit is in the way
-    ├── NotReachedError             no connection: nothing was sent
+    ├── NotReachedError             nothing got as far as the service
+    │   ├── ProxyError              the proxy refused, or its variable cannot be used
+    │   ├── CertificateError        the service's certificate is not trusted
+    │   └── GatewayError            something in front of the service refused
     ├── LostAnswerError             sent, but no readable answer came back
     └── ServiceError                the service answered with an error code
         └── one class for each code of its table
@@ -202,7 +205,7 @@ class UnwritableError(DownloadError):
 
 
 class NotReachedError(Sora2Error):
-    """No connection to the service could be made, so nothing was sent."""
+    """Nothing got as far as the service: no connection, or something in front of it answered with a refusal."""
 
     retryable = True
     hint = "Check the network and SORA2_API_BASE_URL, then repeat the same call."
@@ -210,6 +213,30 @@ class NotReachedError(Sora2Error):
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service could not be reached ({reason})")
         self.reason = reason
+
+
+class ProxyError(NotReachedError):
+    """The proxy that the environment names refused, or its variable cannot be used."""
+
+    hint = "Ask the user to check the proxy that the environment of this server names, then repeat the same call."
+
+
+class CertificateError(NotReachedError):
+    """The service's certificate is not trusted, or the authorities to trust cannot be read."""
+
+    hint = (
+        "Ask the user to check SSL_CERT_FILE in the environment of this server: it names the file of a company's own "
+        "certificate authority. Then restart the server and repeat the same call."
+    )
+
+
+class GatewayError(NotReachedError):
+    """A gateway, a firewall or a log-in page refused the request in place of the service."""
+
+    hint = (
+        "Something in front of the service refused it in the service's place: ask the user to check the network and "
+        "SORA2_API_BASE_URL, then repeat the same call."
+    )
 
 
 class LostAnswerError(Sora2Error):

@@ -385,3 +385,22 @@ def variable_of(field: str) -> str:
 def _unusable(field: str) -> ConfigurationError:
     # The value itself stays out of the text: it may be a secret pasted into the wrong variable.
     return ConfigurationError(variable_of(field), f"cannot be used; allowed is {Settings.allowed[field]}.")
+
+
+def environment_proxies() -> dict[str, str]:
+    """The proxies the environment names, by variable: ``{"HTTPS_PROXY": "http://proxy:3128"}``; never log them.
+
+    On Windows and macOS also those of the system, under the names of the variables that would win over them.
+    """
+    from urllib.request import getproxies  # noqa: PLC0415 - 30 ms, and no handshake needs it
+
+    named = {f"{scheme}_proxy": value for scheme, value in getproxies().items() if scheme in ("http", "https", "all")}
+    return {name if name in os.environ else name.upper(): value for name, value in named.items()}
+
+
+def certificate_source() -> tuple[str, Path]:
+    """The variable that names the certificate authorities to trust, and its path; empty where none does."""
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if path := os.environ.get(variable):
+            return variable, Path(path)
+    return "", Path()

@@ -1,25 +1,24 @@
 """The two calls of Sora2API."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx2
 import stamina
 
-from sora2_mcp import __version__
-from sora2_mcp.api.codec import BODY_LIMIT_BYTES, accepted_task_id, order_body, snapshot_of
+from sora2_mcp.api.codec import accepted_task_id, order_body, snapshot_of
+from sora2_mcp.api.exchange import Answer, exchange, refuse_nested_codings
 from sora2_mcp.api.pace import Pace
 from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
+from sora2_mcp.api.proxies import proxied_client
 from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
-from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
-from sora2_mcp.telemetry.work import asking
+from sora2_mcp.errors import LostAnswerError, ServiceError, Sora2Error
 
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
@@ -27,19 +26,7 @@ LOOK_LIMIT_SECONDS = 20.0
 _ORDER_TIMEOUT = httpx2.Timeout(connect=2, read=ORDER_LIMIT_SECONDS, write=10, pool=2)
 _LOOK_TIMEOUT = httpx2.Timeout(connect=5, read=8, write=5, pool=5)
 _LOOK_ATTEMPTS = 3
-_SHORTEST_SECRET = 8
-"""Anything shorter, as for the simulator, would be found within ordinary words."""
-
 _LONGEST_RETRY_PAUSE_SECONDS = 5.0
-_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-
-
-class Answer(NamedTuple):
-    """What came back: all the codec needs of it."""
-
-    status: int
-    body: bytes
-    retry_after_seconds: float | None
 
 
 class Sora2Client:
@@ -66,11 +53,8 @@ class Sora2Client:
         post = self._orders.build_request(
             "POST", f"{self._base_url}/generate", json=order_body(request), timeout=_ORDER_TIMEOUT
         )
-        with self._clock.timeout(ORDER_LIMIT_SECONDS) as limit:
-            answer = await self._answer(self._orders, post)
-        if limit.cancelled_caught:
-            raise LostAnswerError(f"no answer within {ORDER_LIMIT_SECONDS:.0f} s")
-        return accepted_task_id(*answer)
+        answer = await self._answer(self._orders, post, ORDER_LIMIT_SECONDS)
+        return accepted_task_id(answer.status, answer.text, self._retry_after_seconds(answer))
 
     async def record_info(self, task_id: str) -> Snapshot:
         """Looks at a task, after the caller has taken its turn; transient faults are repeated.
@@ -93,72 +77,23 @@ class Sora2Client:
         get = self._looks.build_request(
             "GET", f"{self._base_url}/record-info", params={"taskId": task_id}, timeout=_LOOK_TIMEOUT
         )
-        answer = await self._answer(self._looks, get)
-        return snapshot_of(answer.status, answer.body, self._clock.now(), answer.retry_after_seconds)
+        answer = await self._answer(self._looks, get, LOOK_LIMIT_SECONDS)
+        return snapshot_of(answer.status, answer.text, self._clock.now(), self._retry_after_seconds(answer))
 
-    async def _answer(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
-        with asking(request.url.host):
-            return await self._asked(http, request)
-
-    async def _asked(self, http: httpx2.AsyncClient, request: httpx2.Request) -> Answer:
-        try:
-            response = await http.send(request, stream=True)
-            try:
-                body = await bounded_body(response)
-            finally:
-                await response.aclose()
-        except _NOT_SENT as error:
-            raise NotReachedError(type(error).__name__) from error
-        except httpx2.RequestError as error:
-            raise LostAnswerError(type(error).__name__) from error
+    async def _answer(self, http: httpx2.AsyncClient, request: httpx2.Request, limit_seconds: float) -> Answer:
+        answer = await exchange(http, request, clock=self._clock, limit_seconds=limit_seconds)
         self.last_contact_at = self._clock.now()
-        words = _without_key(body, request.headers.get("authorization", "").removeprefix("Bearer "))
-        return Answer(response.status_code, words, self._retry_after_seconds(response))
+        return answer
 
-    def _retry_after_seconds(self, response: httpx2.Response) -> float | None:
+    def _retry_after_seconds(self, answer: Answer) -> float | None:
         """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
-        value = response.headers.get("retry-after", "").strip()
+        value = answer.headers.get("retry-after", "").strip()
         try:
             if value.isdecimal():
                 return float(min(int(value), 86_400))
             return max(0.0, (parsedate_to_datetime(value) - self._clock.now()).total_seconds())
         except (TypeError, ValueError, OverflowError):
             return None
-
-
-def _without_key(body: bytes, key: str) -> bytes:
-    """Without our key, which some gateways' errors repeat: what is said here is stored and shown."""
-    if len(key) < _SHORTEST_SECRET:
-        return body
-    spelled = json.dumps(key)[1:-1]
-    for secret in {key, spelled, spelled.replace("/", r"\/")}:
-        body = body.replace(secret.encode(), b"***")
-    return body
-
-
-async def refuse_nested_codings(response: httpx2.Response) -> None:
-    """An event hook: a body that is packed more than once can take for ever to unpack to nothing.
-
-    Raises:
-        httpx2.DecodingError: it is.
-    """
-    codings = [coding for coding in response.headers.get("content-encoding", "").split(",") if coding.strip()]
-    if len(codings) > 1:
-        raise httpx2.DecodingError("The body is packed more than once", request=response.request)
-
-
-async def bounded_body(response: httpx2.Response) -> bytes:
-    """The body of an answer that is being streamed.
-
-    Raises:
-        LostAnswerError: it is longer than any of the service's.
-    """
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise LostAnswerError(f"an answer of more than {BODY_LIMIT_BYTES:,} bytes")
-    return bytes(body)
 
 
 def _pause(error: Exception) -> bool | float:
@@ -185,19 +120,17 @@ async def open_client(
     single_use = httpx2.Limits(max_keepalive_connections=0)
     tls = tls or TLSContext()
     async with (
-        http_client(base_url, key=key, tls=tls, transport=transport, limits=single_use) as orders,
-        http_client(base_url, key=key, tls=tls, transport=transport) as looks,
+        http_client(key=key, tls=tls, transport=transport, limits=single_use) as orders,
+        http_client(key=key, tls=tls, transport=transport) as looks,
     ):
         yield Sora2Client(orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second))
 
 
-def http_client(base_url: str, *, key: str, tls: TLSContext | None = None, **options: Any) -> httpx2.AsyncClient:
-    """An HTTP client as the service at ``base_url`` is spoken to; without a key where that is empty."""
-    headers = {"user-agent": f"sora2-mcp/{__version__}", "accept": "application/json"}
+def http_client(*, key: str, tls: TLSContext | None = None, **options: Any) -> httpx2.AsyncClient:
+    """An HTTP client as the service is spoken to; without a key where that is empty."""
+    headers = {"accept": "application/json"}
     if key:
         headers["authorization"] = f"Bearer {key}"
     tls = tls or TLSContext()
-    # A proxy from the environment is for the world outside; the simulator's loopback address never goes through one.
-    trust_env = httpx2.URL(base_url).host not in ("127.0.0.1", "localhost", "::1")
     hooks: Any = {"request": [tls.prepare], "response": [refuse_nested_codings]}
-    return httpx2.AsyncClient(headers=headers, trust_env=trust_env, verify=tls, event_hooks=hooks, **options)
+    return proxied_client(headers=headers, verify=tls, event_hooks=hooks, **options)

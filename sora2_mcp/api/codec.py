@@ -12,14 +12,19 @@ from pydantic import ValidationError
 from sora2_mcp.api.wire import Callback, Envelope, Record, SubmitData, parsed
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import LostAnswerError, service_error
+from sora2_mcp.errors import GatewayError, LostAnswerError, service_error
 
 OK = 200
 NOT_FOUND = 404
 GENERATION_FAILED = 501
-BODY_LIMIT_BYTES = 1_000_000
 _TASK_ID_LIMIT = 200
-_CLIENT_ERRORS = range(400, 500)
+NOT_ACCEPTED = frozenset(range(400, 500)) - {408, 409, 423, 425, 499}
+"""HTTP statuses that no order can come back with after it was accepted, whoever answered.
+
+The exceptions say that a request took too long, or that one like it is being worked on.
+"""
+
+_RATE_LIMITED = 429
 _REDIRECTS = range(300, 400)
 _GATEWAY_CODES = (502, 503, 504)
 _SPELLED = {
@@ -46,11 +51,12 @@ def order_body(request: VideoRequest) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value}
 
 
-def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float | None = None) -> str:
+def accepted_task_id(http_status: int, body: str, retry_after_seconds: float | None = None) -> str:
     """The id under which the service accepted an order.
 
     Raises:
         ServiceError: it refused, so nothing was spent.
+        GatewayError: something in front of it refused, so nothing was spent.
         LostAnswerError: the answer leaves open whether it accepted.
     """
     envelope = envelope_of(http_status, body)
@@ -64,11 +70,12 @@ def accepted_task_id(http_status: int, body: bytes, retry_after_seconds: float |
     return task_id
 
 
-def snapshot_of(http_status: int, body: bytes, seen_at: datetime, retry_after_seconds: float | None = None) -> Snapshot:
+def snapshot_of(http_status: int, body: str, seen_at: datetime, retry_after_seconds: float | None = None) -> Snapshot:
     """What a record-info answer shows of its task.
 
     Raises:
         ServiceError: the service would not say; the task itself is untouched.
+        GatewayError: something in front of it refused.
         LostAnswerError: the answer cannot be read.
     """
     envelope = envelope_of(http_status, body)
@@ -136,30 +143,35 @@ def _ordered(parameters: dict[str, Any]) -> VideoRequest:
     )
 
 
-def envelope_of(http_status: int, body: bytes) -> Envelope:
+def envelope_of(http_status: int, body: str) -> Envelope:
     """The envelope of an answer; where it names no code, the HTTP status of a JSON answer stands in.
 
     Raises:
+        GatewayError: something in front of the service refused in its place.
         LostAnswerError: it holds none.
     """
     try:
         content = parsed(body)
-    except ValueError as error:
-        raise LostAnswerError(_unreadable(http_status, body)) from error
+    except ValueError:
+        content = None
     if not isinstance(content, dict):
-        raise LostAnswerError(_unreadable(http_status, body))
+        return _of_gateway(http_status, body)
     envelope = _read(Envelope, content)
     if envelope.code is not None:
         return envelope
-    if (http_status == OK and isinstance(envelope.data, dict)) or http_status in _CLIENT_ERRORS:
+    if (http_status == OK and isinstance(envelope.data, dict)) or http_status in NOT_ACCEPTED:
         return envelope.model_copy(update={"code": http_status})
     raise LostAnswerError(f"HTTP {http_status} without the service's own code")
 
 
-def _unreadable(http_status: int, body: bytes) -> str:
-    kind = "an empty body" if not body.strip() else "a web page" if b"<" in body[:200] else "no readable JSON"
+def _of_gateway(http_status: int, body: str) -> Envelope:
+    """What an answer means that is not the service's JSON; a rate limit means the same, whoever keeps it."""
+    if http_status == _RATE_LIMITED:
+        return Envelope(code=_RATE_LIMITED)
+    kind = "an empty body" if not body.strip() else "a web page" if "<" in body[:200] else "no readable JSON"
     hint = "; SORA2_API_BASE_URL may be wrong" if http_status == NOT_FOUND or http_status in _REDIRECTS else ""
-    return f"HTTP {http_status} with {kind}{hint}"
+    reason = f"HTTP {http_status} with {kind}{hint}"
+    raise GatewayError(reason) if http_status in NOT_ACCEPTED else LostAnswerError(reason)
 
 
 def _read(model: type[Model], content: Any) -> Model:

@@ -1,27 +1,23 @@
 """One harmless question to the service: a look at a task that cannot exist. It costs nothing and changes nothing."""
 
-import socket
-import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx2
 
-from sora2_mcp.api.client import bounded_body, http_client
+from sora2_mcp.api.client import http_client
 from sora2_mcp.api.codec import envelope_of
+from sora2_mcp.api.exchange import exchange
 from sora2_mcp.clock import Clock
-from sora2_mcp.errors import LostAnswerError, NotReachedError, first_of
 
 ANSWER_SECONDS = 8.0
 """The longest a question lasts, connecting included."""
 
 _NO_TASK = "sora2-mcp-doctor-asks-for-no-task"
 _TIMEOUT = httpx2.Timeout(ANSWER_SECONDS, connect=5)
-_STEPS = {"connect_tcp": "a connection", "start_tls": "the TLS handshake"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,108 +47,39 @@ class Probe:
         """What the service says to a look at a task that cannot exist; asked once.
 
         Raises:
-            NotReachedError: there is no connection; the reason says what stood in the way.
-            LostAnswerError: there is one, and nothing came over it that the service would say.
+            NotReachedError: nothing was sent; the reason says what stood in the way.
+            LostAnswerError: it was sent, and nothing came back that the service would say.
         """
-        way = _Way(self._clock)
         get = self._http.build_request(
             "GET",
             f"{self.base_url}/record-info",
             params={"taskId": _NO_TASK},
             headers={"authorization": f"Bearer {key}"} if key else {},
-            extensions={"trace": way.trace},
             timeout=_TIMEOUT,
         )
-        with self._clock.timeout(ANSWER_SECONDS):
-            return await self._asked(get, way)
-        raise way.lost(TimeoutError())
-
-    async def _asked(self, get: httpx2.Request, way: "_Way") -> Reply:
-        try:
-            response = await self._http.send(get, stream=True)
-            try:
-                body = await bounded_body(response)
-            finally:
-                await response.aclose()
-        except httpx2.RequestError as error:
-            raise way.lost(error) from error
-        envelope = envelope_of(response.status_code, body)
+        began = self._clock.monotonic()
+        answer = await exchange(self._http, get, clock=self._clock, limit_seconds=ANSWER_SECONDS)
+        envelope = envelope_of(answer.status, answer.text)
         return Reply(
             code=envelope.code or 0,
             words=envelope.words,
             received_at=self._clock.now(),
-            served_at=_date_of(response),
-            seconds=self._clock.monotonic() - way.began,
-            connect_seconds=way.connect_seconds,
+            served_at=_date_of(answer.headers),
+            seconds=self._clock.monotonic() - began,
+            connect_seconds=answer.connect_seconds,
         )
 
 
 @asynccontextmanager
 async def open_probe(base_url: str, clock: Clock) -> AsyncIterator[Probe]:
     """A probe that speaks to the service just as the server does, closed on exit."""
-    async with http_client(base_url, key="") as http:
+    async with http_client(key="") as http:
         yield Probe(http, base_url, clock)
 
 
-class _Way:
-    """How far a request has come, as the connection tells."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._missing = "a connection"
-        self.began = clock.monotonic()
-        self.connect_seconds = 0.0
-
-    async def trace(self, event: str, _info: Any) -> None:
-        step, _, state = event.rpartition(".")
-        name = step.rpartition(".")[2]
-        if state == "started":
-            self._missing = _STEPS.get(name, "an answer")
-        elif state == "complete" and name in _STEPS:
-            self._missing = "an answer"
-            self.connect_seconds = self._clock.monotonic() - self.began
-
-    def lost(self, error: Exception) -> NotReachedError | LostAnswerError:
-        """What to raise for a request that ended in this way."""
-        if isinstance(error, httpx2.TimeoutException | TimeoutError):
-            seconds = _TIMEOUT.connect if isinstance(error, httpx2.ConnectTimeout) else ANSWER_SECONDS
-            reason = f"{self._missing} did not come about within {seconds:g} s"
-        else:
-            reason = next(filter(None, map(_told, _causes(error))), type(error).__name__)
-        return LostAnswerError(reason) if self._missing == "an answer" else NotReachedError(reason)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        error = first_of(error)
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _told(error: BaseException) -> str:
-    """What a cause tells, in words that hold nothing but names of errors; empty where it says nothing of its own."""
-    match error:
-        case socket.gaierror():
-            return f"its name cannot be found: {error.strerror}"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not accepted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed: {error.reason or type(error).__name__}"
-        case ConnectionRefusedError():
-            return "the connection was refused"
-        case OSError() if error.strerror:
-            return error.strerror
-        case httpx2.ProxyError():
-            return "the proxy named in the environment does not let it through"
-        case httpx2.RemoteProtocolError():
-            return "the connection ended without an answer in HTTP"
-        case _:
-            return ""
-
-
-def _date_of(response: httpx2.Response) -> datetime | None:
+def _date_of(headers: httpx2.Headers) -> datetime | None:
     try:
-        date = parsedate_to_datetime(response.headers.get("date", ""))
+        date = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
         return None
     return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

@@ -8,10 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from io import BufferedReader, RawIOBase
 from typing import Any, Protocol
-from urllib import request as web
 
 import anyio
 import anyio.to_thread
@@ -26,8 +23,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sora2_mcp.clock import Clock, SystemClock
-from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.api.client import http_client
+from sora2_mcp.api.exchange import exchange
+from sora2_mcp.clock import Clock
+from sora2_mcp.errors import ConfigurationError, LostAnswerError, NotReachedError
 from sora2_mcp.settings import Settings, variable_of
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,6 @@ _KEYS_TRUSTED_SECONDS = 86_400.0
 _KEYS_PAUSE_SECONDS = 10.0
 _KEYS_TIMEOUT_SECONDS = 5.0
 _RENEWAL_SECONDS = 1.0
-_KEYS_LIMIT_BYTES = 1_000_000
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a JWT or a key that somebody made up may raise."""
 
@@ -266,12 +264,13 @@ class IssuerKeys:
         return self._clock.monotonic() - since >= _KEYS_PAUSE_SECONDS
 
     async def _fetch(self, limit_seconds: float) -> None:
-        began_at, found, problem = self._clock.monotonic(), None, "no answer in time"
-        with self._clock.timeout(limit_seconds):
-            try:
-                found = await anyio.to_thread.run_sync(_keys_at, self._url, abandon_on_cancel=True)
-            except (OSError, HTTPException, ValueError, RecursionError) as error:
-                problem = type(error).__name__
+        began_at, found, problem = self._clock.monotonic(), None, ""
+        try:
+            found = await self._read(limit_seconds)
+        except (NotReachedError, LostAnswerError) as error:
+            problem = error.reason
+        except (ValueError, RecursionError) as error:
+            problem = type(error).__name__
         if found is None:
             # An issuer that is away for a while does not lock out those whose keys are known.
             if not self._is_away:
@@ -282,19 +281,18 @@ class IssuerKeys:
             logger.info("the issuer's keys were fetched again")
         self._keys, self._fetched_at, self._is_away = found, began_at, False
 
+    async def _read(self, limit_seconds: float) -> dict[str, jwt.PyJWK]:
+        # Redirects are not followed: the address of the settings is the one that is trusted.
+        async with http_client(key="") as http:
+            get = http.build_request("GET", self._url, timeout=limit_seconds)
+            answer = await exchange(http, get, clock=self._clock, limit_seconds=limit_seconds)
+        if answer.status != 200:
+            raise LostAnswerError(f"HTTP {answer.status}")
+        return await anyio.to_thread.run_sync(_keys_in, answer.text)
 
-def _keys_at(url: str) -> dict[str, jwt.PyJWK]:
-    """The signing keys of a JWK set, by name. For a thread: it blocks, but ends soon. Source: RFC 7517."""
-    opener = web.OpenerDirector()
-    # Neither redirects nor files: the address of the settings is the one that is trusted.
-    for handler in (web.ProxyHandler, _Plain, _Secure, web.UnknownHandler):
-        opener.add_handler(handler())
-    with opener.open(url, timeout=_KEYS_TIMEOUT_SECONDS) as response:
-        if response.status != 200:
-            raise ValueError(f"The issuer answered HTTP {response.status}.")
-        body = response.read(_KEYS_LIMIT_BYTES + 1)
-    if len(body) > _KEYS_LIMIT_BYTES:
-        raise ValueError("The issuer's answer is too large.")
+
+def _keys_in(body: str) -> dict[str, jwt.PyJWK]:
+    """The signing keys of a JWK set, by name. Source: RFC 7517."""
     document = json.loads(body)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
@@ -310,53 +308,6 @@ def _signing_key(entry: Any) -> jwt.PyJWK | None:
         return jwt.PyJWK(entry)
     except _UNREADABLE:
         return None
-
-
-class _Timed(RawIOBase):
-    """What a socket gives within the time for a whole answer: its own limit counts for each piece."""
-
-    def __init__(self, source: Any, connection: Any) -> None:
-        self._source = source
-        self._connection = connection
-        self._ends_at = SystemClock().monotonic() + _KEYS_TIMEOUT_SECONDS
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_seconds = self._ends_at - SystemClock().monotonic()
-        if left_seconds <= 0:
-            raise TimeoutError
-        self._connection.settimeout(left_seconds)
-        return self._source.readinto(buffer)  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        self._source.close()
-        super().close()
-
-
-class _TimedResponse(HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = BufferedReader(_Timed(self.fp.detach(), sock))
-
-
-class _PlainConnection(HTTPConnection):
-    response_class = _TimedResponse
-
-
-class _SecureConnection(HTTPSConnection):
-    response_class = _TimedResponse
-
-
-class _Plain(web.HTTPHandler):
-    def http_open(self, req: web.Request) -> HTTPResponse:
-        return self.do_open(_PlainConnection, req)
-
-
-class _Secure(web.HTTPSHandler):
-    def https_open(self, req: web.Request) -> HTTPResponse:
-        return self.do_open(_SecureConnection, req)
 
 
 def access_of(settings: Settings, clock: Clock) -> Access | None:

@@ -76,7 +76,10 @@ class CallbackSender:
     def _client(self, url: str) -> httpx2.AsyncClient:
         # A stand-in on this machine must not send its callbacks through the proxy of the environment.
         verify = self._tls if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return httpx2.AsyncClient(timeout=None, trust_env=False, verify=verify, transport=self._transport)
+        headers = {"user-agent": "sora2-mcp-simulator"}
+        return httpx2.AsyncClient(
+            headers=headers, timeout=None, trust_env=False, verify=verify, transport=self._transport
+        )
 
     async def _post(self, task: Task) -> bool:
         try:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import anyio.to_thread
 import httpx2
 
+from sora2_mcp.api.exchange import reason_of
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
@@ -86,9 +87,9 @@ async def fetch(
     except httpx2.TooManyRedirects as error:
         raise NoVideoError(task_id, "its host redirects too often.", _LINK) from error
     except (httpx2.InvalidURL, *_UNREACHABLE) as error:
-        raise UnreachableHostError(task_id, f"its host cannot be reached ({type(error).__name__}).") from error
+        raise UnreachableHostError(task_id, f"its host cannot be reached ({reason_of(error)}).") from error
     except httpx2.HTTPError as error:
-        raise DownloadError(task_id, f"the connection to its host failed ({type(error).__name__}).") from error
+        raise DownloadError(task_id, f"the connection to its host failed ({reason_of(error)}).") from error
     except _BrokenOffError as error:
         raise DownloadError(task_id, str(error)) from error
     except OSError as error:

@@ -10,7 +10,8 @@ import anyio
 import httpcore2
 import httpx2
 
-from sora2_mcp.api.client import refuse_nested_codings
+from sora2_mcp.api.exchange import refuse_nested_codings
+from sora2_mcp.api.proxies import proxied_client
 from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
 
@@ -87,12 +88,10 @@ def files_client(
     Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
     """
     reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve)
-    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
     tls = tls or TLSContext()
-    client = httpx2.AsyncClient(
+    client = proxied_client(
         follow_redirects=True,
         max_redirects=_MAX_REDIRECTS,
-        mounts=direct,
         verify=tls,
         transport=transport,
         # A host could fill up what is sent to all others of its domain.

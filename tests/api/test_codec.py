@@ -9,7 +9,7 @@ from sora2_mcp import errors
 from sora2_mcp.api.codec import accepted_task_id, order_body, snapshot_of
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import LostAnswerError, ServiceError
+from sora2_mcp.errors import GatewayError, LostAnswerError, ServiceError
 
 SEEN_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 URL = "https://cdn.example.com/x.mp4"
@@ -18,8 +18,8 @@ SEEN = Snapshot(sighting=Sighting.GENERATING, seen_at=SEEN_AT, request=NOTHING_K
 """A look at a task of which the record says nothing but its id."""
 
 
-def envelope(data: Any, code: Any = 200, msg: Any = "success") -> bytes:
-    return json.dumps({"code": code, "msg": msg, "data": data}).encode()
+def envelope(data: Any, code: Any = 200, msg: Any = "success") -> str:
+    return json.dumps({"code": code, "msg": msg, "data": data})
 
 
 def look(**record: Any) -> Snapshot:
@@ -62,12 +62,12 @@ def test_an_order_leaves_out_what_was_not_given() -> None:
     [
         (200, envelope({"taskId": "sora2_task_a"})),
         (200, envelope({"taskId": "sora2_task_a", "eta": 60}, code="200")),
-        (200, b'{"data": {"taskId": " sora2_task_a "}}'),
-        (200, b'\xef\xbb\xbf{"code": 200, "message": "ok", "data": {"task_id": "sora2_task_a"}}'),
+        (200, '{"data": {"taskId": " sora2_task_a "}}'),
+        (200, '{"code": 200, "message": "ok", "data": {"task_id": "sora2_task_a"}}'),
         (502, envelope({"taskId": "sora2_task_a"})),
     ],
 )
-def test_an_accepted_order_has_the_services_id(http_status: int, body: bytes) -> None:
+def test_an_accepted_order_has_the_services_id(http_status: int, body: str) -> None:
     assert accepted_task_id(http_status, body) == "sora2_task_a"
 
 
@@ -97,38 +97,52 @@ def test_an_order_said_to_be_accepted_without_a_usable_id_is_unclear(data: Any) 
 
 
 UNREADABLE = {
-    "a web page": b"<html><body>502 Bad Gateway</body></html>",
-    "an empty body": b" \n",
-    "no readable JSON": b'{"code": 200, "data": {"taskId": "sora2_ta',
+    "a web page": "<html><body>502 Bad Gateway</body></html>",
+    "an empty body": " \n",
+    "no readable JSON": '{"code": 200, "data": {"taskId": "sora2_ta',
 }
-NO_OBJECT = [b'["sora2_task_a"]', b'"sora2_task_a"', b"200", b"null", b"\xff\xfe\xfa", b"[" * 100_000, b"1" * 5000]
-
-
+NO_OBJECT = ['["sora2_task_a"]', '"sora2_task_a"', "200", "null", "\ufffd", "[" * 100_000, "1" * 5000]
 WRONG_ADDRESS = "; SORA2_API_BASE_URL may be wrong"
-HINTS = {200: "", 403: "", 405: "", 500: "", 502: ""} | dict.fromkeys([300, 301, 302, 308, 399, 404], WRONG_ADDRESS)
-"""What answers that cannot be read say of the address, by their HTTP status."""
+OPEN = dict.fromkeys((200, 408, 409, 425, 499, 500, 502), "") | dict.fromkeys((300, 301, 302, 308, 399), WRONG_ADDRESS)
+"""HTTP statuses under which an order may have passed, and what an answer that cannot be read says of the address."""
+
+CLOSED = dict.fromkeys((400, 401, 403, 405, 407, 410, 413, 414, 422, 431, 451, 455), "") | {404: WRONG_ADDRESS}
+"""Those that none can have come by."""
+
+NO_JSON = [*UNREADABLE.items(), *(("no readable JSON", body) for body in NO_OBJECT)]
 
 
-@pytest.mark.parametrize(("http_status", "hint"), HINTS.items())
-@pytest.mark.parametrize("kind", UNREADABLE)
-def test_an_answer_that_is_no_json_leaves_everything_open(http_status: int, hint: str, kind: str) -> None:
-    with pytest.raises(LostAnswerError) as order:
-        accepted_task_id(http_status, UNREADABLE[kind])
-    with pytest.raises(LostAnswerError) as looked:
-        snapshot_of(http_status, UNREADABLE[kind], SEEN_AT)
-
-    assert order.value.reason == looked.value.reason == f"HTTP {http_status} with {kind}{hint}"
-
-
-@pytest.mark.parametrize(("http_status", "hint"), HINTS.items())
-@pytest.mark.parametrize("body", NO_OBJECT, ids=lambda body: repr(body[:12]))
-def test_json_that_is_no_object_leaves_everything_open(http_status: int, hint: str, body: bytes) -> None:
+@pytest.mark.parametrize(("http_status", "hint"), OPEN.items())
+@pytest.mark.parametrize(("kind", "body"), NO_JSON, ids=lambda text: repr(text[:16]))
+def test_a_page_that_an_order_may_have_passed_leaves_everything_open(
+    http_status: int, hint: str, kind: str, body: str
+) -> None:
     with pytest.raises(LostAnswerError) as order:
         accepted_task_id(http_status, body)
     with pytest.raises(LostAnswerError) as looked:
         snapshot_of(http_status, body, SEEN_AT)
 
-    assert order.value.reason == looked.value.reason == f"HTTP {http_status} with no readable JSON{hint}"
+    assert order.value.reason == looked.value.reason == f"HTTP {http_status} with {kind}{hint}"
+
+
+@pytest.mark.parametrize(("http_status", "hint"), CLOSED.items())
+@pytest.mark.parametrize(("kind", "body"), NO_JSON, ids=lambda text: repr(text[:16]))
+def test_a_page_that_turned_the_request_away_says_that_nothing_reached_the_service(
+    http_status: int, hint: str, kind: str, body: str
+) -> None:
+    with pytest.raises(GatewayError) as order:
+        accepted_task_id(http_status, body)
+    with pytest.raises(GatewayError) as looked:
+        snapshot_of(http_status, body, SEEN_AT)
+
+    assert order.value.reason == looked.value.reason == f"HTTP {http_status} with {kind}{hint}"
+
+
+def test_a_page_that_limits_the_rate_means_what_the_services_own_limit_means() -> None:
+    with pytest.raises(errors.RateLimitedError) as raised:
+        accepted_task_id(429, "<html>", 7.0)
+
+    assert raised.value.retry_after_seconds == 7.0
 
 
 CODES: dict[int, type[ServiceError]] = {
@@ -165,7 +179,7 @@ def test_an_order_refused_with_a_code_raises_that_codes_error(code: int, error: 
         for body in (
             envelope(None, code, "why"),
             envelope({}, str(code), "why"),
-            b'{"code":%d,"message":"why"}' % code,
+            f'{{"code":{code},"message":"why"}}',
         ):
             with pytest.raises(ServiceError) as raised:
                 accepted_task_id(http_status, body, 7.0)
@@ -186,15 +200,15 @@ def test_a_look_that_the_service_refuses_raises_that_codes_error(code: int, erro
 @pytest.mark.parametrize("http_status", [400, 401, 402, 404, 422, 429, 455])
 def test_json_without_a_code_of_its_own_takes_a_client_errors_http_status(http_status: int) -> None:
     with pytest.raises(ServiceError) as raised:
-        accepted_task_id(http_status, b'{"msg": "why"}')
+        accepted_task_id(http_status, '{"msg": "why"}')
 
     assert type(raised.value) is CODES[http_status]
     assert str(raised.value).endswith('; the service says "why"')
 
 
-@pytest.mark.parametrize("http_status", [201, 302, 500, 501, 502, 503, 504])
+@pytest.mark.parametrize("http_status", [201, 302, 408, 409, 499, 500, 501, 502, 503, 504])
 def test_json_without_a_code_of_its_own_under_any_other_http_status_leaves_everything_open(http_status: int) -> None:
-    for call in (lambda: accepted_task_id(http_status, b"{}"), lambda: snapshot_of(http_status, b"{}", SEEN_AT)):
+    for call in (lambda: accepted_task_id(http_status, "{}"), lambda: snapshot_of(http_status, "{}", SEEN_AT)):
         with pytest.raises(LostAnswerError) as raised:
             call()
         assert raised.value.reason == f"HTTP {http_status} without the service's own code"
@@ -265,14 +279,14 @@ def test_an_answer_that_speaks_of_no_task_is_a_missing_task(data: Any) -> None:
     assert snapshot_of(200, envelope(data), SEEN_AT) == Snapshot(sighting=Sighting.MISSING, seen_at=SEEN_AT)
 
 
-@pytest.mark.parametrize("body", [*map(envelope, ([], "x", 7, [{"successFlag": 1}])), b"{}", b'{"status": "ok"}'])
-def test_an_answer_that_is_none_of_the_services_ends_no_task(body: bytes) -> None:
+@pytest.mark.parametrize("body", [*map(envelope, ([], "x", 7, [{"successFlag": 1}])), "{}", '{"status": "ok"}'])
+def test_an_answer_that_is_none_of_the_services_ends_no_task(body: str) -> None:
     with pytest.raises(LostAnswerError):
         snapshot_of(200, body, SEEN_AT)
 
 
 def test_an_answer_without_any_record_is_a_missing_task() -> None:
-    assert snapshot_of(200, b'{"code": 200}', SEEN_AT) == Snapshot(sighting=Sighting.MISSING, seen_at=SEEN_AT)
+    assert snapshot_of(200, '{"code": 200}', SEEN_AT) == Snapshot(sighting=Sighting.MISSING, seen_at=SEEN_AT)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from sora2_mcp.api.client import http_client
-from sora2_mcp.api.tls import TLSContext
+from sora2_mcp.api.tls import CAFileError, TLSContext
 from tests.certificates import HOST, self_signed
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,7 @@ async def https(certificate: Path) -> AsyncIterator[str]:
 
 
 async def got(tls: TLSContext, url: str) -> str:
-    async with http_client("https://service.example", key="", tls=tls) as http:
+    async with http_client(key="", tls=tls) as http:
         return (await http.get(url)).text
 
 
@@ -58,7 +58,9 @@ async def test_plain_http_reads_no_certificates(tmp_path: Path, monkeypatch: pyt
 
     async with answering() as http:
         assert await got(tls, http) == "ok"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(
+        CAFileError, match=r"^SSL_CERT_FILE names .*missing\.pem\", which cannot be used \(No such file"
+    ):
         await got(tls, "https://service.example")
 
 

@@ -16,6 +16,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from starlette.types import Receive, Scope, Send
 
+from sora2_mcp.api.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import Caller, IssuedTokens, IssuerKeys, access_of
@@ -197,7 +198,7 @@ async def test_whatever_an_issuer_answers_a_token_is_refused_and_nothing_breaks(
         assert await witness.caller(made(keys[0])) is None
 
 
-async def test_a_set_of_keys_is_taken_in_up_to_a_megabyte_and_from_its_address_only(
+async def test_a_set_of_keys_is_taken_in_up_to_a_limit_and_from_its_address_only(
     clock: FakeClock, keys: Keys, tmp_path: Path
 ) -> None:
     body = json.dumps({"keys": Issuer(keys[0]).keys}).encode()
@@ -212,8 +213,8 @@ async def test_a_set_of_keys_is_taken_in_up_to_a_megabyte_and_from_its_address_o
             witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
             return await witness.caller(made(keys[0])) is not None
 
-    assert await is_taken(HEAD + b"\r\n" + body.ljust(1_000_000))
-    assert not await is_taken(HEAD + b"\r\n" + body.ljust(1_000_001))
+    assert await is_taken(HEAD + b"\r\n" + body.ljust(BODY_LIMIT_BYTES))
+    assert not await is_taken(HEAD + b"\r\n" + body.ljust(BODY_LIMIT_BYTES + 1))
     async with Issuer(keys[0]).serving() as elsewhere:
         assert not await is_taken(f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\n\r\n".encode())
     files = IssuerKeys((tmp_path / "keys").as_uri(), clock)

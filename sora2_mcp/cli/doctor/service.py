@@ -9,7 +9,7 @@ from sora2_mcp.api.probe import Probe, Reply, open_probe
 from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warning
 from sora2_mcp.cli.doctor.folder import obstacle_to
 from sora2_mcp.cli.doctor.setup import Setup
-from sora2_mcp.errors import LostAnswerError, NotReachedError, quoted
+from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, quoted
 from sora2_mcp.server.simulated import state_folder
 from sora2_mcp.settings import API_BASE_URL
 from sora2_mcp.simulator.app import Simulator
@@ -21,6 +21,7 @@ KEY = "key"
 _REFUSED = (401, 403)
 _BUSY = (429, 455, 500, 502, 503, 504)
 _NO_CREDITS = 402
+_CERTIFICATE_HINT = "Name the file of your company's own certificate authority in SSL_CERT_FILE, or correct its path."
 _NOT_FOUND = 404
 _KEY_PLACE = "the env of this server's entry in your host"
 
@@ -43,11 +44,11 @@ async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | No
     base_url = probe.base_url
     try:
         reply = await probe.ask()
-    except NotReachedError as error:
-        hint = f"Check the network and SORA2_API_BASE_URL.{_proxy_hint(setup)}"
-        return problem(SERVICE, f"{base_url} could not be reached: {error.reason}.", hint), None
-    except LostAnswerError as error:
+    except (GatewayError, LostAnswerError) as error:
         return problem(SERVICE, f"{base_url} did not answer as Sora2API does: {error.reason}.", _address_hint()), None
+    except NotReachedError as error:
+        hint = _CERTIFICATE_HINT if isinstance(error, CertificateError) else _network_hint(setup)
+        return problem(SERVICE, f"{base_url} could not be reached: {error.reason}.", hint), None
     if reply.code == _NOT_FOUND:
         what = f"{base_url} answers, but not at this path (404{_words(setup, reply)})."
         return problem(SERVICE, what, _address_hint()), None
@@ -135,5 +136,6 @@ def _address_hint() -> str:
     )
 
 
-def _proxy_hint(setup: Setup) -> str:
-    return f" Proxies are set in {' and '.join(setup.proxies)}: they may stand in the way." if setup.proxies else ""
+def _network_hint(setup: Setup) -> str:
+    proxies = f" Proxies are set in {' and '.join(setup.proxies)}: they may stand in the way." if setup.proxies else ""
+    return f"Check the network and SORA2_API_BASE_URL.{proxies}"

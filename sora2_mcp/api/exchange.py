@@ -1,0 +1,202 @@
+"""One request to the service and its answer. How far it came decides what a failure means.
+
+The table of docs/architecture.md ("Sent or not sent") says the same in words.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from sora2_mcp.api.codec import NOT_ACCEPTED
+from sora2_mcp.api.proxies import ProxySettingError
+from sora2_mcp.api.redaction import without_key
+from sora2_mcp.api.tls import CAFileError
+from sora2_mcp.clock import Clock
+from sora2_mcp.errors import CertificateError, LostAnswerError, NotReachedError, ProxyError, first_of
+from sora2_mcp.telemetry.work import asking
+
+BODY_LIMIT_BYTES = 250_000
+"""Forty times the longest answer the service has reason to send; reading more would hold up everything else."""
+
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+"""For transports that do not report their steps. These errors come before anything is sent."""
+
+_STEPS = {
+    "connect_tcp": "connection",
+    "setup_socks5_connection": "connection through the proxy",
+    "start_tls": "TLS handshake",
+}
+_PROXY_LOGIN = 407
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back, without the key that was sent. ``connect_seconds`` is 0 where there was a connection already."""
+
+    status: int
+    headers: httpx2.Headers
+    text: str
+    connect_seconds: float = 0.0
+
+
+async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: Clock, limit_seconds: float) -> Answer:
+    """Sends the request once and reads the whole answer.
+
+    Raises:
+        NotReachedError: nothing of the request was sent.
+        LostAnswerError: it was sent, and no whole answer of a size that the service sends came within the limit.
+    """
+    progress = _Progress(request, clock, limit_seconds)
+    request.extensions["trace"] = progress.trace
+    key = request.headers.get("authorization", "").removeprefix("Bearer ")
+    try:
+        with clock.timeout(limit_seconds) as limit, asking(request.url.host):
+            response = await http.send(request, stream=True)
+            try:
+                body = await _body(response)
+            finally:
+                await response.aclose()
+            return Answer(
+                status=response.status_code,
+                headers=response.headers,
+                text=without_key(_decoded(body), key),
+                connect_seconds=progress.connect_seconds,
+            )
+    except httpx2.RequestError as error:
+        raise progress.failure(error) from error
+    assert limit.cancelled_caught  # noqa: S101 - the block ends with an answer, an error or the limit
+    raise progress.failure(TimeoutError())
+
+
+async def _body(response: httpx2.Response) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > BODY_LIMIT_BYTES:
+                raise LostAnswerError(f"an answer of more than {BODY_LIMIT_BYTES:,} bytes")
+    except (httpx2.RequestError, LostAnswerError):
+        # The status alone says that nothing was accepted, however its page ends.
+        if response.status_code not in NOT_ACCEPTED:
+            raise
+        body.clear()
+    return bytes(body)
+
+
+async def refuse_nested_codings(response: httpx2.Response) -> None:
+    """An event hook: a body that is packed more than once can take for ever to unpack to nothing.
+
+    Raises:
+        httpx2.DecodingError: it is.
+    """
+    codings = [coding for coding in response.headers.get("content-encoding", "").split(",") if coding.strip()]
+    if len(codings) > 1:
+        raise httpx2.DecodingError("The body is packed more than once", request=response.request)
+
+
+def _decoded(body: bytes) -> str:
+    """The body as text, in whichever encoding JSON may have; what is not text becomes question marks."""
+    return body.decode(json.detect_encoding(body), errors="replace")
+
+
+class _Progress:
+    """How far a request has come, as the transport reports it."""
+
+    def __init__(self, request: httpx2.Request, clock: Clock, limit_seconds: float) -> None:
+        self.connect_seconds = 0.0
+        self._clock = clock
+        self._limit_seconds = limit_seconds
+        self._connect_limit_seconds = request.extensions["timeout"]["connect"]
+        self._began = clock.monotonic()
+        self._reports = False
+        self._sending = False
+        self._missing = "answer"
+        self._proxy_status = 0
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Called by httpcore2 at each step."""
+        self._reports = True
+        step, _, state = event.rpartition(".")
+        name = step.rpartition(".")[2]
+        if name in _STEPS and state == "started":
+            self._missing = _STEPS[name]
+        elif name in _STEPS and state == "complete":
+            self._missing = "answer"
+            self.connect_seconds = self._clock.monotonic() - self._began
+        elif name == "send_request_headers" and state == "started":
+            # A proxy is asked with a request of its own before ours is sent.
+            self._sending = info["request"].method != b"CONNECT"
+            self._missing = "answer" if self._sending else "answer of the proxy"
+        elif name == "receive_response_headers" and state == "complete" and not self._sending:
+            self._proxy_status = info["return_value"][1]
+
+    def failure(self, error: Exception) -> NotReachedError | LostAnswerError:
+        """What a request that ended with ``error`` raises."""
+        reason = self._reason(error)
+        if self._sending or not (self._reports or isinstance(error, _NOT_SENT)):
+            return LostAnswerError(reason)
+        return self._kind(error)(reason)
+
+    def _reason(self, error: Exception) -> str:
+        if self._proxy_status and not self._sending:
+            status = self._proxy_status
+            return f"the proxy wants a login ({status})" if status == _PROXY_LOGIN else f"the proxy refused ({status})"
+        if isinstance(error, TimeoutError):
+            return f"no {self._missing} within {self._limit_seconds:g} s"
+        if self._reports and isinstance(error, httpx2.ConnectTimeout):
+            return f"no {self._missing} within {self._connect_limit_seconds:g} s"
+        return reason_of(error)
+
+    def _kind(self, error: Exception) -> type[NotReachedError]:
+        found = list(causes(error))
+        if self._proxy_status or any(isinstance(cause, httpx2.ProxyError | ProxySettingError) for cause in found):
+            return ProxyError
+        is_of_certificate = any(isinstance(cause, ssl.SSLCertVerificationError | CAFileError) for cause in found)
+        return CertificateError if is_of_certificate else NotReachedError
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what led to it."""
+    while error is not None:
+        error = first_of(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def reason_of(error: Exception) -> str:
+    """Why a request failed, in words that hold no value of the environment."""
+    return next(filter(None, map(_in_words, causes(error))), type(error).__name__)
+
+
+def _in_words(error: BaseException) -> str:
+    """What an error tells, in words that hold no value of the environment; empty where it says nothing of its own."""
+    match error:
+        case ProxySettingError() | CAFileError():
+            return str(error)
+        case socket.gaierror():
+            return f"its name cannot be found: {error.strerror}"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not accepted: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or type(error).__name__}"
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case OSError() if error.strerror:
+            return error.strerror
+        case httpx2.ProxyError():
+            return "the proxy did not connect to it"
+        case httpx2.RemoteProtocolError():
+            return "the connection ended without an answer in HTTP"
+        case _:
+            return ""

@@ -73,7 +73,8 @@ async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: 
                 text=without_key(_decoded(body), key),
                 connect_seconds=progress.connect_seconds,
             )
-    except httpx2.RequestError as error:
+    except (httpx2.RequestError, UnicodeError) as error:
+        # A name that no resolver takes raises the latter.
         raise progress.failure(error) from error
     assert limit.cancelled_caught  # noqa: S101 - the block ends with an answer, an error or the limit
     raise progress.failure(TimeoutError())

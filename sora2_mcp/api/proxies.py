@@ -9,6 +9,7 @@ from sora2_mcp import __version__
 from sora2_mcp.settings import environment_proxies
 
 USER_AGENT = f"sora2-mcp/{__version__}"
+_PORTS = range(1, 65_536)
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
@@ -24,28 +25,31 @@ def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) 
     """
     direct = dict.fromkeys(_LOOPBACK)
     options["headers"] = {"user-agent": USER_AGENT, **(headers or {})}
-    try:
-        return httpx2.AsyncClient(mounts=direct, **options)
-    except (ValueError, httpx2.InvalidURL):
-        blocked = {"all://": _Blocked(_problem())}
+    if variable := _unusable():
+        blocked = {"all://": _Blocked(variable)}
         return httpx2.AsyncClient(mounts={**direct, **blocked}, trust_env=False, **options)
+    return httpx2.AsyncClient(mounts=direct, **options)
 
 
 class _Blocked(httpx2.AsyncBaseTransport):
-    def __init__(self, problem: str) -> None:
-        self._problem = problem
+    def __init__(self, variable: str) -> None:
+        self._variable = variable
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        raise ProxySettingError(self._problem, request=request)
+        problem = (
+            f"{self._variable} cannot be used: it must be an address that begins with http://, https://, socks5:// or "
+            "socks5h://, without quotation marks"
+        )
+        raise ProxySettingError(problem, request=request)
 
 
-def _problem() -> str:
+def _unusable() -> str:
+    """The variable whose proxy httpx2 would not take, empty where it takes all."""
     for variable, value in environment_proxies().items():
         try:
-            httpx2.Proxy(value if "://" in value else f"http://{value}")
+            port = httpx2.Proxy(value if "://" in value else f"http://{value}").url.port
         except (ValueError, httpx2.InvalidURL):
-            return (
-                f"{variable} cannot be used: it must be an address that begins with http://, https://, socks5:// or "
-                "socks5h://, without quotation marks"
-            )
-    return "NO_PROXY cannot be used: it must be a list of host names and addresses with commas between them"
+            return variable
+        if port is not None and port not in _PORTS:
+            return variable
+    return ""

@@ -32,6 +32,7 @@ _CLOSED_4 = tuple(
         ),
     )
 )  # fmt: skip
+_PORTS = range(1, 65_536)
 _OPEN_6 = IPv6Network("2000::/3")
 _CLOSED_6 = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("3fff::/20"))
 _COMPATIBLE = IPv6Network("::/96")
@@ -91,6 +92,8 @@ class Reach:
         url = request.url
         if url.scheme not in ("http", "https"):
             raise RefusedAddressError(f"its address leads to {quoted(url.scheme)}, which is not http or https.")
+        if url.port is not None and url.port not in _PORTS:
+            raise RefusedAddressError("its address names a port that there is not.")
         written = _written_out(url.raw_host.decode("ascii"))
         if written:
             await self._allowed(written)

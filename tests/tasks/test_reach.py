@@ -54,6 +54,12 @@ def test_no_download_goes_to_an_address_that_is_not_public(address: str) -> None
     assert not is_public(ip_address(address))
 
 
+async def test_no_download_goes_to_a_port_that_there_is_not() -> None:
+    async with files_client(PUBLIC_API) as http:
+        with pytest.raises(RefusedAddressError, match="names a port that there is not"):
+            await http.get("https://cdn.example.com:99999/x.mp4")
+
+
 @pytest.mark.parametrize("address", OPEN)
 def test_a_public_address_is_one_in_every_spelling(address: str) -> None:
     assert is_public(ip_address(address))

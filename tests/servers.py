@@ -44,7 +44,7 @@ class Agent:
     simulator: Simulator
     progress: list[tuple[float, float | None, str | None]] = field(default_factory=list)
 
-    async def call(self, tool: str, **arguments: Any) -> CallToolResult:
+    async def call(self, tool: str, /, **arguments: Any) -> CallToolResult:
         """The result of a call, progress collected."""
 
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
@@ -57,14 +57,14 @@ class Agent:
             assert text_of(result) == f"{content['message']}\nNext: {content['next']}"
         return result
 
-    async def content(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    async def content(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """The structured content of a call that worked."""
         result = await self.call(tool, **arguments)
         assert not result.is_error, text_of(result)
         content: dict[str, Any] = result.structured_content or {}
         return content
 
-    async def error(self, tool: str, **arguments: Any) -> str:
+    async def error(self, tool: str, /, **arguments: Any) -> str:
         """The text of a call that failed."""
         result = await self.call(tool, **arguments)
         assert result.is_error

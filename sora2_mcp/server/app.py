@@ -30,16 +30,17 @@ from mcp_types import Resource as ListedResource
 
 from sora2_mcp import __version__
 from sora2_mcp.domain.task import Status
-from sora2_mcp.errors import ArgumentError, Sora2Error
+from sora2_mcp.errors import ArgumentError, Sora2Error, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
+from sora2_mcp.server.arguments import Arguments, left_aside, sorted_out, told
 from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.notifications import Notifications, told_honestly
 from sora2_mcp.server.observed import observed, said
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
-from sora2_mcp.server.tools import build_tools
+from sora2_mcp.server.tools import build_tools, noted
 from sora2_mcp.telemetry.work import tool_called
 
 logger = logging.getLogger(__name__)
@@ -146,28 +147,33 @@ class Sora2Server(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Calls a tool; every failure reads as the table in ``server/errors.py`` says."""
+        """Calls a tool; every failure reads as the table in ``server/errors.py`` says.
+
+        Raises:
+            MCPError: there is no such tool.
+        """
         tool = self._tool_manager.get_tool(name)
         if tool is None:
             names = ", ".join(known.name for known in self._tool_manager.list_tools())
-            raise ToolError(f"There is no tool {name[:60]!r}; there are {names}.")
-        # Some hosts send null for what the model left out.
-        given = {argument: value for argument, value in arguments.items() if value is not None}
+            raise MCPError(INVALID_PARAMS, f"Unknown tool {quoted(name[:60])}; there are {names}.")
+        given = sorted_out(arguments, tool.parameters["properties"])
         with tool_called(name, self._runtime.clock):
             if problem := errors.argument_problem(tool, given):
                 raise ToolError(problem) from ArgumentError("arguments", "do not fit")
             return await self._called(name, given, context)
 
     async def _called(
-        self, name: str, given: dict[str, Any], context: Context[Any, Any] | None
+        self, name: str, given: Arguments, context: Context[Any, Any] | None
     ) -> CallToolResult | InputRequiredResult:
+        note = left_aside(given.extras, name)
         try:
-            return await super().call_tool(name, given, context)
+            result = await super().call_tool(name, given.known, context)
         except ToolError as error:
             if isinstance(error.__cause__, Sora2Error):
-                raise ToolError(errors.described(error.__cause__, name)) from error.__cause__
+                raise ToolError(errors.described(error.__cause__, name, note)) from error.__cause__
             logger.exception("tool %s failed unexpectedly", name)
             raise ToolError(errors.crashed(name)) from error.__cause__
+        return noted(result, note) if note and isinstance(result, CallToolResult) else result
 
     async def list_resources(self) -> list[ListedResource]:
         """The fixed resources, then the newest tasks by name."""
@@ -183,11 +189,18 @@ class Sora2Server(MCPServer[Any]):
         """
         prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
         if name not in prompts:
-            raise MCPError(INVALID_PARAMS, f"There is no prompt {name[:60]!r}; there are {', '.join(prompts)}.")
-        for argument in prompts[name].arguments or []:
-            if argument.required and not str((arguments or {}).get(argument.name, "")).strip():
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {quoted(name[:60])}; there are {', '.join(prompts)}.")
+        expected = {argument.name: argument for argument in prompts[name].arguments or []}
+        given = sorted_out(arguments or {}, expected)
+        for other, meant in given.meant.items():
+            raise MCPError(INVALID_PARAMS, f"{told([other])} is not an argument of {name}; did you mean {meant}?")
+        for argument in expected.values():
+            if argument.required and not str(given.known.get(argument.name, "")).strip():
                 raise MCPError(INVALID_PARAMS, f"{argument.name} is missing: {argument.description}")
-        return await super().get_prompt(name, arguments, context)
+        result = await super().get_prompt(name, given.known, context)
+        if given.extras and isinstance(result, GetPromptResult):
+            result.description = f"{result.description or ''} {left_aside(given.extras, name)}".strip()
+        return result
 
     async def _complete(
         self,

@@ -12,13 +12,13 @@ from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sora2_mcp.domain.request import Quality, VideoRequest
 from sora2_mcp.errors import CannotAskError, DeclinedError, NotAskedError, quoted
 
 _QUESTION = "order"
-_SCHEMA = {
+_FORM = {
     "type": "object",
     "properties": {
         "order": {"type": "boolean", "title": "Order this video", "description": "It costs credits.", "default": True}
@@ -28,9 +28,9 @@ _PROMPT_SHOWN = 300
 
 
 class Consent(BaseModel):
-    """The form a person fills in."""
+    """The form as it comes back."""
 
-    order: bool = Field(default=True, title="Order this video", description="It costs credits.")
+    order: bool = True
 
 
 def must_ask(setting: str, request: VideoRequest) -> bool:
@@ -71,13 +71,16 @@ def too_late() -> NotAskedError:
 
 
 async def _answer_in_mid_call(ctx: Context, request: VideoRequest) -> str:
+    # Not ctx.elicit(): it makes a form of the model, whose docstring a person would read.
+    asking = ctx.session.elicit_form(_question(request), _FORM, related_request_id=ctx.request_id)
     try:
-        answer = await ctx.elicit(_question(request), Consent)
+        answer = await asking
+        agreed = answer.action == "accept" and Consent.model_validate(answer.content).order
     except MCPError as error:
         raise CannotAskError(f"answered the question with an error: {quoted(error.message)}") from error
     except ValueError as error:
         raise CannotAskError("gave an answer that cannot be read") from error
-    if answer.action != "accept" or not answer.data.order:
+    if not agreed:
         raise DeclinedError
     return _mark(uuid4().hex)
 
@@ -90,7 +93,7 @@ def _is_yes(answer: ElicitResult) -> bool:
 
 
 def _asked(request: VideoRequest) -> InputRequiredResult:
-    form = ElicitRequestFormParams(message=_question(request), requested_schema=_SCHEMA)
+    form = ElicitRequestFormParams(message=_question(request), requested_schema=_FORM)
     state = json.dumps({"consent": uuid4().hex})
     return InputRequiredResult(input_requests={_QUESTION: ElicitRequest(params=form)}, request_state=state)
 

@@ -15,6 +15,7 @@ from sora2_mcp.errors import (
     Sora2Error,
     UnknownTaskError,
 )
+from sora2_mcp.server.arguments import Arguments, told
 
 _FIRST = {
     "generate_video": "Not ordered",
@@ -38,11 +39,12 @@ _LOOK_LATER = "Call get_task_status again in some minutes; if it stays so, tell 
 _NO_RETRY = "Repeating the same call cannot help."
 
 
-def described(error: Sora2Error, tool: str) -> str:
-    """The text of a tool's failure."""
+def described(error: Sora2Error, tool: str, note: str = "") -> str:
+    """The text of a tool's failure; ``note``: a line of its own before the next step."""
     first = _FIRST.get(tool, "Failed")
     spent = "Nothing was spent." if isinstance(error, ArgumentError | UnknownTaskError) else _SPENT.get(tool, "")
-    return f"{first}: {_sentence(str(error))} {spent}\n{_retry(error)}\nNext: {_next(error, tool)}"
+    lines = [f"{first}: {_sentence(str(error))} {spent}", _retry(error), note, f"Next: {_next(error, tool)}"]
+    return "\n".join(filter(None, lines))
 
 
 def crashed(tool: str) -> str:
@@ -51,21 +53,27 @@ def crashed(tool: str) -> str:
     return f"{tool} failed inside this server; its log says why. {certain}\nNext: try once more, then tell the user."
 
 
-def argument_problem(tool: Tool, given: dict[str, Any]) -> str:
-    """The text for arguments that do not fit the tool's schema: a sentence for each, by its name; empty if all do."""
+def argument_problem(tool: Tool, arguments: Arguments) -> str:
+    """The text for arguments that do not fit the tool's schema: a sentence for each, by its name; empty if all do.
+
+    What a host added is no problem by itself, but told beside one: it may be where the missing value stands.
+    """
     properties: dict[str, Any] = tool.parameters.get("properties", {})
-    sentences: list[str] = []
+    sentences = [
+        f"{told([given])} is not an argument of {tool.name}; did you mean {name}?"
+        for given, name in arguments.meant.items()
+    ]
     try:
-        tool.fn_metadata.validate_arguments(given)
+        tool.fn_metadata.validate_arguments(arguments.known)
     except ValidationError as error:
         sentences += [_misfit(properties, dict(item)) for item in error.errors(include_input=False)]
-    for name in (name for name in given if name not in properties):
-        sentences.append(f"{name[:60]} is not an argument of {tool.name}; allowed are {', '.join(properties)}.")
     if not sentences:
         return ""
+    sentences = list(dict.fromkeys(sentences))[:3]
+    if arguments.extras:
+        sentences.append(f"{told(arguments.extras)}: no argument of {tool.name}; allowed are {', '.join(properties)}.")
     first = _FIRST.get(tool.name, "Failed")
-    told = " ".join(list(dict.fromkeys(sentences))[:3])
-    return f"{first}: {told} Nothing was spent.\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
+    return f"{first}: {' '.join(sentences)} Nothing was spent.\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
 
 
 def _misfit(properties: dict[str, Any], item: dict[str, Any]) -> str:

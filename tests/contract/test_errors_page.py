@@ -71,7 +71,7 @@ async def test_wrong_arguments_read_as_shown(tmp_path: Path) -> None:
     async with ready(tmp_path) as me:
         assert await read(me, "generate_video", prompt=" ") == (True, empty)
         assert await read(me, "generate_video", prompt=PROMPT, image_urls=["kitten.png"]) == (True, no_address)
-        misfit = await read(me, "generate_video", prompt=PROMPT, quality="4k", seed=7)
+        misfit = await read(me, "generate_video", prompt=PROMPT, quality="4k", aspectRatio="portrait", seed=7)
         assert misfit == (True, *shown("Arguments that do not fit"))
 
 

@@ -57,6 +57,20 @@ async def test_a_person_is_asked_with_what_it_is_about_and_a_yes_orders_once(tmp
         assert len(orders(me)) == 1
 
 
+async def test_the_form_shows_a_person_nothing_but_the_question(tmp_path: Path, mode: str) -> None:
+    forms = []
+
+    async def person(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001
+        forms.append(params.model_dump(by_alias=True)["requestedSchema"])
+        return ElicitResult(action="cancel")
+
+    async with agent(tmp_path, mode=mode, person=person, confirm="always") as me:
+        await me.call("generate_video", **ORDER)
+
+    order = {"type": "boolean", "title": "Order this video", "description": "It costs credits.", "default": True}
+    assert forms == [{"type": "object", "properties": {"order": order}}]
+
+
 @pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person("accept", ticked=False)])
 async def test_a_no_is_a_normal_result_and_nothing_is_sent(tmp_path: Path, mode: str, person: Person) -> None:
     async with agent(tmp_path, mode=mode, person=person, confirm="always") as me:

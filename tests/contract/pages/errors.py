@@ -6,6 +6,7 @@ from itertools import groupby
 from sora2_mcp.errors import DeclinedError, ServiceError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
+from sora2_mcp.server.arguments import sorted_out
 from sora2_mcp.server.errors import argument_problem, crashed, described
 from sora2_mcp.server.tools import build_tools
 from sora2_mcp.settings import Settings
@@ -58,9 +59,13 @@ def _shown(occasion: Occasion) -> str:
 
 def _of_no_class() -> Iterator[str]:
     yield "### Arguments that do not fit"
-    yield f"An argument is missing, unknown or none of what is allowed. From `{ORDER}`:"
+    yield (
+        "An argument is missing or none of what is allowed, or its name only comes close to one. Any other name, as some "
+        f"hosts add, is no error: it is left aside and named in the last line of the result's message. From `{ORDER}`:"
+    )
     order = build_tools(Runtime(Settings()))[0]
-    yield block(argument_problem(order, {"prompt": "A kitten", "quality": "4k", "seed": 7}))
+    given = {"prompt": "A kitten", "quality": "4k", "aspectRatio": "portrait", "seed": 7}
+    yield block(argument_problem(order, sorted_out(given, order.parameters["properties"])))
     yield "### Anything else"
     yield (
         "This server has a fault. Its log says which; the agent reads nothing of it. Only here it is left open whether "

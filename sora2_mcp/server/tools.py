@@ -40,8 +40,10 @@ from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.ordering import Submission
 from sora2_mcp.tasks.service import STATUS_SECONDS
 
-DEFAULT_WAIT_SECONDS = 45
-SAVING_SECONDS = 45.0
+DEFAULT_WAIT_SECONDS = 25
+"""Several hosts and frameworks cut a call after 30 s, a long download's as well."""
+
+SAVING_SECONDS = 25.0
 """A download that takes longer goes on in the background, and the call ends normally."""
 
 OPENING_PATIENCE_SECONDS = 2.5
@@ -332,3 +334,12 @@ def _result(answer: texts.Answer, view: View) -> CallToolResult:
     """The same words in the text and in the data: hosts differ in which they show the model."""
     told = view.model_copy(update={"message": answer.message, "next": answer.next})
     return CallToolResult(content=[TextContent(type="text", text=str(answer))], structured_content=told.content())
+
+
+def noted(result: CallToolResult, note: str) -> CallToolResult:
+    """The same with a line more, in the text and in the data."""
+    content = result.structured_content or {}
+    answer = texts.Answer(f"{content['message']}\n{note}", content["next"])
+    return CallToolResult(
+        content=[TextContent(type="text", text=str(answer))], structured_content={**content, "message": answer.message}
+    )

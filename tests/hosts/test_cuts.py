@@ -99,7 +99,7 @@ async def test_an_order_is_answered_before_five_seconds_are_over_however_slow_th
 
 
 async def test_a_wait_that_is_shorter_than_the_hosts_patience_is_never_cut(server: Served) -> None:
-    """As 45 s are to the 60 s of many hosts."""
+    """As 25 s are to the 30 s of many hosts."""
     prompt = "A kitten [sim:seconds=5]"
     reader, began = Reader(order(prompt)), time.monotonic()
     async with openai_host.over_stdio(server.having(SORA2_MAX_WAIT_SECONDS="2"), cut_seconds=4) as host:

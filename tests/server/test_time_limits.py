@@ -77,3 +77,13 @@ async def test_looks_within_two_seconds_are_one(tmp_path: Path, clock: FakeClock
         await clock.advance(0.2)
         await look()
         assert len(me.simulator.received) == 3
+
+
+async def test_a_wait_that_names_no_time_ends_before_hosts_that_cut_calls_after_thirty_seconds(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with agent(tmp_path, simulator=slow(clock), clock=clock) as me:
+        task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
+        waited = await _called_within(me, clock, 25.0, "wait_for_video", task_id=str(task_id))
+
+        assert (waited["task_id"], waited["status"]) == (task_id, "generating")

@@ -156,6 +156,6 @@ _RESULTS = [
         "After `download_video`; asking again gives the same file.",
         lambda: str(texts.saved(DONE, FILE, DONE.finished_at or NOW)),
     ),
-    Result("Still saving", "A download that takes longer than 45 seconds goes on by itself.", _saving),
+    Result("Still saving", "A download that takes longer than 25 seconds goes on by itself.", _saving),
     Result("Listed", "After `list_tasks`.", _listed),
 ]

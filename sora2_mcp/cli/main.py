@@ -11,12 +11,12 @@ from functools import partial
 import anyio
 
 from sora2_mcp.cli.deferred import models_built_on_demand
-from sora2_mcp.cli.logs import configure
 from sora2_mcp.cli.wire import Wire
 from sora2_mcp.errors import ConfigurationError, MissingKeyError, Sora2Error, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
+from sora2_mcp.telemetry.logs import configure
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130

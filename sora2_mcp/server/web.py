@@ -23,6 +23,7 @@ from sora2_mcp.server.request_id import RequestIds
 from sora2_mcp.server.sessions import FairSessions
 from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
+from sora2_mcp.telemetry.logs import join_logging
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = 
     """
     hide_paths(logging.getLogger("uvicorn.access"))
     settings = settings or Settings.load()
+    join_logging(settings.log_level, settings.log_format)
     runtime = Runtime(settings, endpoint=endpoint or endpoint_of(settings))
     return web_app(build_server(runtime), runtime, opens_runtime=True)
 

@@ -15,10 +15,10 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from opentelemetry.trace import get_tracer
 
-from sora2_mcp.cli.logs import JsonFormatter, TextFormatter
 from sora2_mcp.domain.task import Task
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
 from sora2_mcp.telemetry.whose import Named, about, asked_by
 from tests.clocks import START, FakeClock, eventually
 from tests.server.reached import UNHURRIED
@@ -220,7 +220,7 @@ def test_a_line_for_people_ends_with_whose_work_it_is_and_only_where_that_is_kno
         assert line() == 'INFO done [request=r-1 principal="jwt:https://id.example|Ann of [Green] Gables"]'
     with asked_by("r-2", "local"):
         about(Task(id="1", principal="token:ann", service="s", request=CAT, created_at=START, task_id="sora2_task_1"))
-        assert line(crashed=True) == "INFO done [request=r-2 principal=token:ann task=sora2_task_1]\nTraceback …"
+        assert line(crashed=True) == "INFO done [request=r-2 principal=token:ann task=sora2_task_1]\\nTraceback …"
     assert line() == "INFO done"
 
 

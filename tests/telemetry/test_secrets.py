@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from sora2_mcp.cli.logs import JsonFormatter
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import BadRequestError, ValidationRefusedError
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.telemetry.logs import JsonFormatter
 from sora2_mcp.telemetry.whose import Named
 from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK

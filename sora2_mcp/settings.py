@@ -1,19 +1,20 @@
 """Configuration: the only reader of the environment."""
 
 import os
-import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from sora2_mcp.domain import configured
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
 
@@ -23,23 +24,6 @@ API_BASE_URL = "https://api.sora2api.ai/api/v1/sora2"
 
 SIMULATED_SERVICE = "simulator"
 _APP = "sora2-mcp"
-_SQLITE_FILE = re.compile(r"sqlite:///(/|[A-Za-z]:[\\/])[^?#]+")
-_POSTGRES_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#,\[\]]*)(:\d{1,5})?"
-_POSTGRES = re.compile(
-    rf"postgres(ql)?://(?!$)([^\s@/?#]*@)?{_POSTGRES_HOST}(,{_POSTGRES_HOST})*(/[^\s/?#]*)?(\?[^\s#]*)?"
-)
-TOKEN_LENGTH = 16
-"""The fewest characters of a token; shorter ones can be guessed."""
-
-STATE_KEY_LENGTH = 32
-"""The fewest characters of a key that seals; what the SDK asks for."""
-
-_TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TOKEN = re.compile(rf"[!-+\--~]{{{TOKEN_LENGTH},512}}")
-_STATE_KEY = re.compile(rf"[!-+\--~]{{{STATE_KEY_LENGTH},512}}")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:\d{1,5})?")
-_ORIGIN = re.compile(rf"https?://{_HOST.pattern}/?")
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 
 
 def _upper(value: Any) -> Any:
@@ -62,7 +46,7 @@ class _Environment(EnvSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         value, key, is_complex = super().get_field_value(field, field_name)
         if isinstance(value, str):
-            value = value.strip() if counts_as_set(value) else None
+            value = value.strip() if configured.counts_as_set(value) else None
         return value, key, is_complex
 
 
@@ -78,8 +62,8 @@ class Settings(BaseSettings):
         "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
         "api_base_url": "an http:// or https:// address, path included",
         "simulate": "1 or 0",
-        "database_url": "sqlite:////absolute/path.db or postgresql://…",
-        "video_dir": "a path of a folder",
+        "database_url": "sqlite:////absolute/path.db, sqlite:///~/path.db or postgresql://…",
+        "video_dir": "a path of a folder, written out (~ is your home folder)",
         "auto_download": "1 or 0",
         "max_wait_seconds": _SECONDS,
         "poll_seconds": _SECONDS,
@@ -89,13 +73,15 @@ class Settings(BaseSettings):
         "daily_limit": _COUNT,
         "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
         "confirm": "never, hd or always",
-        "auth_tokens": f"name:token,name:token with tokens of at least {TOKEN_LENGTH} characters, none of them twice",
+        "auth_tokens": "name:token,name:token with tokens of at least "
+        f"{configured.TOKEN_LENGTH} characters, none of them twice",
         "oauth_issuer": "an http:// or https:// address",
         "oauth_audience": "a text without spaces",
         "oauth_jwks_url": "an http:// or https:// address",
         "allowed_hosts": "host names, with or without a port, separated by commas",
-        "allowed_origins": "http:// or https:// origins without a path, separated by commas",
-        "state_keys": f"keys of at least {STATE_KEY_LENGTH} characters, separated by commas, none of them twice",
+        "allowed_origins": "origins, such as https://app.example.com or tauri://localhost, separated by commas",
+        "state_keys": f"keys of at least {configured.STATE_KEY_LENGTH} characters, separated by commas, "
+        "none of them twice",
         "public_url": "an http:// or https:// address without ?, # and user name",
         "max_video_mb": "a number from 0.1 to 100,000",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
@@ -159,6 +145,14 @@ class Settings(BaseSettings):
         default="text", description="text for people, json for machines."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _value_is_whole(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and text and not configured.is_whole(text):
+            raise ValueError("not filled in")
+        return value
+
     @field_validator("api_key")
     @classmethod
     def _key_fits_a_header(cls, key: SecretStr) -> SecretStr:
@@ -167,43 +161,37 @@ class Settings(BaseSettings):
             raise ValueError("not a key")
         return key
 
-    @field_validator("api_base_url")
+    @field_validator("api_base_url", "public_url")
     @classmethod
-    def _base_url_is_one(cls, url: str) -> str:
-        if not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@"):
+    def _url_takes_a_path(cls, url: str, info: ValidationInfo) -> str:
+        may_be_empty = info.field_name == "public_url"
+        if (url or not may_be_empty) and (
+            not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@")
+        ):
             raise ValueError("not a base URL")
-        return url
-
-    @field_validator("public_url")
-    @classmethod
-    def _public_url_takes_a_path(cls, url: str) -> str:
-        if url and (not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@")):
-            raise ValueError("not a public URL")
         return url
 
     @field_validator("database_url")
     @classmethod
     def _store_is_known(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
-        if text and not _SQLITE_FILE.fullmatch(text) and not _POSTGRES.fullmatch(text):
+        if text.startswith(f"{configured.SQLITE}~"):
+            text = f"{configured.SQLITE}{_at_home(Path(text.removeprefix(configured.SQLITE)))}"
+        if text and not configured.SQLITE_FILE.fullmatch(text) and not configured.POSTGRES.fullmatch(text):
             raise ValueError("not a database URL")
-        return url
+        return SecretStr(text)
 
     @field_validator("auth_tokens")
     @classmethod
     def _tokens_are_pairs(cls, value: SecretStr) -> SecretStr:
-        pairs = _pairs(value.get_secret_value())
-        names, tokens = {name for name, _ in pairs}, {token for _, token in pairs}
-        fine = all(_TOKEN_NAME.fullmatch(name) and _TOKEN.fullmatch(token) for name, token in pairs)
-        if not fine or len(names) < len(pairs) or len(tokens) < len(pairs):
+        if not configured.are_tokens(value.get_secret_value()):
             raise ValueError("not name:token pairs")
         return value
 
     @field_validator("state_keys")
     @classmethod
     def _state_keys_are_long(cls, value: SecretStr) -> SecretStr:
-        keys = _listed(value.get_secret_value())
-        if not all(map(_STATE_KEY.fullmatch, keys)) or len(set(keys)) < len(keys):
+        if not configured.are_keys(value.get_secret_value()):
             raise ValueError("not keys")
         return value
 
@@ -221,27 +209,20 @@ class Settings(BaseSettings):
             raise ValueError("not an audience")
         return audience
 
-    @field_validator("allowed_hosts")
+    @field_validator("allowed_hosts", "allowed_origins")
     @classmethod
-    def _hosts_are_names(cls, hosts: str) -> str:
-        if not all(map(_HOST.fullmatch, _listed(hosts))):
-            raise ValueError("not host names")
-        return hosts
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _origins_are_origins(cls, origins: str) -> str:
-        if not all(map(_ORIGIN.fullmatch, _listed(origins))):
-            raise ValueError("not origins")
-        return origins
+    def _names_are_names(cls, names: str, info: ValidationInfo) -> str:
+        form = configured.HOST if info.field_name == "allowed_hosts" else configured.ORIGIN
+        if not all(map(form.fullmatch, configured.listed(names))):
+            raise ValueError("not names")
+        return names
 
     @field_validator("video_dir")
     @classmethod
-    def _folder_has_a_home(cls, folder: Path | None) -> Path | None:
-        try:
-            return folder and folder.expanduser()
-        except RuntimeError as error:
-            raise ValueError("no such home") from error
+    def _folder_is_a_path(cls, folder: Path | None) -> Path | None:
+        if folder is not None and (configured.SCHEME.match(str(folder)) or str(folder)[0] in configured.QUOTES):
+            raise ValueError("not a path")
+        return folder and _at_home(folder)
 
     @classmethod
     def settings_customise_sources(
@@ -264,9 +245,12 @@ class Settings(BaseSettings):
             ConfigurationError: a variable holds something that is not allowed; the text names it and what is.
         """
         try:
-            return cls(**overrides)
+            settings = cls(**overrides)
         except ValidationError as error:
             raise _unusable(str(error.errors()[0]["loc"][0])) from error
+        # What has no place of its own needs a home folder; the server says so when it starts.
+        _ = settings.store_file, settings.videos
+        return settings
 
     @classmethod
     def load_usable(cls, **overrides: Any) -> tuple["Settings", frozenset[str]]:
@@ -291,12 +275,12 @@ class Settings(BaseSettings):
     @property
     def tokens(self) -> tuple[tuple[str, str], ...]:
         """Names and their tokens; never log them."""
-        return tuple(_pairs(self.auth_tokens.get_secret_value()))
+        return tuple(configured.pairs(self.auth_tokens.get_secret_value()))
 
     @property
     def sealing_keys(self) -> tuple[str, ...]:
         """The first seals, all open; empty = each process makes its own. Never log them."""
-        return tuple(_listed(self.state_keys.get_secret_value()))
+        return tuple(configured.listed(self.state_keys.get_secret_value()))
 
     @property
     def has_access_control(self) -> bool:
@@ -306,7 +290,7 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> tuple[str, ...]:
         """``Host`` names that are served beside this machine's own, in lower case."""
-        return tuple(name.lower() for name in _listed(self.allowed_hosts))
+        return tuple(name.lower() for name in configured.listed(self.allowed_hosts))
 
     @property
     def public_host(self) -> tuple[str, ...]:
@@ -315,8 +299,8 @@ class Settings(BaseSettings):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Web origins that may call beside this machine's own, in lower case."""
-        return tuple(origin.lower().rstrip("/") for origin in _listed(self.allowed_origins))
+        """Web origins that may call beside this machine's own, exactly as browsers send them."""
+        return tuple(map(configured.as_sent, configured.listed(self.allowed_origins)))
 
     @cached_property
     def service(self) -> str:
@@ -337,44 +321,51 @@ class Settings(BaseSettings):
     @property
     def data_dir(self) -> Path:
         """Where this program keeps its own files; the simulator's are apart."""
-        folder = platformdirs.user_data_path(_APP, appauthor=False)
+        folder = _in_home(partial(platformdirs.user_data_path, _APP, appauthor=False), "database_url")
         return folder / "simulator" if self.simulate else folder
 
     @property
     def store_url(self) -> str:
-        """The task store's address, with the default filled in."""
-        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'tasks.db'}"
+        """The task store's address, with the default filled in; after ``sqlite:///`` the path stands as it is."""
+        return self.database_url.get_secret_value() or f"{configured.SQLITE}{self.data_dir / 'tasks.db'}"
 
     @property
     def store_file(self) -> Path | None:
         """The file that tasks are kept in, unless it is a server's database."""
-        place = self.store_url.removeprefix("sqlite:///")
+        place = self.store_url.removeprefix(configured.SQLITE)
         return Path(place) if place != self.store_url else None
 
     @property
     def videos(self) -> Path:
         """The folder for saved videos, absolute, with the default filled in."""
         folder = "sora2-simulated" if self.simulate else "sora2"
-        chosen = self.video_dir or platformdirs.user_videos_path() / folder
-        return chosen.absolute()
+        chosen = self.video_dir or _in_home(platformdirs.user_videos_path, "video_dir") / folder
+        try:
+            return chosen.absolute()
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                variable_of("video_dir"), "is relative to a working folder that is gone."
+            ) from error
 
 
-def counts_as_set(text: str) -> bool:
-    """Whether a variable's text is a value, neither blank nor a placeholder that the host did not fill in."""
-    return bool(text.strip()) and not _PLACEHOLDER.fullmatch(text.strip())
+def _in_home(find: Callable[[], Path], field: str) -> Path:
+    """A folder below the user's home, which must be known: else it would be below whatever folder the process is in."""
+    with suppress(RuntimeError):
+        if (folder := find()).is_absolute():
+            return folder
+    raise ConfigurationError("HOME", f"names no home folder; set it, or {variable_of(field)}.")
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("no such home") from error
 
 
 def environment() -> dict[str, str]:
     """The whole environment, to hand on to a program of our own."""
     return dict(os.environ)
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    return [(name.strip(), token.strip()) for name, _, token in (pair.partition(":") for pair in _listed(text))]
 
 
 def variable_of(field: str) -> str:

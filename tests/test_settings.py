@@ -137,9 +137,9 @@ BAD: list[tuple[str, list[str], str]] = [
             f"postgresql://ann:{PASTED} @db/tasks",
             f"postgresql://ann:{PASTED}#@db/tasks",
         ],
-        "sqlite:////absolute/path.db or postgresql://…",
+        "sqlite:////absolute/path.db, sqlite:///~/path.db or postgresql://…",
     ),
-    ("SORA2_VIDEO_DIR", [f"~{PASTED}-nobody/videos"], "a path of a folder"),
+    ("SORA2_VIDEO_DIR", [f"~{PASTED}-nobody/videos"], "a path of a folder, written out (~ is your home folder)"),
     ("SORA2_AUTO_DOWNLOAD", [PASTED, "2"], "1 or 0"),
     ("SORA2_MAX_WAIT_SECONDS", [PASTED, "0", "0.049", "-1", "86401", "nan", "inf"], SECONDS),
     ("SORA2_POLL_SECONDS", [PASTED, "0", "86401"], SECONDS),
@@ -184,7 +184,7 @@ BAD: list[tuple[str, list[str], str]] = [
     (
         "SORA2_ALLOWED_ORIGINS",
         ["*", "null", PASTED, f"https://a.example/{PASTED}"],
-        "http:// or https:// origins without a path, separated by commas",
+        "origins, such as https://app.example.com or tauri://localhost, separated by commas",
     ),
     (
         "SORA2_PUBLIC_URL",

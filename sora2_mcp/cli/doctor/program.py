@@ -21,9 +21,9 @@ _NAMED = ("mcp", "httpx2", "pydantic", "SQLAlchemy")
 def check_program(setup: Setup) -> Finding:
     """Versions of Python and of every package that is needed, directly or by another."""
     about = f"sora2-mcp {__version__}, Python {platform.python_version()} ({sys.executable})"
-    extras = frozenset() if setup.settings.store_file else frozenset({_POSTGRES})
+    extras = {_POSTGRES} if setup.settings.database_url.get_secret_value().startswith("postgres") else set()
     try:
-        packages = Packages(_PACKAGE, extras)
+        packages = Packages(_PACKAGE, frozenset(extras))
     except PackageNotFoundError:
         hint = "Install it, with pip or with make setup, to be sure that it has the packages it needs."
         return warning(NAME, f"{about}, which runs without being installed: what it needs is not known.", hint)

@@ -9,7 +9,9 @@ from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from sora2_mcp.settings import PREFIX, Settings, counts_as_set, variable_of
+from sora2_mcp.domain.configured import counts_as_set
+from sora2_mcp.errors import ConfigurationError
+from sora2_mcp.settings import PREFIX, Settings, variable_of
 
 HIDDEN = "(hidden)"
 
@@ -79,12 +81,19 @@ def readings_of(
     return [
         Reading(
             variable=variable_of(name),
-            value="" if name in unusable else shown(settings, name),
+            value="" if name in unusable else _shown_or_homeless(settings, name),
             source=source(name),
             allowed=Settings.allowed[name] if name in unusable else "",
         )
         for name in Settings.model_fields
     ]
+
+
+def _shown_or_homeless(settings: Settings, name: str) -> str:
+    try:
+        return shown(settings, name)
+    except ConfigurationError as error:
+        return f"({error})"
 
 
 def shown(settings: Settings, name: str) -> str:

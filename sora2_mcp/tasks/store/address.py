@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import URL
 
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.engine import Engine
@@ -14,14 +14,16 @@ POSTGRES = ("postgresql://", "postgres://")
 def engine_at(url: str) -> Engine:
     """The engine for a ``sqlite:///`` or ``postgresql://`` address, not connected yet; a file's folder is created.
 
+    After ``sqlite:///`` the path stands as it is: a ``%``, ``?`` or ``#`` in it is part of a name.
+
     Raises:
         StoreError: the folder cannot be created, or the driver for PostgreSQL is not installed.
     """
     if url.startswith(POSTGRES):
         return postgres_at(url)
-    if file := make_url(url).database:
-        create_file(Path(file))
-    return SQLiteEngine(url)
+    path = url.removeprefix("sqlite:///")
+    create_file(Path(path))
+    return SQLiteEngine(URL.create("sqlite", database=path).render_as_string())
 
 
 def postgres_at(url: str) -> Engine:

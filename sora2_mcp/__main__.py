@@ -3,13 +3,19 @@
 import gc
 import sys
 
+from sora2_mcp.cli import terminal
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.cli.wire import claim_wire
 
 
 def main() -> None:
     """Runs the command line and exits with its code; the process ends soon, whoever catches that."""
-    arguments = parse(sys.argv[1:])
+    terminal.start_in_utf_8()
+    terminal.take_over()
+    try:
+        arguments = parse(sys.argv[1:])
+    except SystemExit as end:
+        sys.exit(terminal.ended(int(end.code or 0)))
     # From here on a stray print, of ours or of a library, goes to stderr and not into the protocol.
     wire = claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
     # Importing makes no garbage worth collecting; about a tenth of the start-up time is saved.
@@ -20,7 +26,7 @@ def main() -> None:
     gc.freeze()
     code = 1
     try:
-        code = run(arguments, wire)
+        code = terminal.ended(run(arguments, wire))
     finally:
         end_soon(code)
     sys.exit(code)

@@ -41,8 +41,7 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
     except BaseException as error:
         if not _is_broken_pipe(error):
             raise
-        # Whoever read our output has gone, as `head` does: that is no failure, and nothing is left to be flushed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone, as `head` does: that is no failure.
         return 0
 
 

@@ -2,9 +2,7 @@
 
 import argparse
 import json
-import sys
 from functools import partial
-from io import TextIOWrapper
 
 from sora2_mcp.cli.display import Display
 from sora2_mcp.cli.doctor.examination import Examination
@@ -18,7 +16,6 @@ from sora2_mcp.settings import environment
 
 async def doctor(arguments: argparse.Namespace) -> int:
     """Shows the report; the exit code is 1 where there is a problem, else 0."""
-    _take_any_character()
     display = Display()
     examined = partial(
         examine, simulate=arguments.simulate, offline=arguments.offline, round_trip=not arguments.no_round_trip
@@ -44,9 +41,3 @@ async def examine(
     findings = await Examination(setup, given, offline=offline, round_trip=round_trip).run()
     seconds = round(clock.monotonic() - began, 3)
     return Report(simulate=setup.settings.simulate, findings=findings, readings=setup.readings, seconds=seconds)
-
-
-def _take_any_character() -> None:
-    """What a service says may hold characters that a pipe on Windows does not take: they must stop no report."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")

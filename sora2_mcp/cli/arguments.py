@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sora2_mcp import __version__
 
@@ -62,6 +62,7 @@ def _add_serve(commands: _Commands) -> None:
     )
     serve.add_argument(
         "--host",
+        action=_Filled,
         default="127.0.0.1",
         help="HTTP address (default 127.0.0.1); any that others can reach needs SORA2_AUTH_TOKENS",
     )
@@ -91,6 +92,7 @@ def _add_generate(commands: _Commands) -> None:
     generate.add_argument("--callback-url", default="", metavar="URL", help="your own address the service notifies")
     generate.add_argument(
         "--idempotency-key",
+        action=_Filled,
         default="",
         metavar="KEY",
         help="the same key again gives the same task, never a second one",
@@ -122,14 +124,20 @@ def _add_tasks(commands: _Commands) -> None:
 
 def _add_simulate(commands: _Commands) -> None:
     simulate = _add(commands, "simulate", "serve a stand-in Sora2API for trying and testing")
-    simulate.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
+    simulate.add_argument(
+        "--host", action=_Filled, default="127.0.0.1", help="address to listen at (default 127.0.0.1)"
+    )
     simulate.add_argument("--port", type=_port, default=8901, help="port (default 8901; 0 = any free one)")
     simulate.add_argument("--seconds", type=_seconds, default=4.0, help="how long a video takes (default 4)")
     simulate.add_argument(
         "--fault", action="append", default=[], metavar="NAME[=VALUE][*TIMES]", help="script a fault; repeatable"
     )
-    simulate.add_argument("--state", default="", metavar="FOLDER", help="keep tasks here, so that a restart knows them")
-    simulate.add_argument("--api-key", default="", metavar="KEY", help="the only key taken (default: any)")
+    simulate.add_argument(
+        "--state", action=_Filled, default="", metavar="FOLDER", help="keep tasks here, so that a restart knows them"
+    )
+    simulate.add_argument(
+        "--api-key", action=_Filled, default="", metavar="KEY", help="the only key taken (default: any)"
+    )
     simulate.add_argument("--callback-shape", choices=("full", "short"), default="full", help="shape of callbacks")
 
 
@@ -156,7 +164,14 @@ def _add_client_config(commands: _Commands) -> None:
     )
     config.add_argument("--name", default="sora2", help="the server's name in the host (default sora2)")
     config.add_argument(
-        "--http", default="", metavar="URL", help="a server run elsewhere, such as https://videos.example.com/mcp"
+        "--http",
+        action=_Filled,
+        default="",
+        metavar="URL",
+        help="a server run elsewhere, such as https://videos.example.com/mcp",
+    )
+    config.add_argument(
+        "--token", action="store_true", help="with --http: that server has tokens, though it is on this machine"
     )
     _add_simulate_switch(config)
 
@@ -165,6 +180,19 @@ def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--simulate", action="store_true", help="run on the built-in simulator: no account, no cost, own tasks"
     )
+
+
+class _Filled(argparse.Action):
+    """An option that means something else when it is left out, which an empty variable in a script does not."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Takes the option's text without outer white space."""
+        del parser, option_string
+        if not values.strip():
+            raise argparse.ArgumentError(self, "is empty; give it a value, or leave it out")
+        setattr(namespace, self.dest, values.strip())
 
 
 def _port(text: str) -> int:

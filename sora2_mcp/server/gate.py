@@ -24,8 +24,9 @@ _FOREIGN_PAGE = "Pages of that Origin may not call this server; SORA2_ALLOWED_OR
 class Gate:
     """Lets a request through if its ``Host`` is one of ``hosts`` and its ``Origin``, if any, one of ``origins``.
 
-    A host without a port stands for all its ports. This machine's own names and pages always count. With ``own_only``
-    nothing comes in from another machine, nor what shows that a proxy passed it on.
+    A host without a port stands for all its ports; an origin counts exactly as browsers send it. This machine's own
+    names and pages always count. With ``own_only`` nothing comes in from another machine, nor what shows that a proxy
+    passed it on.
     """
 
     def __init__(self, *, hosts: Iterable[str], origins: Iterable[str], own_only: bool) -> None:
@@ -57,7 +58,7 @@ class Gate:
         if self._own_only and not _is_from_here(scope):
             return JSONResponse({"error": _ELSEWHERE}, status_code=421)
         origins = headers.getlist("origin")
-        if len(origins) > 1 or (origins and not self._may_call(origins[0].lower())):
+        if len(origins) > 1 or (origins and not self._may_call(origins[0])):
             return JSONResponse({"error": _FOREIGN_PAGE}, status_code=403)
         return None
 

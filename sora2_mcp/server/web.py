@@ -63,11 +63,14 @@ def web_app(
     server: Sora2Server,
     runtime: Runtime,
     *,
-    host: str = "",
+    host: str | None = None,
     opens_runtime: bool = False,
     session_idle_seconds: float = SESSION_IDLE_SECONDS,
 ) -> Starlette:
-    """The application over a server that listens at ``host``; ``opens_runtime`` where nobody else has entered it."""
+    """The application over a server that listens at ``host``, or, where that is None, wherever its owner decides.
+
+    ``opens_runtime``: nobody else has entered it.
+    """
     settings = runtime.settings
     access = access_of(settings, runtime.clock)
     check_reach(settings, host)
@@ -105,7 +108,7 @@ def web_app(
     return app
 
 
-def _gate_of(settings: Settings, host: str, *, own_only: bool) -> Gate:
+def _gate_of(settings: Settings, host: str | None, *, own_only: bool) -> Gate:
     if own_only and settings.public_url and not is_loopback(urlsplit(settings.public_url).hostname or ""):
         logger.warning("SORA2_PUBLIC_URL without tokens: whatever passes it on should pass on /callbacks/ only")
     named = [in_url(host).lower()] if host and not _is_wildcard(host) else []
@@ -113,16 +116,19 @@ def _gate_of(settings: Settings, host: str, *, own_only: bool) -> Gate:
     return Gate(hosts=hosts, origins=settings.origins, own_only=own_only)
 
 
-def check_reach(settings: Settings, host: str) -> None:
-    """Keeps other machines out unless there are tokens.
+def check_reach(settings: Settings, host: str | None) -> None:
+    """Keeps other machines out unless there are tokens; ``host`` is None where somebody else decides on the address.
 
     Raises:
         ConfigurationError: the address, or a name to be served, is not this machine's own.
     """
     if settings.has_access_control:
         return
-    if host and not is_loopback(host):
-        raise ConfigurationError("--host", f"{host} lets other machines connect, which {_TOKENS_HELP}.")
+    if host is not None and not is_loopback(host):
+        # An empty one is every address there is.
+        raise ConfigurationError(
+            "--host", f"{host.strip() or '(empty)'} lets other machines connect, which {_TOKENS_HELP}."
+        )
     if settings.hosts:
         raise ConfigurationError("SORA2_ALLOWED_HOSTS", f"lets other machines connect, which {_TOKENS_HELP}.")
 

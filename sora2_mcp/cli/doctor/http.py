@@ -33,7 +33,7 @@ def check_http(setup: Setup) -> Sequence[Finding]:
         return [fine(NAME, "Nothing is set for HTTP: stdio needs nothing, and over HTTP only this machine is served.")]
     try:
         access_of(settings, setup.clock)
-        check_reach(settings, "")
+        check_reach(settings, None)
     except ConfigurationError as error:
         what = f"{error} The server does not start over HTTP; over stdio it does."
         return [problem(NAME, what, f"Set what is missing, or take {error.variable} and what goes with it out.")]

@@ -6,10 +6,11 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sora2_mcp.cli.hosts.commands import command_of
-from sora2_mcp.cli.hosts.entry import API_KEY, SERVICE, YOUR_KEY, YOUR_TOKEN, Wanted, merged
+from sora2_mcp.cli.hosts.entry import API_KEY, SERVICE, YOUR_KEY, YOUR_TOKEN, Wanted, holds_secret, merged
 from sora2_mcp.cli.hosts.file import Change, printed, put
 from sora2_mcp.cli.hosts.host import Host, System
 from sora2_mcp.cli.hosts.launch import launch_of, this_process
@@ -33,7 +34,7 @@ def client_config(arguments: argparse.Namespace) -> int:
         ConfigurationError: an option does not fit.
         HostError: the host's file is in the way.
     """
-    around = _surroundings()
+    around = _surroundings(project=arguments.project)
     if not arguments.host:
         if arguments.write:
             raise ConfigurationError("--write", "needs a host; see them with: sora2-mcp client-config")
@@ -46,16 +47,35 @@ def client_config(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments, host)
     path = file_of(host, around, project=wanted.project)
     if arguments.write:
-        _say(_lines(*_told(host, wanted, put(host, wanted, path))))
+        within = around.project if wanted.project else None
+        _say(_lines(*_told(host, wanted, put(host, wanted, path, within=within, warn=partial(_warn, host)))))
     else:
         _say(printed(host, merged(host, _without_key(wanted), {})))
         sys.stderr.write(_lines("", *_advice(host, _without_key(wanted), path, around)))
     return 0
 
 
-def _surroundings() -> Surroundings:
+def _warn(host: Host, change: Change) -> None:
+    """Tells, before it is there, that others will be able to read a secret."""
+    if change.open_to_others and holds_secret(host, change.entry):
+        where = shlex.quote(str(change.path))
+        sys.stderr.write(_lines(f"Other users of this machine may read the secret there: chmod 600 {where}"))
+        sys.stderr.flush()
+
+
+def _surroundings(*, project: bool) -> Surroundings:
     system = _SYSTEMS.get(sys.platform, "linux")
-    return Surroundings(system=system, home=Path.home(), variables=environment(), project=Path.cwd())
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
+        raise ConfigurationError("HOME", "names no home folder, which is where hosts keep their files; set it.")
+    try:
+        here = Path.cwd() if project else home
+    except FileNotFoundError as error:
+        raise ConfigurationError("--project", "means the working folder, which is gone.") from error
+    return Surroundings(system=system, home=home, variables=environment(), project=here)
 
 
 def _listed(around: Surroundings) -> str:
@@ -77,12 +97,15 @@ def _wanted(arguments: argparse.Namespace, host: Host) -> Wanted:
         raise ConfigurationError("--project", f"does not go with {host.id}, which has one file for all projects")
     if arguments.http:
         _check_address(arguments, host)
+    elif arguments.token:
+        raise ConfigurationError("--token", "goes with --http: a program that the host starts asks for none")
     return Wanted(
         launch=launch_of(this_process(environment())),
         name=arguments.name,
         simulate=arguments.simulate,
         project=arguments.project,
         url=arguments.http,
+        has_tokens=arguments.token,
         given=_given(),
     )
 
@@ -152,11 +175,13 @@ def _shared(wanted: Wanted) -> list[str]:
 
 
 def _about_token(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
-    if host.asks and wanted.needs_token:
+    if not wanted.needs_token:
+        return ["If that server has tokens, add --token: the entry then has a place for yours."]
+    if host.asks:
         return [f"{host.title} asks for the token and keeps it safe."]
     entry = {host.shape.headers: {"Authorization": YOUR_TOKEN}} if change is None else change.entry
     missing = YOUR_TOKEN in entry.get(host.shape.headers, {}).get("Authorization", "")
-    return [f"Put your token of that server in the place of {YOUR_TOKEN}."] if wanted.needs_token and missing else []
+    return [f"Put your token of that server in the place of {YOUR_TOKEN}."] if missing else []
 
 
 def _about_key(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
@@ -167,10 +192,7 @@ def _about_key(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
         otherwise = f"set {API_KEY} and run this command {'with --write' if change is None else 'again'}"
         return [f"Put your Sora2API key in the place of {YOUR_KEY}; or {otherwise}."]
     where = f"is the one in {API_KEY}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
-    told = [f"The API key {where}; it is not shown here."]
-    if change is not None and change.open_to_others:
-        told.append(f"Other users of this machine may read it there: chmod 600 {shlex.quote(str(change.path))}")
-    return told
+    return [f"The API key {where}; it is not shown here."]
 
 
 def _say(text: str) -> None:

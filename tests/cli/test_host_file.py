@@ -314,7 +314,7 @@ def test_rights_are_kept_and_a_file_others_can_read_is_noticed(tmp_path: Path) -
     change = put(CURSOR, WITH_KEY, path)
 
     assert change.backup is not None
-    assert (mode(path), mode(change.backup), change.open_to_others) == (0o640, 0o640, True)
+    assert (mode(path), mode(change.backup), change.open_to_others) == (0o640, 0o600, True)
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_what_somebody_else_has_just_written_is_not_overwritten(tmp_path: Path) 
     path = tmp_path / "mcp.json"
     path.write_text("theirs")
     with pytest.raises(OSError, match="somebody else has changed it just now"):
-        file._exchange(path, b"what was read", b"ours", 0o600, private=True)
+        file._exchange(path, b"what was read", b"ours", file._Rights.of(path))
 
     assert folder_of(tmp_path) == {"mcp.json": b"theirs"}
 

@@ -179,6 +179,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "mcp_servers": {
             "command": str,
             "args": ["serve"],
+            "required": True,
             "startup_timeout_sec": 30,
             "tool_timeout_sec": 300,
             "env": {"SORA2_API_KEY": "your-key"},

@@ -17,6 +17,12 @@ _URLS = ("url", "httpUrl", "serverUrl")
 _OURS = ("type", "command", "args", *_URLS)
 """The keys of an entry that say what runs; the user's own of all others are kept."""
 
+_LOGINS = ("bearer_token_env_var", "env_http_headers", "oauth")
+"""Other ways of theirs to show a token, beside which no header of ours is wanted."""
+
+_ENVIRONMENTS = ("env", "environment")
+"""What hosts call the variables of a program."""
+
 _REFERENCE = re.compile(r"\$|\{env:|%\w+%")
 _PLACEHOLDERS = ("", YOUR_KEY, YOUR_TOKEN, "your key")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -36,6 +42,9 @@ class Wanted:
     url: str = ""
     """The address of a server run elsewhere, instead of a program."""
 
+    has_tokens: bool = False
+    """That server lets nobody in without one, even on this machine."""
+
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables that are set for this program and whose values go into the entry, among them the key."""
 
@@ -46,8 +55,8 @@ class Wanted:
 
     @property
     def needs_token(self) -> bool:
-        """Whether the address is another machine's, which serves nobody without one."""
-        return bool(self.url) and urlsplit(self.url).hostname not in _THIS_MACHINE
+        """Whether the server at the address has tokens; another machine's serves nobody without one."""
+        return bool(self.url) and (self.has_tokens or urlsplit(self.url).hostname not in _THIS_MACHINE)
 
     @property
     def needs_key(self) -> bool:
@@ -93,7 +102,7 @@ def _program(host: Host, wanted: Wanted) -> Document:
         entry["command"] = [wanted.launch.command, *arguments]
     else:
         entry |= {"command": wanted.launch.command, "args": arguments}
-    entry |= host.extra
+    entry |= {**host.start, **host.extra}
     if host.forwards and wanted.project and wanted.needs_key:
         entry[host.forwards] = [API_KEY]
     variables = _variables(host, wanted)
@@ -119,7 +128,7 @@ def _given(host: Host, wanted: Wanted) -> dict[str, str]:
 def _address(host: Host, wanted: Wanted) -> Document:
     shape = host.shape
     entry: Document = {"type": shape.http} if shape.http else {}
-    entry |= {shape.url: wanted.url, **{key: value for key, value in host.extra.items() if "startup" not in key}}
+    entry |= {shape.url: wanted.url, **host.extra}
     if wanted.needs_token:
         token = f"${{input:{wanted.input_id}}}" if host.asks else YOUR_TOKEN
         entry[shape.headers] = {"Authorization": f"Bearer {token}"}
@@ -127,15 +136,35 @@ def _address(host: Host, wanted: Wanted) -> Document:
 
 
 def _joined(host: Host, wanted: Wanted, theirs: Any) -> Document:
-    ours = entry_of(host, wanted)
+    ours, theirs = entry_of(host, wanted), _in_todays_form(host, theirs)
     if not isinstance(theirs, dict) or bool(wanted.url) != any(key in theirs for key in _URLS):
         return ours
+    if any(key in theirs for key in _LOGINS):
+        ours.pop(host.shape.headers, None)
     joined = {**ours, **theirs, **{key: ours[key] for key in _OURS if key in ours}}
     for table in (host.shape.env, host.shape.headers):
         if table in ours:
             kept = theirs[table] if isinstance(theirs.get(table), dict) else {}
             joined[table] = _joined_values(ours[table], kept, sure=_sure(host, wanted, kept))
     return joined
+
+
+def _in_todays_form(host: Host, theirs: Any) -> Any:
+    """Their entry with its variables where the host keeps them today.
+
+    Source: Zed's releases before 0.202, where ``command`` was a table of ``path``, ``args`` and ``env``. The names
+    under which other hosts keep variables count too: entries are copied from host to host.
+    """
+    if not isinstance(theirs, dict):
+        return theirs
+    command = theirs.get("command")
+    elsewhere = [theirs.get(name) for name in _ENVIRONMENTS if name != host.shape.env]
+    older = [one for one in (command.get("env") if isinstance(command, dict) else None, *elsewhere) if one]
+    if not older:
+        return theirs
+    tables = [one for one in (*older, theirs.get(host.shape.env)) if isinstance(one, dict)]
+    variables = {name: value for table in tables for name, value in table.items()}
+    return {**{key: theirs[key] for key in theirs if key not in _ENVIRONMENTS}, host.shape.env: variables}
 
 
 def _sure(host: Host, wanted: Wanted, theirs: Document) -> dict[str, str]:
@@ -145,13 +174,25 @@ def _sure(host: Host, wanted: Wanted, theirs: Document) -> dict[str, str]:
 
 
 def _joined_values(ours: Document, theirs: Document, sure: Mapping[str, str]) -> Document:
-    joined = {**ours, **theirs}
+    # Names of headers, and of our variables, are read in any case.
+    spelled = {name.lower() for name in theirs} - {name.lower() for name in ours if name in theirs}
+    joined = {**{name: value for name, value in ours.items() if name.lower() not in spelled}, **theirs}
     for name, value in theirs.items():
-        unset = str(value).strip().removeprefix("Bearer ") in _PLACEHOLDERS
+        unset = _is_unset(value)
         # A user who wrote where the value is to be taken from has decided; a value itself may be out of date.
         if name in ours and (unset or (name in sure and not _REFERENCE.search(str(value)))):
             joined[name] = ours[name]
     return joined
+
+
+def _is_unset(value: object) -> bool:
+    return str(value).strip().removeprefix("Bearer ") in _PLACEHOLDERS
+
+
+def holds_secret(host: Host, entry: Document) -> bool:
+    """Whether a key or token stands in an entry itself, neither a reference to one nor what keeps its place."""
+    found = (entry.get(host.shape.env, {}).get(API_KEY, ""), entry.get(host.shape.headers, {}).get("Authorization", ""))
+    return any(not _is_unset(value) and not _REFERENCE.search(str(value)) for value in found)
 
 
 def _asking(wanted: Wanted, document: Document, entry: Document) -> Document:

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -41,27 +41,36 @@ def printed(host: Host, document: Document) -> str:
     return _written(host, "", {}, document)
 
 
-def put(host: Host, wanted: Wanted, path: Path) -> Change:
+def put(
+    host: Host, wanted: Wanted, path: Path, *, within: Path | None = None, warn: Callable[[Change], object] = id
+) -> Change:
     """Puts the entry into the file, or makes the file; does nothing if it is there as it should be.
+
+    ``within``: the folder that the file must lie in, wherever links lead. ``warn`` is called before anything is
+    written.
 
     Raises:
         HostError: it cannot be read, understood or written; nothing was changed.
     """
-    target = _target(path)
+    target = _target(path, within)
     content = _read(target)
     text = _decoded(path, content or b"")
-    before, after = _planned(host, wanted, path, text)
-    entry = _entry(host, wanted, after)
-    if before == after:
-        return Change(path=path, what="kept", entry=entry, open_to_others=_is_open(target))
-    edited = _checked(host, path, text, before, after)
+    try:
+        before, after = _planned(host, wanted, path, text)
+        edited = "" if before == after else _checked(host, path, text, before, after)
+    except RecursionError as error:
+        raise _not_understood(host, path, "it is nested too deeply") from error
+    what: Literal["added", "changed", "kept"] = "changed" if _entry(host, wanted, before) else "added"
+    what = what if edited else "kept"
+    change = Change(path=path, what=what, entry=_entry(host, wanted, after), open_to_others=_is_open(target))
+    warn(change)
+    if not edited:
+        return change
     mark = _MARK if (content or b"").startswith(_MARK.encode()) else ""
     try:
-        backup = _replaced(target, content, (mark + edited).encode(), private=not wanted.project)
+        return replace(change, backup=_replaced(target, content, (mark + edited).encode(), private=not wanted.project))
     except OSError as error:
         raise _unwritable(path, error) from error
-    what: Literal["added", "changed"] = "changed" if _entry(host, wanted, before) else "added"
-    return Change(path=path, what=what, entry=entry, backup=backup, open_to_others=_is_open(target))
 
 
 def _planned(host: Host, wanted: Wanted, path: Path, text: str) -> tuple[Document, Document]:
@@ -69,9 +78,7 @@ def _planned(host: Host, wanted: Wanted, path: Path, text: str) -> tuple[Documen
         before = _parse(host)(text)
         return before, merged(host, wanted, before)
     except ValueError as error:
-        kind = host.format.upper()
-        problem = f"{path} cannot be understood as {kind} ({error}); it was left as it is"
-        raise HostError(problem, _by_hand(host)) from error
+        raise _not_understood(host, path, str(error)) from error
 
 
 def _checked(host: Host, path: Path, text: str, before: Document, after: Document) -> str:
@@ -124,12 +131,17 @@ def _entry(host: Host, wanted: Wanted, document: Document) -> Document:
     return found if isinstance(found, dict) else {}
 
 
-def _target(path: Path) -> Path:
+def _target(path: Path, within: Path | None) -> Path:
     """The file that a link leads to: replacing the link itself would part it from whatever keeps it."""
+    hint = "Mend or remove that link, then run the command again."
     try:
-        return path.resolve()
+        target = path.resolve()
+        # A project may be a stranger's: its links must not have a file of the user's own written.
+        if within is not None and not target.is_relative_to(within.resolve()):
+            raise HostError(f"{path} is a link that leads out of the project ({target}); nothing was changed", hint)
     except (OSError, RuntimeError) as error:
-        raise HostError(f"{path} leads nowhere", "Mend or remove that link, then run the command again.") from error
+        raise HostError(f"{path} leads nowhere", hint) from error
+    return target
 
 
 def _read(target: Path) -> bytes | None:
@@ -152,27 +164,71 @@ def _decoded(path: Path, content: bytes) -> str:
 
 
 def _replaced(target: Path, before: bytes | None, after: bytes, *, private: bool) -> Path | None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if before is not None and not os.access(target, os.W_OK):
+    owner = _made_folder(target.parent)
+    if before is None:
+        _exchange(target, None, after, replace(owner, mode=0o600 if private else 0o666 & ~_umask()))
+        return None
+    if not os.access(target, os.W_OK):
         # Its folder might let it be replaced all the same, but whoever took the right away meant it.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    mode = stat.S_IMODE(target.stat().st_mode) if before is not None else None
-    backup = _kept(target, before, mode) if before is not None and mode is not None else None
+    rights = _Rights.of(target)
+    # What was there may hold a key: the copy is its owner's alone.
+    backup = _kept(target, before, replace(rights, mode=rights.mode & 0o600))
     try:
-        _exchange(target, before, after, mode, private=private)
+        _exchange(target, before, after, rights)
     except OSError:
-        if backup is not None:
-            backup.unlink()
+        backup.unlink()
         raise
     return backup
 
 
-def _exchange(target: Path, before: bytes | None, after: bytes, mode: int | None, *, private: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rights:
+    """Whose a file is, and who may do what with it."""
+
+    mode: int
+    owner: int
+    group: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Rights":
+        found = path.stat()
+        return cls(mode=stat.S_IMODE(found.st_mode), owner=found.st_uid, group=found.st_gid)
+
+    def give_to(self, path: Path) -> None:
+        """Makes them those of a file that has just been made.
+
+        Raises:
+            OSError: it cannot be given to that owner.
+        """
+        made = _Rights.of(path)
+        mode = self.mode
+        if os.name == "posix" and (made.owner, made.group) != (self.owner, self.group):
+            try:
+                os.chown(path, self.owner, self.group)
+            except PermissionError:
+                if made.owner != self.owner:
+                    raise
+                # A group that this user is not in: its rights are no other group's.
+                mode &= ~0o070
+        path.chmod(mode)
+
+
+def _made_folder(folder: Path) -> _Rights:
+    """Makes the folder where it is missing; what is new belongs to the owner of what it is in, also where root asks."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    nearest = missing[-1].parent if missing else folder
+    rights = _Rights.of(nearest) if os.name == "posix" and os.geteuid() == 0 else _Rights.of(folder)
+    for place in reversed(missing):
+        replace(rights, mode=_Rights.of(place).mode).give_to(place)
+    return rights
+
+
+def _exchange(target: Path, before: bytes | None, after: bytes, rights: _Rights) -> None:
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        _create(new, after, 0o600 if private or mode is not None else 0o666)
-        if mode is not None:
-            new.chmod(mode)
+        _create(new, after, rights)
         # Hosts write their files too: what one has put there since is not overwritten.
         if (target.read_bytes() if target.exists() else None) != before:
             raise OSError(errno.EBUSY, "somebody else has changed it just now")
@@ -182,24 +238,25 @@ def _exchange(target: Path, before: bytes | None, after: bytes, mode: int | None
             new.unlink()
 
 
-def _kept(target: Path, content: bytes, mode: int) -> Path:
+def _kept(target: Path, content: bytes, rights: _Rights) -> Path:
     """A copy beside the file under a name that was free."""
     number = 1
     while True:
         backup = target.with_name(f"{target.name}.bak{f'-{number}' if number > 1 else ''}")
         try:
-            _create(backup, content, mode)
+            _create(backup, content, rights)
         except FileExistsError:
             number += 1
         else:
             return backup
 
 
-def _create(path: Path, content: bytes, mode: int) -> None:
-    """A new file, with its rights from the first moment on, on the disk before this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+def _create(path: Path, content: bytes, rights: _Rights) -> None:
+    """A new file on the disk, which has its owner and rights before anything is in it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            rights.give_to(path)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -208,8 +265,19 @@ def _create(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _is_open(target: Path) -> bool:
-    return os.name == "posix" and bool(target.stat().st_mode & 0o077)
+    return os.name == "posix" and target.exists() and bool(target.stat().st_mode & 0o077)
+
+
+def _not_understood(host: Host, path: Path, why: str) -> HostError:
+    problem = f"{path} cannot be understood as {host.format.upper()} ({why}); it was left as it is"
+    return HostError(problem, _by_hand(host))
 
 
 def _unwritable(path: Path, error: OSError) -> HostError:

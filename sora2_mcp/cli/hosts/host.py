@@ -67,6 +67,9 @@ class Host:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further keys worth setting, unless the user has set them."""
 
+    start: Mapping[str, Any] = field(default_factory=dict)
+    """The same about the start of a program: an address has none."""
+
     env: Mapping[str, str] = field(default_factory=dict)
     """Further variables worth setting, unless the user has set them."""
 

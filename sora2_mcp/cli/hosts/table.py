@@ -127,13 +127,15 @@ CODEX = Host(
     format="toml",
     section="mcp_servers",
     shape=Shape(headers="http_headers"),
-    extra=MappingProxyType({"startup_timeout_sec": 30, "tool_timeout_sec": 300}),
+    extra=MappingProxyType({"tool_timeout_sec": 300}),
+    start=MappingProxyType({"required": True, "startup_timeout_sec": 30}),
     forwards="env_vars",
     limit="300 s (60 s in older ones); the entry sets `tool_timeout_sec` to 300, so a wait of 200 s fits.",
     then="Start Codex anew; `/mcp` shows the server. It reads a project's file in trusted projects only.",
 )
 """Source: Codex's documentation, "Configuration Reference" and "Model Context Protocol" (programs get a few variables
-of Codex's environment, so what they need must be named); tried with version 0.169.0.
+of Codex's environment, so what they need must be named); tried with version 0.169.0. ``required``: version 0.171 begins
+a turn of ``codex exec`` after about a second, with the tools of those servers only that it waits for.
 """
 
 GEMINI_CLI = Host(

@@ -14,7 +14,10 @@ def parse(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no TOML.
     """
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def with_value(text: str, path: Sequence[str], value: Any) -> str:

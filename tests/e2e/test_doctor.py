@@ -37,6 +37,7 @@ def test_on_the_simulator_everything_is_in_order_and_nothing_is_left_behind(tmp_
     assert [line.split(": ")[:2] for line in lines if line.startswith(("ok: ", "skipped: "))] == [
         ["ok", "program"],
         ["ok", "configuration"],
+        ["ok", "environment"],
         ["ok", "store"],
         ["ok", "video_folder"],
         ["ok", "service"],

@@ -11,19 +11,30 @@ import anyio.to_thread
 from sora2_mcp.api.probe import ANSWER_SECONDS, Reply
 from sora2_mcp.cli.doctor.finding import Finding, problem, skipped
 from sora2_mcp.cli.doctor.setup import Setup
-from sora2_mcp.errors import first_of
+from sora2_mcp.errors import ConfigurationError, first_of
 from sora2_mcp.tasks.store.port import Survey
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
-ORDER = ("program", "configuration", "store", "video_folder", "service", "key", "clock", "round_trip", "http")
+ORDER = (
+    "program",
+    "configuration",
+    "environment",
+    "store",
+    "video_folder",
+    "service",
+    "key",
+    "clock",
+    "round_trip",
+    "http",
+)
 """The checks' names, as they are shown."""
 
 ROUND_TRIP_SECONDS = 20.0
 _STORE_SECONDS = 8.0
 _QUICK_SECONDS = 5.0
 _PACKAGE = "sora2_mcp.cli.doctor"
-_MODULES = ("clock", "configuration", "folder", "http", "program", "rehearsal", "service", "store")
+_MODULES = ("clock", "configuration", "environment", "folder", "http", "program", "rehearsal", "service", "store")
 
 
 class Examination:
@@ -49,6 +60,7 @@ class Examination:
         _import_all()
         await self._checked("program", _QUICK_SECONDS, self._look_at_program)
         await self._checked("configuration", _QUICK_SECONDS, self._look_at_configuration)
+        await self._checked("environment", _QUICK_SECONDS, self._look_at_environment)
         await self._checked("http", _QUICK_SECONDS, self._look_at_http)
         async with anyio.create_task_group() as group:
             group.start_soon(self._checked, "store", _STORE_SECONDS, self._look_at_store)
@@ -73,6 +85,8 @@ class Examination:
     async def _guarded(self, name: str, check: Check) -> Sequence[Finding]:
         try:
             return await check()
+        except ConfigurationError as error:
+            return [problem(name, str(error), f"Set {error.variable}, as the finding about it says.")]
         except Exception as error:  # noqa: BLE001 - the border of one check: it must not stop the others
             cause = first_of(error)
             # Not logged with its traceback: what others put into their errors may be secret.
@@ -89,6 +103,11 @@ class Examination:
         from sora2_mcp.cli.doctor.configuration import check_configuration  # noqa: PLC0415
 
         return check_configuration(self._setup)
+
+    async def _look_at_environment(self) -> Sequence[Finding]:
+        from sora2_mcp.cli.doctor.environment import check_environment  # noqa: PLC0415
+
+        return check_environment(self._setup, self._given)
 
     async def _look_at_http(self) -> Sequence[Finding]:
         from sora2_mcp.cli.doctor.http import check_http  # noqa: PLC0415

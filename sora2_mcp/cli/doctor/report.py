@@ -12,7 +12,18 @@ CONNECT = "sora2-mcp client-config HOST"
 """What puts the server into a host."""
 
 _GRAVITY = (Verdict.PROBLEM, Verdict.WARNING)
-_URGENCY = ("program", "configuration", "store", "service", "key", "round_trip", "video_folder", "clock", "http")
+_URGENCY = (
+    "program",
+    "configuration",
+    "environment",
+    "store",
+    "service",
+    "key",
+    "round_trip",
+    "video_folder",
+    "clock",
+    "http",
+)
 """What stands in the way of most else comes first."""
 
 

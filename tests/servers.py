@@ -20,7 +20,7 @@ from tests.clocks import PATIENCE_SECONDS
 from tests.network import simulated
 from tests.stores import store_in
 
-KEY = "sk-test-0123456789abcdef"
+KEY = "no-key-0123456789abcdef"
 
 
 def settings_in(folder: Path, **values: Any) -> Settings:

@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.settings import Settings, environment, variable_of
 
-KEY = "sk-live-0123456789"
+KEY = "no-key-0123456789"
 
 DEFAULTS: dict[str, Any] = {
     "api_key": SecretStr(""),

@@ -91,8 +91,9 @@ def allowed_values(schema: dict[str, Any]) -> str:
     if schema.get("type") == "integer":
         low, high = schema.get("minimum"), schema.get("maximum")
         return "a whole number" if low is None else f"a whole number from {low} to {high}"
-    low, high = schema.get("minLength", 0), schema.get("maxLength")
-    return "a text" if high is None else f"a text of {low} to {high:,} characters"
+    low, high = schema.get("minLength"), schema.get("maxLength")
+    lengths = "" if high is None else f" of {low} to {high:,} characters" if low else f" of at most {high:,} characters"
+    return f"a text{lengths}"
 
 
 def _next(error: Sora2Error, tool: str) -> str:

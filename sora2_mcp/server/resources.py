@@ -1,6 +1,7 @@
 """Resources: recent tasks, one task, its file, a guide and the usage."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,6 +31,7 @@ VIDEO_URI = "sora2://tasks/{task_id}/video"
 GUIDE_URI = "sora2://guide"
 USAGE_URI = "sora2://usage"
 
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
 _JSON = "application/json"
 _MP4 = "video/mp4"
 LISTED_TASKS = 20
@@ -173,7 +175,9 @@ def _listed(task: Task, runtime: Runtime) -> ListedResource:
     prompt = quoted(task.request.prompt[:60])[1:-1] or "a video ordered elsewhere"
     return ListedResource(
         uri=TASK_URI.replace("{task_id}", task.reference),
-        name=f"{shown_status(task, now)}: {prompt}",
+        # Some frameworks make a tool's name of it, which may have 64 letters, digits, "_" and "-".
+        name=f"task-{_UNNAMEABLE.sub('-', task.reference)}"[:64],
+        title=f"{shown_status(task, now)}: {prompt}",
         description=f"Ordered {task.created_at:%Y-%m-%d %H:%M} UTC",
         mime_type=_JSON,
     )

@@ -37,8 +37,21 @@ def _tidied_value(key: str, value: Any, definitions: dict[str, Any]) -> Any:
     return value if key in ("enum", "required", "default") else _tidied(value, definitions)
 
 
+def with_optional_nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of parameters, with ``nullable`` on those that may be left out.
+
+    smolagents demands every other one. It is true of ours: null counts as left out. OpenAI's own helper writes the same
+    word, Gemini's schemas know it, and JSON Schema has no meaning for it.
+    """
+    required = schema.get("required", ())
+    properties = {
+        name: item if name in required else {**item, "nullable": True} for name, item in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
+
+
 def without_prose(schema: Any) -> Any:
-    """The schema without descriptions: what a result means stands in the tool's text."""
+    """The schema without descriptions and formats: what a result means stands in the tool's text, which is short."""
     if isinstance(schema, list):
         return [without_prose(item) for item in schema]
     if not isinstance(schema, dict):
@@ -48,5 +61,5 @@ def without_prose(schema: Any) -> Any:
         if key == "properties"
         else without_prose(value)
         for key, value in schema.items()
-        if key != "description"
+        if key not in ("description", "format")
     }

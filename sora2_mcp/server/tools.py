@@ -14,6 +14,7 @@ from sora2_mcp.domain.request import (
     IMAGE_LIMIT,
     KEY_LIMIT,
     PROMPT_LIMIT,
+    URL_LIMIT,
     WATERMARK_LIMIT,
     AspectRatio,
     Quality,
@@ -26,7 +27,7 @@ from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
-from sora2_mcp.server.schema import tidied, without_prose
+from sora2_mcp.server.schema import tidied, with_optional_nullable, without_prose
 from sora2_mcp.server.views import (
     SavedVideoView,
     TaskListView,
@@ -45,6 +46,12 @@ DEFAULT_WAIT_SECONDS = 25
 
 SAVING_SECONDS = 25.0
 """A download that takes longer goes on in the background, and the call ends normally."""
+
+_ID_LIMIT = 200
+"""Of characters in an id, for hosts; no task's is longer."""
+
+_NAME_LIMIT = 200
+"""Of characters in a file's name, for hosts; a longer one is shortened."""
 
 OPENING_PATIENCE_SECONDS = 2.5
 """An order's answer is due after three seconds, opening the store included."""
@@ -71,7 +78,7 @@ Prompt = Annotated[
     str,
     Field(
         json_schema_extra=_lengths(1, PROMPT_LIMIT),
-        description="What to show: scene, subject and its action, mood, camera movement (e.g. slow push in).",
+        description="What to show: scene, subject, action, mood, camera (e.g. slow push in).",
     ),
 ]
 ImageUrls = Annotated[
@@ -81,32 +88,36 @@ ImageUrls = Annotated[
     BeforeValidator(_listed),
     Field(
         max_length=IMAGE_LIMIT,
-        description="Public http(s) addresses of images to animate (image-to-video). Leave out for text-to-video.",
+        description="Public http(s) addresses of images to animate, if any.",
     ),
 ]
 Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
-QualityName = Annotated[
-    Literal["standard", "hd"], Field(description="standard for drafts; hd costs more, only for the final version.")
-]
+QualityName = Annotated[Literal["standard", "hd"], Field(description="hd costs more: only for the final version.")]
 Watermark = Annotated[
     str,
-    Field(json_schema_extra=_lengths(0, WATERMARK_LIMIT), description="Text shown in the video. Empty: none."),
+    Field(json_schema_extra=_lengths(0, WATERMARK_LIMIT), description="Text shown in the video."),
 ]
 CallbackUrl = Annotated[
     str,
-    Field(description="The user's own http(s) address for the service to notify. Only if the user gave one."),
+    Field(
+        json_schema_extra=_lengths(0, URL_LIMIT),
+        description="The user's own http(s) address to notify, if they gave one.",
+    ),
 ]
 Key = Annotated[
     str,
     Field(
         json_schema_extra=_lengths(0, KEY_LIMIT),
         description=(
-            "A name you choose for this order. Repeat the same value when repeating the same order, so that it is "
-            "never paid twice; use another value to order the same again."
+            "A name for this order. Repeat it when repeating the same order, so that it is never paid twice; another "
+            "one orders the same again."
         ),
     ),
 ]
-TaskId = Annotated[str, Field(description="The task_id that generate_video or list_tasks gave.")]
+TaskId = Annotated[
+    str,
+    Field(json_schema_extra=_lengths(0, _ID_LIMIT), description="The task_id that generate_video or list_tasks gave."),
+]
 Limit = Annotated[int, Field(ge=1, le=50, description="How many tasks, 1 to 50.")]
 Cursor = Annotated[str, Field(description="next_cursor of the page before. Empty: the newest.")]
 StatusFilter = Annotated[
@@ -117,7 +128,10 @@ Timeout = Annotated[
     BeforeValidator(_whole),
     Field(description="Seconds to wait at most. More than the server allows (200 by default) is cut to that."),
 ]
-Filename = Annotated[str, Field(description="A name for the file. Empty: made from the prompt.")]
+Filename = Annotated[
+    str,
+    Field(json_schema_extra=_lengths(0, _NAME_LIMIT), description="A name for the file. Empty: made from the prompt."),
+]
 
 
 class Tools:
@@ -141,9 +155,9 @@ class Tools:
     ) -> CallToolResult | InputRequiredResult:
         """Order a new AI video (Sora 2) from a text prompt, or from images plus a prompt.
 
-        Costs the user credits each time. Answers within 3 s with a task_id; the video takes one to several minutes and
-        is not in this answer: call wait_for_video next. Do not call this to check or fetch a video ordered before (use
-        get_task_status or list_tasks), nor again because a video is not ready yet.
+        Costs the user credits each time. Gives a task_id within 3 s; the video takes one to several minutes: call
+        wait_for_video next. Not to check or fetch a video ordered before (get_task_status, list_tasks), nor again
+        because one is not ready yet.
         """
         request = VideoRequest(
             prompt=prompt,
@@ -270,27 +284,12 @@ def build_tools(runtime: Runtime) -> list[Tool]:
     """The tools over one runtime, in the order they are listed."""
     tools = Tools(runtime)
     return [
-        _tool(
-            tools.generate_video, "Order a video", TaskView,
-            read_only=False, repeats_harmlessly=False, reaches_out=True,
-        ),
-        _tool(
-            tools.get_task_status, "Look at a video task", TaskView,
-            read_only=True, repeats_harmlessly=True, reaches_out=True,
-        ),
-        _tool(
-            tools.wait_for_video, "Wait for a video", TaskView,
-            read_only=True, repeats_harmlessly=True, reaches_out=True,
-        ),
-        _tool(
-            tools.list_tasks, "List video tasks", TaskListView,
-            read_only=True, repeats_harmlessly=True, reaches_out=False,
-        ),
-        _tool(
-            tools.download_video, "Save a video", SavedVideoView,
-            read_only=False, repeats_harmlessly=True, reaches_out=True,
-        ),
-    ]  # fmt: skip
+        _tool(tools.generate_video, "Order a video", TaskView, read_only=False, repeats_harmlessly=False),
+        _tool(tools.get_task_status, "Look at a video task", TaskView, read_only=True, repeats_harmlessly=True),
+        _tool(tools.wait_for_video, "Wait for a video", TaskView, read_only=True, repeats_harmlessly=True),
+        _tool(tools.list_tasks, "List video tasks", TaskListView, read_only=True, repeats_harmlessly=True),
+        _tool(tools.download_video, "Save a video", SavedVideoView, read_only=False, repeats_harmlessly=True),
+    ]
 
 
 def _tool(
@@ -300,19 +299,19 @@ def _tool(
     *,
     read_only: bool,
     repeats_harmlessly: bool,
-    reaches_out: bool,
 ) -> Tool:
     """A tool whose schemas every host can read; its structured content is what the view says."""
     annotations = ToolAnnotations(
         read_only_hint=read_only,
         destructive_hint=False,
         idempotent_hint=repeats_harmlessly,
-        open_world_hint=reaches_out,
+        # One video service is all they reach; some hosts ask a person to approve each result of a tool that says true.
+        open_world_hint=False,
     )
     tool = Tool.from_function(
         function, title=title, description=_description(function), annotations=annotations, structured_output=False
     )
-    tool.parameters = tidied(tool.parameters)
+    tool.parameters = with_optional_nullable(tidied(tool.parameters))
     # Given afterwards, so that the schema of a view is made once for all tools and processes' lives.
     tool.fn_metadata.output_model = view
     tool.fn_metadata.output_schema = _schema_of(view)

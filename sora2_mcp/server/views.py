@@ -51,8 +51,8 @@ class TaskView(View):
     status: ShownStatus
     created_at: Instant
     prompt: str | None = None
-    aspect_ratio: Literal["landscape", "portrait"] | None = None
-    quality: Literal["standard", "hd"] | None = None
+    aspect_ratio: str | None = None
+    quality: str | None = None
     image_urls: list[str] | None = None
     watermark: str | None = None
     video_url: str | None = None

@@ -23,7 +23,7 @@ from tests.tasks.core import closed_address
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-right-0123456789"
+KEY = "right-key-0123456789"
 CLOCK = SystemClock()
 
 

@@ -65,6 +65,10 @@ async def test_all_tools_together_cost_a_model_less_than_3000_tokens(
     assert len(compact(tools)) / 4 < 3000
 
 
+async def test_no_tool_alone_costs_much_more_than_600_tokens(tools: list[dict[str, Any]]) -> None:
+    assert max(len(compact(tool)) / 4 for tool in tools) < 650
+
+
 async def test_the_tools_come_in_a_fixed_order_under_short_names(tools: list[dict[str, Any]]) -> None:
     assert [tool["name"] for tool in tools] == TOOLS
     assert all(re.fullmatch(r"[a-z0-9_]{1,40}", name) for name in TOOLS)
@@ -75,6 +79,7 @@ async def test_every_tool_says_all_four_hints(tools: list[dict[str, Any]]) -> No
     assert all(
         set(hint) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} for hint in hints.values()
     )
+    assert {hint["openWorldHint"] for hint in hints.values()} == {False}
     assert not hints["generate_video"]["readOnlyHint"]
     assert not hints["generate_video"]["idempotentHint"]
 
@@ -82,13 +87,26 @@ async def test_every_tool_says_all_four_hints(tools: list[dict[str, Any]]) -> No
 async def test_every_parameter_is_flat_and_described(tools: list[dict[str, Any]]) -> None:
     for tool in tools:
         schema = tool["inputSchema"]
-        # google-genai 1.74 to 3.6 breaks on a boolean there; unknown arguments are refused when they come.
+        # google-genai 1.74 to 3.6 breaks on a boolean there; hosts add arguments of their own.
         assert schema.keys() <= {"type", "properties", "required"}
         assert schema["type"] == "object"
         for parameter in schema["properties"].values():
             assert parameter["type"] in ("string", "integer", "boolean", "array")
             assert parameter.get("items", {"type": "string"}) == {"type": "string"}
             assert len(parameter["description"]) >= 20
+
+
+async def test_every_parameter_that_may_be_left_out_says_nullable_and_is_bounded(tools: list[dict[str, Any]]) -> None:
+    for tool in tools:
+        schema = tool["inputSchema"]
+        optional = schema["properties"].keys() - {*schema.get("required", [])}
+        # smolagents demands what does not say so.
+        assert {name for name, item in schema["properties"].items() if item.get("nullable")} == optional
+        for name, item in schema["properties"].items():
+            bounds = {"maxLength", "maxItems", "enum", "maximum"} & item.keys()
+            assert bounds or name in ("cursor", "timeout_seconds"), name
+            # Gemini knows no format of texts but enum and date-time, OpenAI's strict mode none of addresses.
+            assert "format" not in item
 
 
 async def test_nothing_is_combined_referenced_or_titled_anywhere(tools: list[dict[str, Any]]) -> None:

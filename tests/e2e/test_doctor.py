@@ -16,7 +16,7 @@ from tests.faults.hosts import service
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-live-0123456789"
+KEY = "no-key-0123456789"
 Examined = Callable[..., Awaitable[tuple[int, str]]]
 
 
@@ -110,7 +110,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Cap
     [
         ("", "", "key", "SORA2_API_KEY is empty, which counts as not set"),
         ("${user_config.api_key}", "", "key", "holds a placeholder that the host did not fill in"),
-        ("sk-wrong-0123456789", "", "key", "The service does not accept the key (401"),
+        ("wrong-key-0123456789", "", "key", "The service does not accept the key (401"),
         (KEY, "/wrong", "service", "answers, but not at this path (404"),
     ],
 )

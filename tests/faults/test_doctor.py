@@ -8,7 +8,7 @@ from tests.e2e.processes import completed
 from tests.faults.hosts import service
 from tests.promises.test_commands import silent
 
-KEY = "sk-live-0123456789"
+KEY = "no-key-0123456789"
 
 
 @pytest.mark.parametrize(("form", "terminal"), [([], "1"), (["--json"], "")])

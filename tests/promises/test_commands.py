@@ -18,7 +18,7 @@ from tests.faults.hosts import Service
 from tests.promises.bare import check_kept, end_of_a_command, run_of_a_program, timed
 from tests.stores import file_in
 
-KEY = "sk-live-0123456789"
+KEY = "no-key-0123456789"
 DOCTOR_SECONDS = 30.0
 
 

@@ -60,7 +60,7 @@ async def test_the_task_is_a_resource_a_person_can_attach(tmp_path: Path, mode: 
         task_id = (await me.content("generate_video", prompt="A kitten"))["task_id"]
         await me.content("wait_for_video", task_id=task_id)
         await me.content("download_video", task_id=task_id)
-        listed = {str(resource.uri): resource.name for resource in (await me.client.list_resources()).resources}
+        listed = {str(resource.uri): resource.title for resource in (await me.client.list_resources()).resources}
         one = (await me.client.read_resource(f"sora2://tasks/{task_id}")).contents[0]
         video = (await me.client.read_resource(f"sora2://tasks/{task_id}/video")).contents[0]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -143,13 +144,16 @@ async def test_what_is_no_file_is_not_read_as_one(tmp_path: Path, place: str) ->
             await me.client.read_resource(uri)
 
 
-async def test_the_newest_twenty_tasks_are_listed_by_name(tmp_path: Path) -> None:
+async def test_the_newest_twenty_tasks_are_listed_under_plain_names_and_titles_that_say_what_they_are(
+    tmp_path: Path,
+) -> None:
     async with agent(tmp_path, poll_seconds=60) as me:
-        for number in range(22):
-            await me.content("generate_video", prompt=f"Kitten {number}")
-        names = [resource.name for resource in (await me.client.list_resources()).resources]
+        ids = [(await me.content("generate_video", prompt=f"Kitten {n}!"))["task_id"] for n in range(22)]
+        listed = (await me.client.list_resources()).resources
 
-        assert names[3:] == [f"generating: Kitten {number}" for number in range(21, 1, -1)]
+        assert [resource.title for resource in listed[3:]] == [f"generating: Kitten {n}!" for n in range(21, 1, -1)]
+        assert [resource.name for resource in listed[3:]] == [f"task-{id}" for id in ids[:1:-1]]
+        assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", resource.name) for resource in listed)
 
 
 async def test_task_ids_complete_from_their_beginning(tmp_path: Path) -> None:
@@ -192,7 +196,7 @@ async def test_prompts_carry_what_was_filled_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("nope", {}, "There is no prompt 'nope'; there are write_video_prompt, storyboard, review_failed_task."),
+        ("nope", {}, 'There is no prompt "nope"; there are write_video_prompt, storyboard, review_failed_task.'),
         ("storyboard", {}, "idea is missing: The story or message."),
         ("storyboard", {"idea": " "}, "idea is missing: The story or message."),
     ],

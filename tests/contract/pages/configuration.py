@@ -57,6 +57,21 @@ def settings_sections() -> str:
     return "\n\n".join(_section(group, names) for group, names in GROUPS.items())
 
 
+def env_example() -> str:
+    """``.env.example``: every variable with its default, switched off but for the key."""
+    groups = [[f"# {group}", *(_line(name) for name in names)] for group, names in GROUPS.items()]
+    head = [
+        "# For `docker run --env-file`, direnv and the like: this program itself reads no file, only its environment.",
+        "# docs/configuration.md says what each means; `make docs` writes this from sora2_mcp/settings.py.",
+    ]
+    return "\n\n".join("\n".join(lines) for lines in [head, *groups]) + "\n"
+
+
+def _line(name: str) -> str:
+    line = f"{variable_of(name)}={_shown(Settings.model_fields[name].default)}"
+    return line if name == "api_key" else f"#{line}"
+
+
 def _section(group: str, names: list[str]) -> str:
     examples = [f"{variable_of(name)}={value}" for name in names for value in EXAMPLES.get(name, [])]
     shown = ["For example:", block("\n".join(examples))] if examples else []

@@ -60,8 +60,9 @@ def _shown(occasion: Occasion) -> str:
 def _of_no_class() -> Iterator[str]:
     yield "### Arguments that do not fit"
     yield (
-        "An argument is missing or none of what is allowed, or its name only comes close to one. Any other name, as some "
-        f"hosts add, is no error: it is left aside and named in the last line of the result's message. From `{ORDER}`:"
+        "An argument is missing or none of what is allowed, or its name only comes close to one. Any other name, as "
+        "some hosts add, is no error: it is left aside and named in the last line of the result's message. "
+        f"From `{ORDER}`:"
     )
     order = build_tools(Runtime(Settings()))[0]
     given = {"prompt": "A kitten", "quality": "4k", "aspectRatio": "portrait", "seed": 7}

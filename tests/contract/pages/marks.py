@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-from tests.contract.documents import documents
+from tests.contract.documents import ROOT, documents
 from tests.contract.pages.commands import command_sections
-from tests.contract.pages.configuration import settings_sections, settings_table
+from tests.contract.pages.configuration import env_example, settings_sections, settings_table
 from tests.contract.pages.errors import error_sections, error_table
 from tests.contract.pages.results import result_sections
 from tests.contract.pages.tools import tool_table
@@ -38,7 +38,8 @@ def parts_of(text: str) -> list[str]:
 
 
 def fill_all() -> None:
-    """Writes every document's marked parts anew."""
+    """Writes every document's marked parts anew, and the example of an environment."""
+    (ROOT / ".env.example").write_text(env_example(), encoding="utf-8", newline="\n")
     for path in documents():
         text = path.read_text(encoding="utf-8")
         filled = filled_in(text)

@@ -1,6 +1,8 @@
 """What is known of a request wherever it leads, and what the SDK's span of it says."""
 
-from typing import Any
+import logging
+from dataclasses import replace
+from typing import Any, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
@@ -10,6 +12,11 @@ from pydantic import ValidationError
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.telemetry.whose import asked_by, new_request_id, whose
 from sora2_mcp.telemetry.work import hides, names_request
+
+logger = logging.getLogger(__name__)
+
+_TRACE_FIELDS = ("baggage", "traceparent", "tracestate")
+_CRASHED = "This request failed inside the server; its log says why."
 
 
 class _UnsaidError(MCPError):
@@ -37,9 +44,24 @@ async def observed(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> 
 
 
 async def said(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Just outside the SDK's span: lets the client have the error's own words."""
+    """Just outside the SDK's span: lets the client have the error's own words, and only words that are meant for it."""
     try:
-        return await call_next(ctx)
+        return await call_next(_readable(ctx))
     except _UnsaidError as error:
         meant = error.meant
+    except (MCPError, ValidationError):
+        raise
+    except Exception as error:
+        # The border of one request: the SDK would send a stranger's exception as it is.
+        logger.exception("a request of the method %s failed unexpectedly", ctx.method)
+        raise MCPError(INTERNAL_ERROR, _CRASHED) from error
     raise meant
+
+
+def _readable(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
+    """Without trace fields that are no text: OpenTelemetry's propagators fail on them."""
+    unreadable = {name for name in _TRACE_FIELDS if not isinstance((ctx.meta or {}).get(name, ""), str)}
+    if not unreadable:
+        return ctx
+    meta = {name: value for name, value in (ctx.meta or {}).items() if name not in unreadable}
+    return replace(ctx, meta=cast("Any", meta))

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import queue
+import select
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -17,7 +18,14 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 from mcp.server.stdio import stdio_server
-from mcp_types import PARSE_ERROR
+from mcp_types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    jsonrpc_message_adapter,
+)
+from pydantic import BaseModel
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
@@ -26,6 +34,13 @@ from sora2_mcp.server.signals import stop_signals
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 65_536
+_LONGEST_LINE_BYTES = 1_000_000
+_TOO_LONG = f"Invalid request: a message has at most {_LONGEST_LINE_BYTES:,} bytes"
+_NO_REQUEST = (
+    'Invalid request: it must have "jsonrpc": "2.0", a method, params in an object, and an id that is text or whole'
+)
+_ROOM_BYTES = 16_000_000
+_ROOM_SECONDS = 0.02
 _LAST_ANSWERS_SECONDS = 0.4
 _FLUSH_SECONDS = 0.3
 _GIVEN_UP_SECONDS = 4.0
@@ -82,41 +97,44 @@ async def last_answers(runtime: Runtime, server: Sora2Server) -> None:
 
 
 class _Reader:
-    """Lines of a pipe, read by a daemon thread."""
+    """Messages of a pipe, read and checked by a daemon thread."""
 
     def __init__(self, fd: int, writer: "_Writer") -> None:
         self._writer = writer
-        self._send, self._lines = anyio.create_memory_object_stream[str](float("inf"))
+        self._send, self._lines = anyio.create_memory_object_stream[tuple[str, str]](float("inf"))
         self._token = anyio.lowlevel.current_token()
         threading.Thread(target=self._read, args=(fd,), name="stdin", daemon=True).start()
 
     async def lines(self, end: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
-        """The lines; after the last one ``end`` is awaited before the end is told."""
+        """The lines that are messages; others are answered here. After the last one ``end`` is awaited."""
         with self._lines:
-            async for line in self._lines:
-                try:
-                    yield _storable(line)
-                except ValueError:
-                    if line.strip():
-                        await self._refuse()
+            async for line, refusal in self._lines:
+                await self._writer.has_room()
+                if refusal:
+                    await self._writer.write(refusal)
+                else:
+                    yield line
         await end()
-
-    async def _refuse(self) -> None:
-        """Answers a line that is no JSON as JSON-RPC asks for; the SDK would say nothing."""
-        error = {"code": PARSE_ERROR, "message": "Parse error: this line is no JSON"}
-        await self._writer.write(json.dumps({"jsonrpc": "2.0", "id": None, "error": error}) + "\n")
 
     def _read(self, fd: int) -> None:
         rest = bytearray()
+        is_skipping = False
         while chunk := _read_some(fd):
             rest += chunk
-            if b"\n" in chunk:
-                *lines, rest = rest.split(b"\n")
-                if not self._deliver([line.decode(errors="replace") for line in lines]):
-                    return
-        self._deliver([rest.decode(errors="replace")] if rest.strip() else [], last=True)
+            *lines, rest = rest.split(b"\n") if b"\n" in chunk else (rest,)
+            if is_skipping and lines:
+                is_skipping = False
+                del lines[0]
+            checked = [checked_line(line) for line in lines if line.strip()]
+            if len(rest) > _LONGEST_LINE_BYTES:
+                checked += [] if is_skipping else [("", _refusal(INVALID_REQUEST, _TOO_LONG))]
+                is_skipping = True
+                rest.clear()
+            if checked and not self._deliver(checked):
+                return
+        self._deliver([checked_line(rest)] if rest.strip() and not is_skipping else [], last=True)
 
-    def _deliver(self, lines: list[str], *, last: bool = False) -> bool:
+    def _deliver(self, lines: list[tuple[str, str]], *, last: bool = False) -> bool:
         def deliver() -> None:
             for line in lines:
                 self._send.send_nowait(line)
@@ -131,23 +149,54 @@ class _Reader:
         return True
 
 
-def _storable(line: str) -> str:
-    """The line, with half characters replaced; the SDK would drop the whole request without an answer.
+def checked_line(received: bytes | bytearray) -> tuple[str, str]:
+    """The line as the SDK takes it, or else, in the second place, the answer that JSON-RPC asks for.
 
-    Raises:
-        ValueError: it is no JSON.
+    The SDK itself drops what it cannot read, and takes a request with a faulty id for a notification: whoever sent it
+    would wait for ever. Source: JSON-RPC 2.0, sections 4 and 5.1.
     """
-    content = json.loads(line)
-    if "\\ud" not in line.lower():
-        return line
-    return json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
+    text = received.decode("utf-8-sig", errors="replace")
+    if len(received) > _LONGEST_LINE_BYTES:
+        return "", _refusal(INVALID_REQUEST, _TOO_LONG)
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        return "", _refusal(PARSE_ERROR, "Parse error: this line is nested too deep")
+    except ValueError:
+        return "", _refusal(PARSE_ERROR, "Parse error: this line is no JSON")
+    if not isinstance(content, dict):
+        return "", _refusal(INVALID_REQUEST, "Invalid request: a line is one message, an object; batches are not taken")
+    if "\\ud" in text.lower():
+        # The SDK would drop the whole message for half a character.
+        text = json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
+    id = content.get("id")
+    kind: type[BaseModel] = JSONRPCNotification
+    if "id" in content or "method" not in content:
+        kind = JSONRPCRequest if "method" in content or not content.keys() & {"result", "error"} else BaseModel
+    try:
+        fits = isinstance(jsonrpc_message_adapter.validate_json(text, by_name=False), kind)
+    except ValueError:
+        fits = False
+    if fits:
+        return text, ""
+    is_id = isinstance(id, str | int | float) and not isinstance(id, bool)
+    # Who gets an error under the id of an answer of its own would take it for the answer to a question of its own.
+    return "", _refusal(INVALID_REQUEST, _NO_REQUEST, id if is_id and kind is JSONRPCRequest else None)
+
+
+def _refusal(code: int, message: str, id: str | float | None = None) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}) + "\n"
 
 
 def _read_some(fd: int) -> bytes:
-    try:
-        return os.read(fd, _CHUNK_BYTES)
-    except OSError:
-        return b""
+    while True:
+        try:
+            return os.read(fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            # Some wrappers hand on a pipe that says "later" in place of waiting.
+            select.select([fd], [], [])
+        except OSError:
+            return b""
 
 
 class _Writer:
@@ -157,12 +206,19 @@ class _Writer:
         self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._last: list[str] | None = None
         self._silent = False
+        self._waiting_bytes = 0
+        self._count = threading.Lock()
         self._thread = threading.Thread(target=self._write, args=(fd,), name="stdout", daemon=True)
         self._thread.start()
 
+    async def has_room(self) -> None:
+        """Returns once not too much is waiting for the host to read it: no more is read from who does not read."""
+        while self._waiting_bytes > _ROOM_BYTES and self._thread.is_alive():  # noqa: ASYNC110 - a thread makes room
+            await anyio.sleep(_ROOM_SECONDS)
+
     async def write(self, text: str) -> None:
         if self._last is None:
-            self._texts.put(text)
+            self._put(text)
         elif not self._silent:
             self._last.append(text)
 
@@ -175,16 +231,27 @@ class _Writer:
 
     def close(self) -> None:
         """Waits, briefly, until all is written."""
-        for text in [*(self._last or ()), None]:
-            self._texts.put(text)
+        for text in self._last or ():
+            self._put(text)
+        self._texts.put(None)
         self._thread.join(_FLUSH_SECONDS)
+
+    def _put(self, text: str) -> None:
+        with self._count:
+            self._waiting_bytes += len(text)
+        self._texts.put(text)
 
     def _write(self, fd: int) -> None:
         while (text := self._texts.get()) is not None:
             rest = memoryview(text.encode())
             try:
                 while rest:
-                    rest = rest[os.write(fd, rest) :]
+                    try:
+                        rest = rest[os.write(fd, rest) :]
+                    except BlockingIOError:
+                        select.select([], [fd], [])
             except OSError:
                 # The host is gone; EOF on stdin ends the server.
                 return
+            with self._count:
+                self._waiting_bytes -= len(text)

@@ -47,10 +47,15 @@ def completed(folder: Path, *arguments: str, **variables: str) -> subprocess.Com
 
 
 class Process:
-    """A running program; ``lines`` of its stderr are read until one fits."""
+    """A running program; its stderr goes to a file, or to another descriptor."""
 
     def __init__(
-        self, folder: Path, *arguments: str, program: Sequence[str] = tuple(PROGRAM), **variables: str
+        self,
+        folder: Path,
+        *arguments: str,
+        program: Sequence[str] = tuple(PROGRAM),
+        stderr_fd: int | None = None,
+        **variables: str,
     ) -> None:
         with (folder / "stderr.txt").open("wb") as stderr:
             self.popen = subprocess.Popen(
@@ -59,7 +64,7 @@ class Process:
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=stderr if stderr_fd is None else stderr_fd,
             )
         self._stderr = folder / "stderr.txt"
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from tests.ears import Ear
 from tests.faults.hosts import Service
 
 pytestmark = pytest.mark.anyio
+
+LATER = [
+    sys.executable,
+    "-c",
+    "import os, sys; [os.set_blocking(fd, False) for fd in (0, 1)]; os.execv(sys.argv[1], sys.argv[1:])",
+]
+"""Hands its pipes on as some wrappers do."""
 
 
 @pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
@@ -134,6 +142,18 @@ def test_neither_a_line_that_is_no_json_nor_half_a_character_leaves_anything_wit
         ordered = once_opened(lambda: host.call("generate_video", prompt="A kitten \ud83d"))
 
         assert ordered["structuredContent"]["prompt"] == "A kitten ?"
+
+
+@pytest.mark.posix
+def test_pipes_that_say_later_are_waited_for_both_ways(tmp_path: Path) -> None:
+    with Process(tmp_path, "--simulate", program=[*LATER, *PROGRAM]) as process:
+        host = StdioHost(process)
+        host.ready()
+        # More than a pipe holds, and nothing of it is read until all is sent.
+        asked = [host.send("resources/read", {"uri": "sora2://guide"}) for _ in range(100)]
+        answers = [host.read() for _ in asked]
+
+    assert sorted(answer["id"] for answer in answers) == asked
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

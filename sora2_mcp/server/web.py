@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
@@ -16,6 +16,7 @@ from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.access import Access, access_of, issuer_routes
 from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.bodies import LONGEST_CALL_BYTES, BodyLimit
 from sora2_mcp.server.callbacks import callback_routes, hide_paths
 from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
@@ -27,7 +28,6 @@ from sora2_mcp.telemetry.logs import join_logging
 
 logger = logging.getLogger(__name__)
 
-_BODY_LIMIT_BYTES = 1_000_000
 SESSION_IDLE_SECONDS = 1800.0
 """How long a legacy session may be silent, with no request and no stream open, until it is closed."""
 
@@ -79,11 +79,11 @@ def web_app(
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     streamable = server.streamable_http_app(
         transport_security=unchecked,
-        max_request_body_size=_BODY_LIMIT_BYTES,
+        max_request_body_size=LONGEST_CALL_BYTES,
         session_idle_timeout=session_idle_seconds,
         max_sessions=_SESSIONS,
     )
-    sse = server.sse_app(transport_security=unchecked, max_request_body_size=_BODY_LIMIT_BYTES)
+    sse = server.sse_app(transport_security=unchecked, max_request_body_size=LONGEST_CALL_BYTES)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -136,7 +136,9 @@ def check_reach(settings: Settings, host: str | None) -> None:
 def _guarded(route: BaseRoute, gate: Gate, access: Access | None) -> list[BaseRoute]:
     """The route behind the gate, with and without a slash at its end; for known callers only where there are tokens."""
     assert isinstance(route, Route | Mount)  # noqa: S101 - the SDK makes no others
-    app = gate.guarded(access.guarded(route.app) if access else route.app)
+    # Inside of both: a stranger need not hear how much there may be.
+    limited = BodyLimit(route.app)
+    app = gate.guarded(access.guarded(limited) if access else limited)
     if isinstance(route, Mount):
         return [Mount(route.path, app=app)]
     # A browser's question beforehand (CORS) comes as OPTIONS; the gate answers it.
@@ -153,7 +155,7 @@ def _limited(routes: Sequence[Route]) -> list[Route]:
     return [
         Route(
             route.path,
-            endpoint=_Application(RequestBodyLimitMiddleware(route.app, _HEALTH_BODY_LIMIT_BYTES)),
+            endpoint=_Application(BodyLimit(route.app, _HEALTH_BODY_LIMIT_BYTES)),
             methods=route.methods,
         )
         for route in routes

@@ -1,0 +1,80 @@
+"""How large a request may be: as large as the largest call, on every way in, and not much larger."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from sora2_mcp.domain.request import IMAGE_LIMIT, KEY_LIMIT, PROMPT_LIMIT, URL_LIMIT, WATERMARK_LIMIT
+from sora2_mcp.simulator.app import Simulator
+from tests.server.reached import LONG_CAT
+from tests.servers import settings_in
+from tests.web import in_process
+
+pytestmark = pytest.mark.anyio
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+HEADERS = {
+    "accept": "application/json, text/event-stream",
+    "content-type": "application/json",
+    "mcp-protocol-version": "2026-07-28",
+    "mcp-method": "tools/call",
+    "mcp-name": "generate_video",
+}
+REFUSAL = {"error": "The request is larger than 348,800 bytes, more than any needs; nothing was done."}
+
+
+def order(**arguments: Any) -> bytes:
+    """A call whose every letter beyond ASCII is written as its escape."""
+    parameters = {"name": "generate_video", "arguments": arguments, "_meta": META}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": parameters}).encode()
+
+
+def address_of_any_length(characters: int) -> str:
+    return "http://a.b/".ljust(characters, "\U0001f98a")
+
+
+async def test_an_order_with_every_argument_at_its_limit_and_every_letter_escaped_is_taken(tmp_path: Path) -> None:
+    largest = order(
+        prompt=LONG_CAT.prompt.ljust(PROMPT_LIMIT, "\U0001f98a"),
+        image_urls=[address_of_any_length(URL_LIMIT)] * IMAGE_LIMIT,
+        watermark="\U0001f98a" * WATERMARK_LIMIT,
+        callback_url=address_of_any_length(URL_LIMIT),
+        idempotency_key="\U0001f98a" * KEY_LIMIT,
+    )
+    simulator = Simulator(seconds_per_task=0)
+    async with in_process(settings_in(tmp_path), simulator) as http:
+        answer = await http.post("/mcp", content=largest, headers=HEADERS)
+
+    assert len(largest) > 300_000
+    assert answer.status_code == 200
+    assert [len((request.body or {})["prompt"]) for request in simulator.received] == [PROMPT_LIMIT]
+
+
+async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 10_000):
+        yield content[start : start + 10_000]
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/messages/?session_id=1"])
+async def test_whatever_is_larger_is_refused_in_words_before_it_is_read(tmp_path: Path, path: str) -> None:
+    too_large = order(prompt="x", callback_url="http://" + "\u0301" * 60_000)
+    async with in_process(settings_in(tmp_path)) as http:
+        whole = await http.post(path, content=too_large, headers=HEADERS)
+        streamed = await http.post(path, content=in_pieces(too_large), headers=HEADERS)
+
+    assert [(answer.status_code, answer.json()) for answer in (whole, streamed)] == [(413, REFUSAL)] * 2
+
+
+async def test_a_stranger_hears_nothing_of_it(tmp_path: Path) -> None:
+    async with in_process(settings_in(tmp_path, auth_tokens="ann:ann-0123456789abcdef")) as http:
+        answer: httpx2.Response = await http.post("/mcp", content=b"x" * 400_000, headers=HEADERS)
+
+    assert answer.status_code == 401

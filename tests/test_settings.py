@@ -80,6 +80,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_OAUTH_JWKS_URL", "https://id.example/keys", "https://id.example/keys"),
     ("SORA2_ALLOWED_HOSTS", "sora.example, 10.0.0.5:8000,[fd00::1]", "sora.example, 10.0.0.5:8000,[fd00::1]"),
     ("SORA2_ALLOWED_ORIGINS", "https://chat.example,http://a:3000/", "https://chat.example,http://a:3000/"),
+    *(
+        ("SORA2_ALLOWED_ORIGINS", origin, origin)
+        for origin in (
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://0d2a3f1c-5d9e-4c0f-8a55-0e8f3b1f7e11",
+            "tauri://localhost",
+            "app://obsidian.md",
+            "vscode-webview://1n0qpu1b2cs5q",
+        )
+    ),
     ("SORA2_PUBLIC_URL", "https://mcp.example:8443/sora/", "https://mcp.example:8443/sora/"),
     ("SORA2_PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
     ("SORA2_MAX_VIDEO_MB", "0.1", 0.1),
@@ -206,6 +216,25 @@ BAD: list[tuple[str, list[str], str]] = [
 VARIABLES = [variable_of(field) for field in DEFAULTS]
 
 
+OPEN = [
+    "${HOME}/%",
+    "%/${HOME}",
+    "$HOME/%",
+    "$env:USERPROFILE/%",
+    "%USERPROFILE%\\%",
+    "{{home}}/%",
+    "$(pwd)/%",
+    "{env:HOME}/%",
+    '"%"',
+    "'%'",
+    "\u201c%\u201d",
+    ",",
+    " , ,, ",
+    ":",
+]
+"""What somebody should have filled in, around a value that is right."""
+
+
 def test_without_any_variable_every_setting_has_its_default() -> None:
     assert Settings.load().model_dump() == DEFAULTS
 
@@ -244,6 +273,64 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_what_is_allowed_but
     assert raised.value.variable == variable
     assert str(raised.value) == f"{variable} cannot be used; allowed is {allowed}."
     assert PASTED not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("text", OPEN)
+@pytest.mark.parametrize(("variable", "good"), {variable: text.strip() for variable, text, _ in GOOD}.items())
+def test_what_nobody_filled_in_is_refused_in_every_variable_and_never_shown(
+    variable: str, good: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text.replace("%", good, 1) if "%USER" not in text else text[:-1] + good)
+
+    with pytest.raises(ConfigurationError, match=f"^{variable} cannot be used; allowed is ") as raised:
+        Settings.load()
+
+    assert not [part for part in ("HOME", "USERPROFILE", "home}") if part in str(raised.value)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("SORA2_API_KEY", "$SORA2_API_KEY"),
+        ("SORA2_API_KEY", "%SORA2_API_KEY%"),
+        ("SORA2_API_BASE_URL", "https://$HOST/api"),
+        ("SORA2_DATABASE_URL", "postgresql://ann:$PASSWORD@db/tasks"),
+        ("SORA2_DATABASE_URL", "postgresql://ann:word@%DB_HOST%/tasks"),
+        ("SORA2_DATABASE_URL", "sqlite:////${HOME}/tasks.db"),
+        ("SORA2_AUTH_TOKENS", "ann:$ANN_TOKEN_OF_SIXTEEN"),
+        ("SORA2_AUTH_TOKENS", "ann:0123456789abcdef,bob:${BOB_TOKEN_OF_SIXTEEN}"),
+        ("SORA2_STATE_KEYS", "${user_config.first_key_of_this_server},${user_config.second_key_of_this_server}"),
+        ("SORA2_OAUTH_AUDIENCE", "https://{{host}}/mcp"),
+        ("SORA2_VIDEO_DIR", "file:///home/ann/Videos"),
+        ("SORA2_VIDEO_DIR", "sqlite:////srv/t.db"),
+        ("SORA2_VIDEO_DIR", '"/srv/videos'),
+    ],
+)
+def test_a_placeholder_in_one_part_of_a_value_is_refused(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    with pytest.raises(ConfigurationError, match=f"^{variable} cannot be used; allowed is "):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("SORA2_DATABASE_URL", "postgresql://ann:p%C3%A9pin%20x@db/tasks"),
+        ("SORA2_DATABASE_URL", "postgresql://ann:$ecret@db/tasks"),
+        ("SORA2_DATABASE_URL", "postgresql://ann@%2Fvar%2Frun%2Fpostgresql/tasks"),
+        ("SORA2_API_BASE_URL", "https://a.example/%7Eann/%C3%A9t%C3%A9/v1"),
+        ("SORA2_VIDEO_DIR", "/srv/100% mine/$5 (a) {b} #1?"),
+        ("SORA2_AUTH_TOKENS", "ann:a$B{c}%d%e$F=0123456789"),
+        ("SORA2_API_KEY", "sk-$a%b%c{d}"),
+    ],
+)
+def test_marks_that_are_part_of_a_value_are_taken(variable: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, text)
+
+    assert variable.removeprefix("SORA2_").lower() in Settings.load().model_fields_set
 
 
 def test_every_setting_has_a_good_and_a_bad_value_tried_here_and_a_text_of_what_is_allowed() -> None:
@@ -364,6 +451,22 @@ def test_a_folder_may_be_relative_or_start_at_home(monkeypatch: pytest.MonkeyPat
     assert Settings.load().videos == Path.home() / "clips"
 
 
+def test_a_store_may_start_at_home_and_its_path_stands_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORA2_DATABASE_URL", "sqlite:///~/a%20b/t.db")
+
+    assert Settings.load().store_file == Path.home() / "a%20b" / "t.db"
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("home", ["a%2Fb", "q?x", "q#x", "100% mine"])
+def test_any_home_has_its_own_store(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+
+    file = Settings.load().store_file
+    assert file is not None
+    assert file.is_relative_to(tmp_path / home)
+
+
 def test_nothing_that_shows_settings_shows_a_key_or_a_database_password() -> None:
     password = "hunter2"
     settings = Settings.load(api_key=KEY, database_url=SecretStr(f"postgresql://ann:{password}@db/tasks"))
@@ -388,11 +491,11 @@ def test_tokens_hosts_and_origins_are_read_as_lists() -> None:
         auth_tokens="ann:0123456789abcdef, bob:x:=0123456789abcdef,",
         state_keys=f"{'k' * 32}, {'old-' * 8}",
         allowed_hosts="Sora.example, [fd00::1]:80",
-        allowed_origins="https://Chat.example/",
+        allowed_origins="https://Chat.example:443/, http://a:8080, app://Obsidian.md",
     )
 
     assert settings.tokens == (("ann", "0123456789abcdef"), ("bob", "x:=0123456789abcdef"))
     assert settings.sealing_keys == ("k" * 32, "old-" * 8)
     assert settings.hosts == ("sora.example", "[fd00::1]:80")
-    assert settings.origins == ("https://chat.example",)
+    assert settings.origins == ("https://chat.example", "http://a:8080", "app://Obsidian.md")
     assert not [secret for secret in ("0123456789abcdef", "k" * 32, "old-old-") if secret in repr(settings)]

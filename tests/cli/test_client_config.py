@@ -1,5 +1,6 @@
 """``sora2-mcp client-config``: what people and their hosts get to see."""
 
+import io
 import json
 import re
 import shlex
@@ -97,10 +98,36 @@ def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
     assert "The API key that the file had is kept; it is not shown here.\n" in said("--write")
     (home / ".cursor" / "mcp.json").chmod(0o644)
     assert f"chmod 600 {home / '.cursor' / 'mcp.json'}\n" in said("--write")
+    (home / ".cursor" / "mcp.json").chmod(0o600)
     assert "The file holds no key, so it can be shared: set SORA2_API_KEY where Cursor" in said("--project")
     assert "It runs on the simulator: no account, no key, no cost.\n" in said("--simulate")
     assert "Put your token of that server in the place of your-token.\n" in said("--http", "https://a.example/mcp")
     assert "your-token" not in said("--http", "http://127.0.0.1:8000/mcp")
+    assert "If that server has tokens, add --token" in said("--http", "http://127.0.0.1:8000/mcp")
+    assert "in the place of your-token.\n" in said("--http", "http://127.0.0.1:8000/mcp", "--token")
+
+
+def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = home / ".cursor" / "mcp.json", list[bool]()
+    path.parent.mkdir()
+    path.write_text("{}")
+    path.chmod(0o644)
+
+    class Reader(io.StringIO):
+        def write(self, text: str) -> int:
+            seen.append(KEY in path.read_text())
+            return super().write(text)
+
+    said = Reader()
+    monkeypatch.setattr("sys.stderr", said)
+    monkeypatch.setenv("SORA2_API_KEY", KEY)
+
+    assert run(parse(["client-config", "cursor", "--write"])) == 0
+    assert said.getvalue() == f"Other users of this machine may read the secret there: chmod 600 {path}\n"
+    assert seen == [False]
+    assert KEY in path.read_text()
 
 
 def test_the_files_owner_reads_what_became_of_it(home: Path, typed: Type) -> None:
@@ -147,6 +174,7 @@ def test_without_a_host_or_with_one_that_is_unknown_the_hosts_are_listed(home: P
         (("windsurf", "--project"), "--project does not go with windsurf, which has one file for all projects"),
         (("cursor", "--http", "videos.example.com"), "--http needs an http:// or https:// address, such as"),
         (("cursor", "--http", "https://a.example/mcp", "--simulate"), "--simulate does not go with --http"),
+        (("cursor", "--token"), "--token goes with --http"),
         (("claude-desktop", "--http", "https://a.example/mcp"), "--http cannot be written for claude-desktop"),
     ],
 )

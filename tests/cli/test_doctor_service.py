@@ -191,9 +191,7 @@ async def test_a_service_that_never_answers_holds_up_nothing_but_its_own_check(e
 
     (report,) = reports
     assert the(report, "service").status is Verdict.PROBLEM
-    assert the(report, "service").what.endswith(
-        "did not answer as Sora2API does: no answer within 8 s."
-    )
+    assert the(report, "service").what.endswith("did not answer as Sora2API does: no answer within 8 s.")
     assert the(report, "service").seconds == ANSWER_SECONDS
     assert {the(report, name).status for name in ("program", "configuration", "http")} == {Verdict.OK}
 

@@ -268,6 +268,10 @@ def test_an_opencode_file_of_version_2_keeps_its_form(tmp_path: Path) -> None:
         (CLAUDE_CODE, "{} // x", "as JSON (it has comments or trailing commas, which this host does not read)"),
         (CODEX, "[mcp_servers", "as TOML ("),
         (CODEX, "mcp_servers = 1", "as TOML (mcp_servers is no table of servers)"),
+        (CODEX, f"a = {'[' * 5000}{']' * 5000}", "as TOML (it is nested too deeply)"),
+        (CODEX, f"a = {'{b=' * 5000}1{'}' * 5000}", "as TOML (it is nested too deeply)"),
+        (CODEX, f"[{'a.' * 5000}b]", "as TOML (it is nested too deeply)"),
+        (CURSOR, f'{{"a": {"[" * 50000}{"]" * 50000}}}', "as JSON (it is nested too deeply)"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_left_alone(tmp_path: Path, host: Any, text: str, problem: str) -> None:
@@ -340,6 +344,110 @@ def test_a_link_that_leads_to_itself_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mcp.json").symlink_to(tmp_path / "mcp.json")
     with pytest.raises(HostError, match=r"leads nowhere|cannot be read"):
         put(CURSOR, WITHOUT_KEY, tmp_path / "mcp.json")
+
+
+@pytest.mark.parametrize("linked", ["mcp.json", "."])
+def test_a_projects_link_out_of_the_project_is_not_followed(tmp_path: Path, linked: str) -> None:
+    project, outside = tmp_path / "project", tmp_path / "outside"
+    project.mkdir()
+    outside.mkdir()
+    (outside / "mcp.json").write_text("{}")
+    if linked == ".":
+        (project / ".cursor").symlink_to(outside)
+    else:
+        (project / ".cursor").mkdir()
+        (project / ".cursor" / "mcp.json").symlink_to(outside / "mcp.json")
+    with pytest.raises(HostError, match=r"is a link that leads out of the project \(.*\); nothing was changed"):
+        put(CURSOR, replace(WITH_KEY, project=True), project / ".cursor" / "mcp.json", within=project)
+
+    assert folder_of(outside) == {"mcp.json": b"{}"}
+
+
+def test_a_projects_link_within_the_project_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "shared.json").write_text("{}")
+    (tmp_path / "mcp.json").symlink_to("shared.json")
+    put(CURSOR, replace(WITH_KEY, project=True), tmp_path / "mcp.json", within=tmp_path)
+
+    assert "sora2" in (tmp_path / "shared.json").read_text()
+
+
+def test_a_file_and_its_copy_stay_their_owners_also_where_root_asks(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    path = tmp_path / "mcp.json"
+    path.write_text("{}")
+    path.chmod(0o640)
+    os.chown(path, 12345, 23456)
+    change = put(CURSOR, WITH_KEY, path)
+
+    assert change.backup is not None
+    assert [(one.stat().st_uid, one.stat().st_gid, mode(one)) for one in (path, change.backup)] == [
+        (12345, 23456, 0o640),
+        (12345, 23456, 0o600),
+    ]
+
+
+def test_what_root_makes_in_a_users_folder_is_the_users(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(tmp_path, 12345, 23456)
+    put(CURSOR, WITH_KEY, tmp_path / "new" / "folder" / "mcp.json")
+
+    made = [tmp_path / "new", tmp_path / "new" / "folder", tmp_path / "new" / "folder" / "mcp.json"]
+    assert [(one.stat().st_uid, one.stat().st_gid) for one in made] == [(12345, 23456)] * 3
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o777])
+def test_rights_do_not_hang_on_the_umask(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "mcp.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    before = os.umask(mask)
+    try:
+        change = put(CURSOR, WITH_KEY, path)
+        put(CURSOR, WITH_KEY, tmp_path / "new.json")
+    finally:
+        os.umask(before)
+
+    assert change.backup is not None
+    assert [mode(one) for one in (path, change.backup, tmp_path / "new.json")] == [0o644, 0o600, 0o600]
+
+
+def test_an_entry_of_zeds_older_form_keeps_its_key_and_its_owners_variables(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    own = {"SORA2_API_KEY": "sk-own", "SORA2_VIDEO_DIR": "/films"}
+    command = {"path": "/gone", "args": ["serve"], "env": own}
+    older = {"command": command, "settings": {"a": 1}}
+    path.write_text(json.dumps({"context_servers": {"sora2": older}}))
+    put(ZED, WITHOUT_KEY, path)
+
+    assert json.loads(path.read_text())["context_servers"]["sora2"] == {
+        "command": "/opt/sora2-mcp",
+        "args": ["serve"],
+        "settings": {"a": 1},
+        "timeout": 300,
+        "env": own,
+    }
+    assert put(ZED, WITHOUT_KEY, path).what == "kept"
+
+
+def test_an_entry_copied_from_another_host_keeps_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "opencode.json"
+    path.write_text(json.dumps({"mcp": {"sora2": {"command": "x", "args": [], "env": {"SORA2_API_KEY": "sk-own"}}}}))
+    put(OPENCODE, WITHOUT_KEY, path)
+
+    assert json.loads(path.read_text())["mcp"]["sora2"]["environment"] == {"SORA2_API_KEY": "sk-own"}
+
+
+@pytest.mark.parametrize(
+    "own", [{"headers": {"authorization": "Bearer tok-own"}}, {"bearer_token_env_var": "MY_TOKEN"}, {"oauth": {"a": 1}}]
+)
+def test_another_way_to_show_a_token_gets_no_second_one_beside_it(tmp_path: Path, own: dict[str, Any]) -> None:
+    path, url = tmp_path / "mcp.json", "https://videos.example.com/mcp"
+    path.write_text(json.dumps({"mcpServers": {"sora2": {"url": url, **own}}}))
+
+    assert put(CURSOR, Wanted(launch=PROGRAM, url=url), path).what == "kept"
+    assert "your-token" not in path.read_text()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

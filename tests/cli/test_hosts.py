@@ -268,6 +268,14 @@ def test_this_machines_own_server_needs_no_token(address: str) -> None:
         assert "Authorization" not in printed(host, merged(host, Wanted(launch=PROGRAM, url=address), {}))
 
 
+def test_this_machines_own_server_with_tokens_gets_a_place_for_one() -> None:
+    wanted = Wanted(launch=PROGRAM, url="http://127.0.0.1:8000/mcp", has_tokens=True)
+    for host in (host for host in HOSTS if host.shape.url):
+        entry = document_of(host, wanted)[host.section]["sora2"]
+        token = "${input:sora2-token}" if host.id == "vscode" else "your-token"
+        assert entry[host.shape.headers] == {"Authorization": f"Bearer {token}"}
+
+
 def test_two_servers_of_one_host_ask_for_keys_of_their_own() -> None:
     host = BY_ID["vscode"]
     document = merged(host, Wanted(launch=PROGRAM), {})

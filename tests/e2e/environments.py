@@ -1,6 +1,7 @@
 """Odd environments that programs are started in, and every command in each of them."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -66,7 +67,8 @@ ODD = {
     "no-variables": Odd(variables={"LANG": None, "TERM": None, "SORA2_POLL_SECONDS": None}),
     "time-zone": Odd(variables={"TZ": "Nowhere/Nothing"}),
     "umask-077": Odd(first="umask 077"),
-    "umask-777": Odd(first="umask 777"),
+    # Root may use what it has taken its own rights to.
+    "umask-777": Odd(first="umask 777", codes={"doctor": 1} if os.geteuid() == 0 else _NO_STORE),
     "dumb-terminal": Odd(variables={"TERM": "dumb", "FORCE_COLOR": "1", "COLUMNS": "0"}),
     "unbuffered": Odd(variables={"PYTHONUNBUFFERED": "1"}),
 }

@@ -107,7 +107,32 @@ def test_an_address_others_could_reach_is_refused_over_every_transport(typed: Ty
     assert said.startswith("sora2-mcp: --host 0.0.0.0 lets other machines connect, which needs tokens")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--transport", "streamable-http", "--host", ""),
+        ("serve", "--transport", "sse", "--host", " "),
+        ("simulate", "--host", ""),
+        ("simulate", "--state", ""),
+        ("simulate", "--api-key", ""),
+        ("generate", "A kitten", "--idempotency-key", ""),
+        ("client-config", "cursor", "--http", ""),
+    ],
+)
+def test_an_option_that_a_script_left_empty_is_refused(typed: Typed, arguments: tuple[str, ...]) -> None:
+    code, written, said = typed(*arguments)
+
+    assert (code, written) == (2, "")
+    assert f"argument {arguments[-2]}: is empty; give it a value, or leave it out" in said
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_address_is_every_address_there_is(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--host \(empty\) lets other machines connect"):
+        check_reach(Settings.load(), host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "192.168.1.5", "example.com"])
 def test_an_address_others_could_reach_is_refused_with_what_is_allowed(host: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         check_reach(Settings.load(), host)

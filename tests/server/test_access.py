@@ -207,6 +207,30 @@ async def test_a_page_that_may_call_gets_its_question_beforehand_answered(tmp_pa
         assert evil.status_code == 403
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://0d2a3f1c-5d9e-4c0f-8a55-0e8f3b1f7e11",
+        "tauri://localhost",
+        "app://obsidian.md",
+        "vscode-webview://1n0qpu1b2cs5q",
+        "https://chat.example",
+    ],
+)
+async def test_a_page_of_any_scheme_may_call_by_its_exact_name(tmp_path: Path, origin: str) -> None:
+    settings = settings_in(tmp_path, auth_tokens=TOKENS, allowed_origins=origin)
+    async with in_process(settings) as http:
+        ask = partial(status_of, http, authorization=f"Bearer {ANN}")
+        preflight = {"origin": origin, "access-control-request-method": "POST"}
+        answer = await http.options("/mcp", headers=preflight)
+
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+        assert await ask(origin=origin) == 200
+        for other in (f"{origin}.evil.example", f"{origin}:1", f"{origin}/", f"x{origin}", origin.upper(), "null"):
+            assert await ask(origin=other) == 403
+
+
 def test_names_of_other_machines_need_tokens(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, allowed_hosts="sora.example")
     with pytest.raises(ConfigurationError, match=r"SORA2_AUTH_TOKENS=name:token \(at least 16 characters\)"):
@@ -321,6 +345,7 @@ async def test_two_authorizations_are_none(address_with_tokens: str) -> None:
 
 async def test_no_token_is_ever_logged(with_tokens: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="mcp")
     await status_of(with_tokens, authorization=f"Bearer {ANN}")
     await status_of(with_tokens, authorization="Bearer wrong-0123456789abcdef")
 

@@ -166,14 +166,14 @@ def _decoded(path: Path, content: bytes) -> str:
 def _replaced(target: Path, before: bytes | None, after: bytes, *, private: bool) -> Path | None:
     owner = _made_folder(target.parent)
     if before is None:
-        _exchange(target, None, after, replace(owner, mode=0o600 if private else 0o666 & ~_umask()))
+        _exchange(target, None, after, owner.with_mode(0o600 if private else 0o666 & ~_umask()))
         return None
     if not os.access(target, os.W_OK):
         # Its folder might let it be replaced all the same, but whoever took the right away meant it.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     rights = _Rights.of(target)
     # What was there may hold a key: the copy is its owner's alone.
-    backup = _kept(target, before, replace(rights, mode=rights.mode & 0o600))
+    backup = _kept(target, before, rights.with_mode(rights.mode & 0o600))
     try:
         _exchange(target, before, after, rights)
     except OSError:
@@ -194,6 +194,9 @@ class _Rights:
     def of(cls, path: Path) -> "_Rights":
         found = path.stat()
         return cls(mode=stat.S_IMODE(found.st_mode), owner=found.st_uid, group=found.st_gid)
+
+    def with_mode(self, mode: int) -> "_Rights":
+        return replace(self, mode=mode)
 
     def give_to(self, path: Path) -> None:
         """Makes them those of a file that has just been made.
@@ -217,12 +220,16 @@ class _Rights:
 def _made_folder(folder: Path) -> _Rights:
     """Makes the folder where it is missing; what is new belongs to the owner of what it is in, also where root asks."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    nearest = missing[-1].parent if missing else folder
-    rights = _Rights.of(nearest) if os.name == "posix" and os.geteuid() == 0 else _Rights.of(folder)
+    nearest = _Rights.of(missing[-1].parent if missing else folder)
     for place in reversed(missing):
-        replace(rights, mode=_Rights.of(place).mode).give_to(place)
-    return rights
+        place.mkdir(exist_ok=True)
+        made = _Rights.of(place)
+        (nearest if _is_root() else made).with_mode(made.mode | 0o700).give_to(place)
+    return nearest if _is_root() else _Rights.of(folder)
+
+
+def _is_root() -> bool:
+    return os.name == "posix" and os.geteuid() == 0
 
 
 def _exchange(target: Path, before: bytes | None, after: bytes, rights: _Rights) -> None:

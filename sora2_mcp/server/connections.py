@@ -47,6 +47,11 @@ class Limits:
     body_seconds: float = 30.0
     """From the head to the last byte of the body."""
 
+    write_seconds: float = 30.0
+    """How long a client may take over ``write_bytes`` of an answer that waits for it to read."""
+
+    write_bytes: int = 16_384
+
     quiet_seconds: float = 60.0
     """How long nobody must have been turned away until that is over."""
 
@@ -126,9 +131,9 @@ class OpenConnections:
 
 
 class Connection(H11Protocol):
-    """A connection that ends when a request's head or body does not come in time.
+    """A connection that ends when a request's head or body does not come in time, or its answer is not read.
 
-    Once a request is complete nothing is limited: an answer may take as long as it likes.
+    Once a request is complete nothing else is limited: an answer may take as long as it likes.
     """
 
     def __init__(self, *arguments: Any, connections: OpenConnections, **options: Any) -> None:
@@ -136,6 +141,7 @@ class Connection(H11Protocol):
         self._all = connections
         self._awaited: object = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
@@ -144,6 +150,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_deadline(None)
+        self._expect_reading(expected=False)
         self._all.leave(self)
         super().connection_lost(exc)
 
@@ -157,6 +164,32 @@ class Connection(H11Protocol):
             self.transport.abort()
         else:
             super().shutdown()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Somebody who does not read holds a place like somebody who does not send, and makes room like him.
+        self._all.awaits(self, awaited=True)
+        self._expect_reading(expected=True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._all.awaits(self, awaited=self._awaited is not None)
+        self._expect_reading(expected=False)
+
+    def _expect_reading(self, *, expected: bool) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        if expected:
+            unread = self.transport.get_write_buffer_size()
+            self._reading = self.loop.call_later(self._all.limits.write_seconds, self._check_reading, unread)
+
+    def _check_reading(self, unread: int) -> None:
+        """Ends it where too little was read of what waited; large answers to slow clients go on."""
+        if unread - self.transport.get_write_buffer_size() < self._all.limits.write_bytes:
+            self.transport.abort()
+        else:
+            self._expect_reading(expected=True)
 
     def _await_the_rest(self) -> None:
         awaited = None if self.transport.is_closing() else self._missing()

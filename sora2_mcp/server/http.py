@@ -38,7 +38,8 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     with stop_signals(ending) as stop, _listening(host, port) as listener, bounded_logs():
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
-            web = _WebServer(web_app(server, runtime, host=host))
+            limits = Limits.of_files(open_files_limit())
+            web = _WebServer(web_app(server, runtime, host=host, limits=limits), limits)
             group.start_soon(web.serve, [listener])
             with suppress(Sora2Error):
                 # Whatever is wrong, the first call says so; a server that says it serves can be used at once.

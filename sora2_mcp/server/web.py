@@ -18,10 +18,11 @@ from sora2_mcp.server.access import Access, access_of, issuer_routes
 from sora2_mcp.server.app import Sora2Server, build_server
 from sora2_mcp.server.bodies import LONGEST_CALL_BYTES, BodyLimit
 from sora2_mcp.server.callbacks import callback_routes, hide_paths
+from sora2_mcp.server.connections import Limits, open_files_limit
 from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
 from sora2_mcp.server.request_id import RequestIds
-from sora2_mcp.server.sessions import FairSessions
+from sora2_mcp.server.sessions import FairRequests, FairSessions
 from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
 from sora2_mcp.telemetry.logs import join_logging
@@ -66,10 +67,12 @@ def web_app(
     host: str | None = None,
     opens_runtime: bool = False,
     session_idle_seconds: float = SESSION_IDLE_SECONDS,
+    limits: Limits | None = None,
 ) -> Starlette:
     """The application over a server that listens at ``host``, or, where that is None, wherever its owner decides.
 
-    ``opens_runtime``: nobody else has entered it.
+    ``opens_runtime``: nobody else has entered it. ``limits``: of the web server, by default those of one that has the
+    process for itself.
     """
     settings = runtime.settings
     access = access_of(settings, runtime.clock)
@@ -99,7 +102,8 @@ def web_app(
 
     sessions = server.low_level.session_manager
     own = [Route(route.path, FairSessions(route.app, sessions, SESSIONS_EACH)) for route in _plain(streamable.routes)]
-    routes = [guarded for route in (*own, *sse.routes) for guarded in _guarded(route, gate, access)]
+    fair = FairRequests((limits or Limits.of_files(open_files_limit())).connections)
+    routes = [guarded for route in (*own, *sse.routes) for guarded in _guarded(route, gate, access, fair)]
     # What the service and whoever watches over this process call; the secret in its path lets a callback in.
     open_routes = [*callback_routes(runtime), *issuer_routes(settings), *_limited(health_routes(runtime))]
     app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan, middleware=[Middleware(RequestIds)])
@@ -133,11 +137,11 @@ def check_reach(settings: Settings, host: str | None) -> None:
         raise ConfigurationError("SORA2_ALLOWED_HOSTS", f"lets other machines connect, which {_TOKENS_HELP}.")
 
 
-def _guarded(route: BaseRoute, gate: Gate, access: Access | None) -> list[BaseRoute]:
+def _guarded(route: BaseRoute, gate: Gate, access: Access | None, fair: FairRequests) -> list[BaseRoute]:
     """The route behind the gate, with and without a slash at its end; for known callers only where there are tokens."""
     assert isinstance(route, Route | Mount)  # noqa: S101 - the SDK makes no others
     # Inside of both: a stranger need not hear how much there may be.
-    limited = BodyLimit(route.app)
+    limited = fair.shared(BodyLimit(route.app))
     app = gate.guarded(access.guarded(limited) if access else limited)
     if isinstance(route, Mount):
         return [Mount(route.path, app=app)]

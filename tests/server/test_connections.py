@@ -1,10 +1,11 @@
 """Connections over which nothing comes, over real sockets: they end, and hold up nobody."""
 
 import asyncio
+import errno
 import logging
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 
 import anyio
 import pytest
@@ -27,6 +28,10 @@ STREAM = HEAD.replace(b"/quick", b"/stream")
 HALF_A_HEAD = HEAD[:-2]
 HALF_A_BODY = b"POST /quick HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nhalf"
 WELCOME = b"HTTP/1.1 200 OK"
+LARGE = b"x" * 10_000_000
+"""More than any system takes in for somebody who does not read."""
+
+PIPELINED = 100_000 * HEAD.replace(b"/quick", b"/large")
 
 
 class Server:
@@ -35,11 +40,13 @@ class Server:
     def __init__(self) -> None:
         self.port = 0
         self.go_on = anyio.Event()
+        self.asked = 0
         self.app = Starlette(
             routes=[
                 Route("/quick", self._quick, methods=["GET", "POST"]),
                 Route("/stream", self._stream),
                 Route("/wait", self._wait, methods=["POST"]),
+                Route("/large", self._large),
             ]
         )
 
@@ -57,6 +64,10 @@ class Server:
         await self.go_on.wait()
         return Response("the end")
 
+    async def _large(self, _: Request) -> Response:
+        self.asked += 1
+        return Response(LARGE)
+
     async def _stream(self, _: Request) -> Response:
         async def events() -> AsyncIterator[str]:
             yield "the beginning"
@@ -73,9 +84,14 @@ async def serving(
     head_seconds: float = LONG_SECONDS,
     body_seconds: float = LONG_SECONDS,
     quiet_seconds: float = LONG_SECONDS,
+    write_seconds: float = LONG_SECONDS,
 ) -> AsyncIterator[Server]:
     limits = Limits(
-        connections=connections, head_seconds=head_seconds, body_seconds=body_seconds, quiet_seconds=quiet_seconds
+        connections=connections,
+        head_seconds=head_seconds,
+        body_seconds=body_seconds,
+        quiet_seconds=quiet_seconds,
+        write_seconds=write_seconds,
     )
     server = Server()
     web = _WebServer(server.app, limits)
@@ -89,6 +105,15 @@ async def serving(
             finally:
                 server.go_on.set()
                 web.should_exit = True
+
+
+@contextmanager
+def unread(server: Server) -> Iterator[socket.socket]:
+    """A client that asks on and on, and reads nothing."""
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.setblocking(False)
+        client.send(PIPELINED)
+        yield client
 
 
 async def ended(stream: SocketStream) -> bytes:
@@ -199,6 +224,34 @@ async def test_where_every_connection_is_busy_the_newcomer_is_closed_until_there
         async with await server.connect() as welcome:
             assert (await answer(welcome, HEAD)).startswith(WELCOME)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_who_does_not_read_what_it_asks_for_is_cut_off_though_it_asked_in_whole() -> None:
+    async with serving(write_seconds=SHORT_SECONDS) as server:
+        with unread(server) as client:
+            await eventually(lambda: server.asked > 0)
+            await eventually(lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
+
+
+async def test_a_slow_reader_gets_all_of_a_large_answer() -> None:
+    async with serving(write_seconds=SHORT_SECONDS) as server, await server.connect() as slow:
+        await slow.send(HEAD.replace(b"/quick", b"/large").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        received = 0
+        with anyio.fail_after(PATIENCE_SECONDS), suppress(anyio.EndOfStream):
+            while True:
+                received += len(await slow.receive(65_536))
+                await anyio.sleep(0.002)
+        assert received > len(LARGE)
+
+
+async def test_those_who_do_not_read_make_room_for_newcomers() -> None:
+    async with serving(connections=3) as server:
+        with ExitStack() as stack:
+            for number in range(3):
+                stack.enter_context(unread(server))
+                await eventually(lambda number=number: server.asked > number)
+            async with await server.connect() as newcomer:
+                assert (await answer(newcomer, HEAD)).startswith(WELCOME)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Legacy sessions and secrets where the application runs in whatever web server."""
 
 import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx2
@@ -9,9 +10,12 @@ import pytest
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.callbacks import hide_paths
+from sora2_mcp.server.connections import Limits
 from sora2_mcp.server.web import SESSIONS_EACH, create_app, web_app
+from sora2_mcp.simulator.app import Simulator
+from tests.network import simulated
 from tests.servers import settings_in
-from tests.web import in_process
+from tests.web import client_of, in_process, listening
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +45,23 @@ async def test_nobody_takes_all_sessions_there_are(tmp_path: Path) -> None:
         known = {**ACCEPT, "authorization": "Bearer ann-0123456789abcdef", **session}
         await http.delete("/mcp", headers=known)
         assert (await hello("ann")).status_code == 200
+
+
+async def test_one_callers_streams_leave_room_for_others(tmp_path: Path) -> None:
+    runtime = simulated(settings_in(tmp_path, auth_tokens=TOKENS), Simulator())
+    app = web_app(build_server(runtime), runtime, opens_runtime=True, limits=Limits(connections=16))
+    headers = {name: {"authorization": f"Bearer {name}-0123456789abcdef"} for name in ("ann", "bob")}
+    async with listening(app) as base, AsyncExitStack() as stack, client_of(base) as http:
+
+        async def listens(name: str) -> int:
+            streaming = http.stream("GET", "/sse", headers=headers[name])
+            return (await stack.enter_async_context(streaming)).status_code
+
+        assert [await listens("ann") for _ in range(14)] == [200] * 12 + [503] * 2
+        assert (await http.post("/mcp", json=HELLO, headers={**ACCEPT, **headers["ann"]})).json() == {
+            "error": "You have 12 requests and streams open; end some first."
+        }
+        assert [await listens("bob") for _ in range(4)] == [200] * 4
 
 
 def test_an_access_log_never_holds_a_callbacks_secret(caplog: pytest.LogCaptureFixture) -> None:

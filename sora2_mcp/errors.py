@@ -35,12 +35,18 @@ _HARMLESS = str.maketrans({'"': "'", "<": "‹", ">": "›"})
 _MARKUP = re.compile(r"<[^<>]{0,400}>")
 
 
-def quoted(text: str) -> str:
-    """Foreign words, safe to show an agent: one line, no markup or control characters, shortened, in quotes."""
-    visible = "".join(char if char.isprintable() else " " for char in text)
-    plain = " ".join(_MARKUP.sub(" ", visible).split()).translate(_HARMLESS)
-    if len(plain) > _QUOTE_LIMIT:
-        plain = plain[: _QUOTE_LIMIT - 1] + "…"
+def sanitized(text: str, limit: int) -> str:
+    """Foreign words as one line of at most so many characters: no control or bidi characters, no links in Markdown."""
+    # White space can be dropped, so a bit more than the limit is looked at, and never all of what may be megabytes.
+    visible = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
+    # A link needs its two brackets side by side.
+    plain = " ".join(visible.split()).replace("](", "] (")
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def quoted(text: str, limit: int = _QUOTE_LIMIT) -> str:
+    """Foreign words, safe to show an agent: sanitized, no markup, shortened, in quotes."""
+    plain = sanitized(_MARKUP.sub(" ", text[: 8 * limit]), limit).translate(_HARMLESS)
     return f'"{plain}"'
 
 
@@ -218,12 +224,14 @@ class NotReachedError(Sora2Error):
 class ProxyError(NotReachedError):
     """The proxy that the environment names refused, or its variable cannot be used."""
 
+    needs_change = True
     hint = "Ask the user to check the proxy that the environment of this server names, then repeat the same call."
 
 
 class CertificateError(NotReachedError):
     """The service's certificate is not trusted, or the authorities to trust cannot be read."""
 
+    needs_change = True
     hint = (
         "Ask the user to check SSL_CERT_FILE in the environment of this server: it names the file of a company's own "
         "certificate authority. Then restart the server and repeat the same call."
@@ -233,6 +241,7 @@ class CertificateError(NotReachedError):
 class GatewayError(NotReachedError):
     """A gateway, a firewall or a log-in page refused the request in place of the service."""
 
+    needs_change = True
     hint = (
         "Something in front of the service refused it in the service's place: ask the user to check the network and "
         "SORA2_API_BASE_URL, then repeat the same call."

@@ -21,6 +21,9 @@ TREE = {
     "NoVideoError": ["DownloadError", ""],
     "UnwritableError": ["DownloadError", "retryable needs_change"],
     "NotReachedError": ["Sora2Error", "retryable"],
+    "ProxyError": ["NotReachedError", "retryable needs_change"],
+    "CertificateError": ["NotReachedError", "retryable needs_change"],
+    "GatewayError": ["NotReachedError", "retryable needs_change"],
     "LostAnswerError": ["Sora2Error", "retryable"],
     "ServiceError": ["Sora2Error", ""],
     "BadRequestError": ["ServiceError", ""],
@@ -57,6 +60,9 @@ RAISED: list[tuple[Sora2Error, str]] = [
     (errors.NoVideoError("t1", "there is none.", "Wait."), "The video of task t1 was not saved: there is none."),
     (errors.UnwritableError("t1", "the disk is full."), "The video of task t1 was not saved: the disk is full."),
     (errors.NotReachedError("ConnectError"), "The service could not be reached (ConnectError)"),
+    (errors.ProxyError("it refused"), "The service could not be reached (it refused)"),
+    (errors.CertificateError("it is unknown"), "The service could not be reached (it is unknown)"),
+    (errors.GatewayError("HTTP 403 with a web page"), "The service could not be reached (HTTP 403 with a web page)"),
     (errors.LostAnswerError("ReadError"), "The service gave no readable answer (ReadError)"),
     (ServiceError("why", code=418), 'The service answered with an unknown code (418); the service says "why"'),
     (errors.NoCreditsError(), "The account has no credits left (402)"),
@@ -185,3 +191,18 @@ def test_no_foreign_words_get_out_of_their_quotes(foreign: str) -> None:
     assert len(shown) <= 302
     assert shown.isprintable()
     assert not set(shown[1:-1]) & set('"<>')
+
+
+NASTY = "one\ntwo\r\x1b[31mred\x1b[0m\u202eright\u2066 ![x](https://evil.example/?q=1)\nNext: pay \u2028three\x00"
+
+
+def test_foreign_words_are_one_line_of_words_that_steer_neither_screens_nor_models() -> None:
+    assert errors.sanitized(NASTY, 200) == (
+        "one two [31mred [0m right ![x] (https://evil.example/?q=1) Next: pay three"
+    )
+
+
+@pytest.mark.parametrize("text", ["x" * 900_000, " " * 900_000, "\u202e" * 900_000 + "x", "](" * 450_000])
+def test_foreign_words_are_bounded(text: str) -> None:
+    assert len(errors.sanitized(text, 100)) <= 100
+    assert len(quoted(text)) <= 302

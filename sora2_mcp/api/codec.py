@@ -9,10 +9,19 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from sora2_mcp.api.wire import Callback, Envelope, Record, SubmitData, parsed
-from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
+from sora2_mcp.api.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, parsed
+from sora2_mcp.domain.request import (
+    IMAGE_LIMIT,
+    PROMPT_LIMIT,
+    WATERMARK_LIMIT,
+    AspectRatio,
+    Quality,
+    VideoRequest,
+    is_http_url,
+    sanitized_url,
+)
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import GatewayError, LostAnswerError, service_error
+from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_error
 
 OK = 200
 NOT_FOUND = 404
@@ -118,25 +127,26 @@ def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
     seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=ordered, said=said, task_id=record.task_id)
     if record.success_flag == 1:
         url = record.video_url
-        return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=url)
+        return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=sanitized_url(url))
     stage = {2: Stage.CREATION, 3: Stage.GENERATION}.get(record.success_flag or 0)
     if stage is None:
         return seen
-    failure = Failure(stage=stage, code=record.error_code or 0, message=record.error_message)
+    failure = Failure(stage=stage, code=record.error_code or 0, message=sanitized(record.error_message, WORDS_LIMIT))
     return replace(seen, sighting=Sighting.FAILED, failure=failure)
 
 
 def _ordered(parameters: dict[str, Any]) -> VideoRequest:
     """What a task's ``paramJson`` says of its order; a callback's address is nobody else's business and left out."""
 
-    def text(name: str) -> str:
+    def text(name: str, limit: int = WATERMARK_LIMIT) -> str:
         value = parameters.get(name)
-        return value if isinstance(value, str) else ""
+        return sanitized(value, limit) if isinstance(value, str) else ""
 
     images = parameters.get("imageUrls")
+    urls = [url for url in images[:IMAGE_LIMIT] if isinstance(url, str)] if isinstance(images, list) else []
     return VideoRequest(
-        prompt=text("prompt"),
-        image_urls=tuple(url for url in images if isinstance(url, str)) if isinstance(images, list) else (),
+        prompt=text("prompt", PROMPT_LIMIT),
+        image_urls=tuple(map(sanitized_url, filter(is_http_url, urls))),
         aspect_ratio=AspectRatio.PORTRAIT if text("aspectRatio") == "portrait" else AspectRatio.LANDSCAPE,
         quality=Quality.HD if text("quality") == "hd" else Quality.STANDARD,
         watermark=text("watermark"),

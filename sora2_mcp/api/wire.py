@@ -10,6 +10,10 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from sora2_mcp.domain.request import is_http_url
+from sora2_mcp.errors import sanitized
+
+WORDS_LIMIT = 2000
+"""Characters of what the service says of an error or a failure."""
 
 
 def parsed(text: str | bytes) -> Any:
@@ -82,8 +86,8 @@ class Envelope(Lenient):
 
     @property
     def words(self) -> str:
-        """What the service says, under whichever name."""
-        return self.msg.strip() or self.message.strip()
+        """What the service says, under whichever name, sanitized."""
+        return sanitized(self.msg, WORDS_LIMIT) or sanitized(self.message, WORDS_LIMIT)
 
 
 class SubmitData(Lenient):

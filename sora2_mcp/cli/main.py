@@ -12,7 +12,15 @@ import anyio
 
 from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.wire import Wire
-from sora2_mcp.errors import ConfigurationError, MissingKeyError, Sora2Error, UnknownTaskError
+from sora2_mcp.errors import (
+    CertificateError,
+    ConfigurationError,
+    GatewayError,
+    MissingKeyError,
+    ProxyError,
+    Sora2Error,
+    UnknownTaskError,
+)
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
@@ -23,6 +31,9 @@ _INTERRUPTED = 130
 _HINTS: dict[type[Sora2Error], str] = {
     MissingKeyError: "Set it to your key, or try everything without an account: add --simulate.",
     UnknownTaskError: "See them with: sora2-mcp tasks list",
+    ProxyError: "Check the proxy that your environment names, then try again.",
+    CertificateError: "Name the file of your company's certificate authority in SSL_CERT_FILE, or correct its path.",
+    GatewayError: "Check the network and SORA2_API_BASE_URL: something in front of the service refused in its place.",
 }
 _HARD_END_SECONDS = 1.6
 

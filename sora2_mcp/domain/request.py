@@ -18,6 +18,7 @@ _LONGEST_URL = 8000
 _LONGEST_HOST = 500
 """A name has at most 253 characters; a port, and a name and password of somebody's, may stand beside it."""
 
+_ESCAPED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in '"<>[]\\^`{|}'})
 _HOST_END = re.compile(r"[/?#\\]")
 
 
@@ -94,6 +95,14 @@ def is_http_url(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def sanitized_url(url: str) -> str:
+    """An address of somebody else's with what is no part of any address, and could end or begin a link, escaped."""
+    scheme, slashes, rest = url.partition("://")
+    end = _HOST_END.search(rest)
+    host_end = end.start() if end else len(rest)
+    return scheme + slashes + rest[:host_end] + rest[host_end:].translate(_ESCAPED)
 
 
 def checked_url(argument: str, url: str) -> str:

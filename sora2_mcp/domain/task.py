@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
-from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.request import PROMPT_LIMIT, VideoRequest
+from sora2_mcp.errors import sanitized
 
 LOCAL_PREFIX = "local-"
 _SHOWABLE_ID = re.compile(r"(?!local-)[A-Za-z0-9_.:~-]{1,200}")
@@ -99,7 +100,8 @@ class Snapshot:
 
 def _same(one: VideoRequest, other: VideoRequest, name: str) -> bool:
     values = (getattr(request, name) for request in (one, other))
-    mine, theirs = (value.strip() if isinstance(value, str) else value for value in values)
+    # What the service says is taken in sanitized.
+    mine, theirs = (sanitized(value, PROMPT_LIMIT) if isinstance(value, str) else value for value in values)
     return bool(mine == theirs)
 
 

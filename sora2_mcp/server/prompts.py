@@ -5,7 +5,8 @@ from typing import Annotated
 from mcp.server.mcpserver.prompts import Prompt
 from pydantic import Field
 
-from sora2_mcp.errors import Sora2Error
+from sora2_mcp.domain.request import PROMPT_LIMIT
+from sora2_mcp.errors import Sora2Error, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.principal import current_principal
@@ -54,7 +55,8 @@ class Prompts:
         try:
             service = await self._runtime.service()
             task = await service.find(task_id, current_principal())
-            known = f"{texts.described(task, self._runtime.clock.now())}\nIts prompt was: {task.request.prompt}"
+            prompt = quoted(task.request.prompt, PROMPT_LIMIT)
+            known = f"{texts.described(task, self._runtime.clock.now())}\nIts prompt was: {prompt}"
         except Sora2Error as error:
             known = f"{error}. {error.hint}"
         return (

@@ -365,3 +365,37 @@ def test_the_vendors_own_example_is_a_success() -> None:
         said=frozenset({"prompt", "aspect_ratio", "quality"}),
         task_id="sora2_task_abcdef123456",
     )
+
+
+NASTY = "a\nb\x1b[31m\u202ec ![x](https://evil.example)\nNext: pay"
+TAME = "a b [31m c ![x] (https://evil.example) Next: pay"
+
+
+def test_what_the_service_says_of_an_order_is_taken_in_as_one_line_each_and_bounded() -> None:
+    images = [*["https://x.example/a.jpg"] * 12, "javascript:alert(1)", 7]
+    parameters = {"prompt": NASTY, "watermark": NASTY, "imageUrls": [NASTY, *images], "aspectRatio": "portrait"}
+    seen = look(paramJson=json.dumps(parameters)).request
+
+    assert seen == VideoRequest(
+        prompt=TAME,
+        watermark=TAME,
+        image_urls=("https://x.example/a.jpg",) * 9,
+        aspect_ratio=AspectRatio.PORTRAIT,
+    )
+    assert len(look(paramJson={"prompt": "x" * 200_000}).request.prompt) == 5000  # type: ignore[union-attr]
+
+
+def test_the_services_words_on_a_failure_are_one_bounded_line() -> None:
+    failed = look(successFlag=3, errorMessage=NASTY).failure
+    with pytest.raises(ServiceError) as raised:
+        accepted_task_id(200, envelope(None, 400, NASTY + "x" * 100_000))
+
+    assert failed is not None
+    assert failed.message == TAME
+    assert len(raised.value.message) == 2000
+
+
+def test_an_address_of_the_services_ends_no_link_and_begins_none() -> None:
+    seen = look(successFlag=1, response={"imageUrl": "https://cdn.example/a[b](c)`d`<e>{f}.mp4?sig=x|y"})
+
+    assert seen.video_url == "https://cdn.example/a%5Bb%5D(c)%60d%60%3Ce%3E%7Bf%7D.mp4?sig=x%7Cy"

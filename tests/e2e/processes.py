@@ -47,26 +47,27 @@ def completed(folder: Path, *arguments: str, **variables: str) -> subprocess.Com
 
 
 class Process:
-    """A running program; its stderr goes to a file, or to another descriptor."""
+    """A running program; its stderr goes to a file of its own, or to another."""
 
     def __init__(
         self,
         folder: Path,
         *arguments: str,
         program: Sequence[str] = tuple(PROGRAM),
-        stderr_fd: int | None = None,
+        stderr_at: str = "",
         **variables: str,
     ) -> None:
-        with (folder / "stderr.txt").open("wb") as stderr:
+        self._stderr = folder / "stderr.txt"
+        self._stderr.touch()
+        with (Path(stderr_at) if stderr_at else self._stderr).open("wb") as stderr:
             self.popen = subprocess.Popen(
                 [*program, *arguments],
                 env=environment(folder, **variables),
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=stderr if stderr_fd is None else stderr_fd,
+                stderr=stderr,
             )
-        self._stderr = folder / "stderr.txt"
 
     def __enter__(self) -> Self:
         return self

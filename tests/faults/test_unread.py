@@ -17,7 +17,7 @@ def test_four_hundred_orders_with_an_unread_stderr_are_all_placed_and_every_ping
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _SMALLEST_PIPE_BYTES)
     variables = {"SORA2_LOG_LEVEL": "DEBUG", "SORA2_MAX_REQUESTS_PER_SECOND": "1000"}
-    with Process(tmp_path, "--simulate", stderr_fd=writing, **variables) as process:
+    with Process(tmp_path, "--simulate", stderr_at=f"/dev/fd/{writing}", **variables) as process:
         os.close(writing)
         host = StdioHost(process)
         host.ready()

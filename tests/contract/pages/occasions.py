@@ -177,7 +177,24 @@ def _of_the_network() -> list[Occasion]:
         Occasion(
             when="No connection to the service; an order is tried again for 2 seconds first.",
             tool=ORDER,
-            error=errors.NotReachedError("ConnectError"),
+            error=errors.NotReachedError("the connection was refused"),
+        ),
+        Occasion(
+            when="The proxy that the environment names refused, or its variable cannot be used.",
+            tool=ORDER,
+            error=errors.ProxyError("the proxy wants a login (407)"),
+        ),
+        Occasion(
+            when="The service's certificate is not trusted, as where a company's proxy opens TLS with a certificate of "
+            "its own; or `SSL_CERT_FILE` cannot be read.",
+            tool=ORDER,
+            error=errors.CertificateError("its certificate is not accepted: unable to get local issuer certificate"),
+        ),
+        Occasion(
+            when="A web page with a status of 400 to 499 came in place of the service's answer: a firewall, a gateway or "
+            "a log-in page.",
+            tool=ORDER,
+            error=errors.GatewayError("HTTP 403 with a web page"),
         ),
         Occasion(
             when="A look was sent and no readable answer came. An order whose answer is lost is no error: it is "

@@ -24,6 +24,7 @@ from sora2_mcp.server.health import health_routes
 from sora2_mcp.server.request_id import RequestIds
 from sora2_mcp.server.sessions import FairRequests, FairSessions
 from sora2_mcp.server.simulated import endpoint_of
+from sora2_mcp.server.unread import answered_in_exchange, answered_in_session
 from sora2_mcp.settings import Settings
 from sora2_mcp.telemetry.logs import join_logging
 
@@ -69,10 +70,9 @@ def web_app(
     session_idle_seconds: float = SESSION_IDLE_SECONDS,
     limits: Limits | None = None,
 ) -> Starlette:
-    """The application over a server that listens at ``host``, or, where that is None, wherever its owner decides.
+    """The application over a server that listens at ``host``; None: its owner decides. ``limits`` are the web server's.
 
-    ``opens_runtime``: nobody else has entered it. ``limits``: of the web server, by default those of one that has the
-    process for itself.
+    ``opens_runtime``: nobody else has entered it. A server that has the process for itself has the default limits.
     """
     settings = runtime.settings
     access = access_of(settings, runtime.clock)
@@ -141,7 +141,8 @@ def _guarded(route: BaseRoute, gate: Gate, access: Access | None, fair: FairRequ
     """The route behind the gate, with and without a slash at its end; for known callers only where there are tokens."""
     assert isinstance(route, Route | Mount)  # noqa: S101 - the SDK makes no others
     # Inside of both: a stranger need not hear how much there may be.
-    limited = fair.shared(BodyLimit(route.app))
+    answered = answered_in_session if isinstance(route, Mount) else answered_in_exchange
+    limited = fair.shared(BodyLimit(answered(route.app)))
     app = gate.guarded(access.guarded(limited) if access else limited)
     if isinstance(route, Mount):
         return [Mount(route.path, app=app)]

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, heard by the event loop."""
+"""SIGINT and SIGTERM, heard by the event loop; of SIGHUP ``cli/terminal.py`` makes a SIGTERM."""
 
 import asyncio
 import signal

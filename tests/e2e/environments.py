@@ -70,6 +70,9 @@ ODD = {
     # Root may use what it has taken its own rights to.
     "umask-777": Odd(first="umask 777", codes={"doctor": 1} if os.geteuid() == 0 else _NO_STORE),
     "dumb-terminal": Odd(variables={"TERM": "dumb", "FORCE_COLOR": "1", "COLUMNS": "0"}),
+    "socks-proxy": Odd(variables={"ALL_PROXY": "socks://127.0.0.1:9/", "all_proxy": "socks://127.0.0.1:9/"}),
+    "quoted-proxy": Odd(variables={"HTTPS_PROXY": '"http://me:topsecret@127.0.0.1:9"'}),
+    "certificates-gone": Odd(variables={"SSL_CERT_FILE": "/gone.pem"}),
     "unbuffered": Odd(variables={"PYTHONUNBUFFERED": "1"}),
 }
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -133,6 +136,7 @@ def end_well(folder: Path, command: str, odd: Odd) -> Ran:
     shown = run.stdout + run.stderr
     assert "Traceback" not in shown
     assert "Exception ignored" not in shown
+    assert "topsecret" not in shown
     assert run.code == odd.codes.get(command, 0), shown
     if run.code == 2 or (run.code == 1 and command != "doctor"):
         # What was wrong, and perhaps what to do about it.

@@ -350,7 +350,8 @@ class Settings(BaseSettings):
 
 def _in_home(find: Callable[[], Path], field: str) -> Path:
     """A folder below the user's home, which must be known: else it would be below whatever folder the process is in."""
-    with suppress(RuntimeError):
+    # A file that names the desktop's folders may be unreadable, too.
+    with suppress(RuntimeError, OSError, UnicodeDecodeError):
         if (folder := find()).is_absolute():
             return folder
     raise ConfigurationError("HOME", f"names no home folder; set it, or {variable_of(field)}.")

@@ -172,14 +172,18 @@ class Runtime:
                         transport=transport,
                     )
                 )
-                files = await stack.enter_async_context(files_client(base_url, tls=tls, transport=transport))
+                files = await stack.enter_async_context(
+                    files_client(base_url, networks=settings.networks, tls=tls, transport=transport)
+                )
                 await self._serve(opening, store, client, files)
         except Sora2Error as error:
             opening.error = error
         except Exception as error:
             # The opening's border: whatever is wrong with a driver or an address, tools say so and the server lives.
             logger.exception("the store, the client or the simulator could not be opened")
-            opening.error = StoreError(f"or the simulator could not be opened ({type(error).__name__}: {error})")
+            opening.error = StoreError(
+                f"or the simulator could not be opened ({type(error).__name__}; the log says more)"
+            )
         finally:
             opening.done.set()
 

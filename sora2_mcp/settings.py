@@ -84,6 +84,7 @@ class Settings(BaseSettings):
         "none of them twice",
         "public_url": "an http:// or https:// address without ?, # and user name",
         "max_video_mb": "a number from 0.1 to 100,000",
+        "download_networks": "networks such as 198.18.0.0/15 or fd00::/8, separated by commas",
         "log_level": "DEBUG, INFO, WARNING or ERROR",
         "log_format": "text or json",
     }
@@ -137,6 +138,11 @@ class Settings(BaseSettings):
     )
     max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
         default=2000, description="The largest file that is saved, in MB."
+    )
+    download_networks: str = Field(
+        default="",
+        description="Networks that are not public and where videos may be saved from all the same: for a DNS that maps "
+        "every name to an address of its own, or a company's own hosts.",
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         default="INFO", description="How much is logged, to stderr."
@@ -216,6 +222,16 @@ class Settings(BaseSettings):
         if not all(map(form.fullmatch, configured.listed(names))):
             raise ValueError("not names")
         return names
+
+    @field_validator("download_networks")
+    @classmethod
+    def _networks_are_networks(cls, networks: str) -> str:
+        try:
+            configured.networks_in(networks)
+        except ValueError:
+            # Its own error repeats what was given.
+            raise ValueError("not networks") from None
+        return networks
 
     @field_validator("video_dir")
     @classmethod
@@ -301,6 +317,11 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """Web origins that may call beside this machine's own, exactly as browsers send them."""
         return tuple(map(configured.as_sent, configured.listed(self.allowed_origins)))
+
+    @property
+    def networks(self) -> tuple[configured.Network, ...]:
+        """Networks that are not public and where downloads may go all the same."""
+        return configured.networks_in(self.download_networks)
 
     @cached_property
     def service(self) -> str:

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "state_keys": SecretStr(""),
     "public_url": "",
     "max_video_mb": 2000,
+    "download_networks": "",
     "log_level": "INFO",
     "log_format": "text",
 }
@@ -93,6 +94,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_PUBLIC_URL", "https://mcp.example:8443/sora/", "https://mcp.example:8443/sora/"),
     ("SORA2_PUBLIC_URL", "http://[::1]:8080", "http://[::1]:8080"),
     ("SORA2_MAX_VIDEO_MB", "0.1", 0.1),
+    ("SORA2_DOWNLOAD_NETWORKS", "198.18.0.0/15, fd00::/8,10.1.2.3", "198.18.0.0/15, fd00::/8,10.1.2.3"),
     ("SORA2_LOG_LEVEL", "debug", "DEBUG"),
     ("SORA2_LOG_FORMAT", "JSON", "json"),
 ]
@@ -208,6 +210,11 @@ BAD: list[tuple[str, list[str], str]] = [
             f"https://bücher.example/{PASTED}",
         ],
         "an http:// or https:// address without ?, # and user name",
+    ),
+    (
+        "SORA2_DOWNLOAD_NETWORKS",
+        [PASTED, "10.0.0.0/33", "10.0.0.0/8 fd00::/8", "example.com", "*"],
+        "networks such as 198.18.0.0/15 or fd00::/8, separated by commas",
     ),
     ("SORA2_MAX_VIDEO_MB", [PASTED, "0", "100001", "nan"], "a number from 0.1 to 100,000"),
     ("SORA2_LOG_LEVEL", [PASTED, "TRACE"], "DEBUG, INFO, WARNING or ERROR"),

@@ -1,8 +1,10 @@
 """What is configured, as text: forms that are taken, and rules for all of them. Pure; settings.py applies them."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
+Network = IPv4Network | IPv6Network
 SQLITE = "sqlite:///"
 SQLITE_FILE = re.compile(r"sqlite:///(/|[A-Za-z]:[\\/])[^?#]+")
 _POSTGRES_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s@:/?#,\[\]]*)(:\d{1,5})?"
@@ -69,6 +71,15 @@ def are_keys(text: str) -> bool:
     """Whether it is keys that seal, none of them twice."""
     keys = listed(text)
     return all(map(_STATE_KEY.fullmatch, keys)) and len(set(keys)) == len(keys)
+
+
+def networks_in(text: str) -> tuple[Network, ...]:
+    """The networks of a list.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    return tuple(ip_network(part, strict=False) for part in listed(text))
 
 
 def as_sent(origin: str) -> str:

@@ -42,6 +42,15 @@ _SILENCE_SECONDS = 60.0
 """A host can go on for ever with hints before an answer, or with a packing of nothing, and never be silent."""
 
 _LINK = "Give the user the link instead."
+_REACH = (
+    f"{_LINK} If a VPN, a proxy program or a company's DNS maps names to such addresses, ask them to allow that "
+    "network in SORA2_DOWNLOAD_NETWORKS and to restart the server."
+)
+_REFUSED = frozenset({401, 403})
+_LET_IN = (
+    "Give the user the link: their browser may be let in. If the video is older than 15 days, the service has deleted "
+    "it."
+)
 _GONE = "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
 
 logger = logging.getLogger(__name__)
@@ -83,7 +92,7 @@ async def fetch(
         await _in_attempts(transfer, clock, task_id)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
     except RefusedAddressError as error:
-        raise NoVideoError(task_id, str(error), _LINK) from error
+        raise NoVideoError(task_id, str(error), _REACH) from error
     except httpx2.TooManyRedirects as error:
         raise NoVideoError(task_id, "its host redirects too often.", _LINK) from error
     except (httpx2.InvalidURL, *_UNREACHABLE) as error:
@@ -187,8 +196,10 @@ class _Transfer:
 
     def _start_anew(self, response: httpx2.Response) -> None:
         if response.status_code in STALE:
-            problem = f"its host no longer gives it out (HTTP {response.status_code})."
-            raise StaleAddressError(self._task_id, problem, _GONE)
+            status = response.status_code
+            if status in _REFUSED:
+                raise StaleAddressError(self._task_id, f"its host refuses to give it out (HTTP {status}).", _LET_IN)
+            raise StaleAddressError(self._task_id, f"its host no longer gives it out (HTTP {status}).", _GONE)
         if response.status_code != httpx2.codes.OK:
             problem = f"its host answered HTTP {response.status_code}."
             raise _BrokenOffError(problem) if response.status_code in _BUSY else DownloadError(self._task_id, problem)

@@ -13,6 +13,7 @@ import httpx2
 from sora2_mcp.api.exchange import refuse_nested_codings
 from sora2_mcp.api.proxies import proxied_client
 from sora2_mcp.api.tls import TLSContext
+from sora2_mcp.domain.configured import Network
 from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
 
 _MAX_REDIRECTS = 5
@@ -76,6 +77,7 @@ async def _leave_unread(response: httpx2.Response) -> None:
 def files_client(
     base_url: str,
     *,
+    networks: tuple[Network, ...] = (),
     resolve: Resolve = resolved,
     network: httpcore2.AsyncNetworkBackend | None = None,
     tls: TLSContext | None = None,
@@ -83,11 +85,13 @@ def files_client(
 ) -> httpx2.AsyncClient:
     """For videos: without the API key, within its reach, and past any proxy where the simulator serves them.
 
+    ``networks`` are not public and allowed all the same.
+
     A ``transport`` takes the network's place: addresses that are written out are still checked, names are not resolved.
 
     Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
     """
-    reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve)
+    reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve, networks)
     tls = tls or TLSContext()
     client = proxied_client(
         follow_redirects=True,

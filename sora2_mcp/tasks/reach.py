@@ -1,4 +1,5 @@
-"""Where the download of a video may go: over http(s), to public addresses and to where the API itself is.
+"""Where the download of a video may go: over http(s), to public addresses, to where the API itself is, and to the
+networks that are allowed in so many words (``SORA2_DOWNLOAD_NETWORKS``).
 
 Every connection, the first and one for each redirect, is made to an address that was checked itself, so a name that
 changes its address in between wins nothing. With a proxy in the environment it is the proxy that looks names up and
@@ -13,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import anyio
 import httpx2
 
+from sora2_mcp.domain.configured import Network
 from sora2_mcp.errors import quoted
 
 Address = IPv4Address | IPv6Address
@@ -75,9 +77,10 @@ async def resolved(host: str) -> list[str]:
 class Reach:
     """The rule itself, for one API base."""
 
-    def __init__(self, api_host: str, resolve: Resolve) -> None:
+    def __init__(self, api_host: str, resolve: Resolve, networks: tuple[Network, ...] = ()) -> None:
         self._api_host = api_host
         self._resolve = resolve
+        self._networks = networks
 
     async def addresses(self, host: str) -> list[Address]:
         """The addresses of a host that may be connected to, best first; never empty.
@@ -99,14 +102,20 @@ class Reach:
             await self._allowed(written)
 
     async def _allowed(self, found: list[Address]) -> list[Address]:
-        if all(map(is_public, found)):
+        if all(map(self._is_open, found)):
             return found
         own = await self._own()
-        allowed = [address for address in found if address in own or is_public(address)]
+        allowed = [address for address in found if address in own or self._is_open(address)]
         if not allowed:
             place = str(found[0]).partition("%")[0]
             raise RefusedAddressError(f"its address leads to {place}, which is not public.")
         return allowed
+
+    def _is_open(self, address: Address) -> bool:
+        if any(address in network for network in self._networks):
+            return True
+        carried = _carried(address) if isinstance(address, IPv6Address) else ()
+        return all(map(self._is_open, carried)) if carried else is_public(address)
 
     async def _own(self) -> set[Address]:
         """Where the API is at this moment."""

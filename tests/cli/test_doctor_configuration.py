@@ -60,6 +60,7 @@ async def test_every_setting_is_listed_with_its_value_and_where_it_comes_from(
         "SORA2_STATE_KEYS": ("", Source.DEFAULT),
         "SORA2_PUBLIC_URL": ("", Source.DEFAULT),
         "SORA2_MAX_VIDEO_MB": ("2000", Source.DEFAULT),
+        "SORA2_DOWNLOAD_NETWORKS": ("", Source.DEFAULT),
         "SORA2_LOG_LEVEL": ("INFO", Source.DEFAULT),
         "SORA2_LOG_FORMAT": ("text", Source.DEFAULT),
     }
@@ -70,7 +71,7 @@ async def test_a_placeholder_is_named_and_no_fault(examined: Examined) -> None:
 
     assert said(report, "configuration") == (
         Verdict.OK,
-        "2 of 25 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
+        "2 of 26 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
     )
 
 

@@ -169,13 +169,23 @@ async def test_a_file_of_exactly_the_limit_is_saved(host: Host) -> None:
     assert saved.size_bytes == len(MP4)
 
 
-@pytest.mark.parametrize("status", sorted(STALE))
-async def test_an_address_that_is_no_longer_good_is_told_apart(status: int, host: Host) -> None:
+@pytest.mark.parametrize(
+    ("status", "problem", "hint"),
+    [
+        (401, "refuses to give it out", "Give the user the link: their browser may be let in. If the video is older"),
+        (403, "refuses to give it out", "Give the user the link: their browser may be let in. If the video is older"),
+        (404, "no longer gives it out", "Look with get_task_status; if the video is older than 15 days,"),
+        (410, "no longer gives it out", "Look with get_task_status; if the video is older than 15 days,"),
+    ],
+)
+async def test_an_address_that_is_no_longer_good_is_told_apart(
+    status: int, problem: str, hint: str, host: Host
+) -> None:
     error = await host.problem(httpx2.Response(status, html="<html>"))
 
     assert type(error) is StaleAddressError
-    assert error.hint == "Look with get_task_status; if the video is older than 15 days, the service has deleted it."
-    assert str(error) == f"The video of task t1 was not saved: its host no longer gives it out (HTTP {status})."
+    assert error.hint.startswith(hint)
+    assert str(error) == f"The video of task t1 was not saved: its host {problem} (HTTP {status})."
 
 
 def test_the_answers_of_a_host_that_forgot_a_file_are_these() -> None:

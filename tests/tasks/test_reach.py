@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sora2_mcp.domain.configured import networks_in
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.tasks.network import files_client
 from sora2_mcp.tasks.reach import RefusedAddressError, is_public, resolved
@@ -30,6 +31,11 @@ MAPPED = ip_address("::ffff:192.168.0.1")
 API = "http://127.0.0.1:1/api/v1/sora2"
 PUBLIC_API = "https://api.example.com"
 PUBLIC = "93.184.215.14"
+REACH_HINT = (
+    "Next: Give the user the link instead. If a VPN, a proxy program or a company's DNS maps names to such addresses, "
+    "ask them to allow that network in SORA2_DOWNLOAD_NETWORKS and to restart the server."
+)
+LINK_HINT = "Next: Give the user the link instead."
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfile"
 
 CLOSED = [
@@ -168,6 +174,17 @@ async def test_a_name_that_leads_to_a_closed_address_is_refused(address: str) ->
 
     assert reason == f"its address leads to {ip_address(address)}, which is not public."
     assert network.connected == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
+async def test_a_network_that_is_allowed_in_so_many_words_is_gone_to_and_no_other(address: str) -> None:
+    allowed = networks_in("127.0.0.0/8, fd00::/8")
+    names = Names(cdn_example_com=[[address]], other_example_com=[["10.0.0.1"]])
+    async with host() as there, files_client(PUBLIC_API, resolve=names, networks=allowed) as client:
+        assert (await client.get(f"http://cdn.example.com:{there.port}/x.mp4")).text == "file"
+        assert (await client.get(f"http://127.0.0.1:{there.port}/x.mp4")).text == "file"
+        with pytest.raises(RefusedAddressError):
+            await client.get("http://other.example.com/x.mp4")
 
 
 @pytest.mark.parametrize(
@@ -366,7 +383,7 @@ async def test_the_agent_reads_why_a_video_was_not_fetched(tmp_path: Path, targe
         assert (await me.error("download_video", task_id=task_id)).splitlines() == [
             f"Not saved: The video of task {task_id} was not saved: {reason} Nothing was spent.",
             "Repeating the same call cannot help.",
-            "Next: Give the user the link instead.",
+            REACH_HINT if "public" in reason else LINK_HINT,
         ]
 
     assert list(tmp_path.rglob("*.part")) == []

@@ -9,7 +9,7 @@ from tests.contract.pages.tables import block, table
 
 GROUPS: dict[str, list[str]] = {
     "Account": ["api_key", "api_base_url", "simulate"],
-    "Store and files": ["database_url", "video_dir", "auto_download", "max_video_mb"],
+    "Store and files": ["database_url", "video_dir", "auto_download", "max_video_mb", "download_networks"],
     "Pace": ["max_wait_seconds", "poll_seconds", "idle_poll_seconds", "max_requests_per_second"],
     "Limits and asking": ["max_active_tasks", "daily_limit", "duplicate_window_seconds", "confirm"],
     "HTTP": [
@@ -32,6 +32,7 @@ EXAMPLES: dict[str, list[str]] = {
         "postgresql://ann:word@db/sora2",
     ],
     "video_dir": ["~/Videos/agents"],
+    "download_networks": ["198.18.0.0/15"],
     "daily_limit": ["20"],
     "confirm": ["hd"],
     "auth_tokens": ["ann:a-long-secret-of-anns,bob:a-long-secret-of-bobs"],

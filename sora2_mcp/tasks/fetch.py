@@ -17,7 +17,7 @@ from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
 from sora2_mcp.tasks.mp4 import is_whole_mp4
 from sora2_mcp.tasks.ranges import Version, version_of
-from sora2_mcp.tasks.reach import RefusedAddressError
+from sora2_mcp.tasks.reach import NotPublicError, RefusedAddressError
 from sora2_mcp.telemetry.work import asking
 
 Progress = Callable[[int, int | None], Awaitable[None]]
@@ -92,7 +92,8 @@ async def fetch(
         await _in_attempts(transfer, clock, task_id)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
     except RefusedAddressError as error:
-        raise NoVideoError(task_id, str(error), _REACH) from error
+        hint = _REACH if isinstance(error, NotPublicError) else _LINK
+        raise NoVideoError(task_id, str(error), hint) from error
     except httpx2.TooManyRedirects as error:
         raise NoVideoError(task_id, "its host redirects too often.", _LINK) from error
     except (httpx2.InvalidURL, *_UNREACHABLE) as error:

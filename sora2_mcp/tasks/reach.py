@@ -45,6 +45,10 @@ class RefusedAddressError(httpx2.RequestError):
     """A download would have gone where none may go; the message is the reason, a sentence about the video."""
 
 
+class NotPublicError(RefusedAddressError):
+    """It would have gone to an address that is not public and not allowed."""
+
+
 def is_public(address: Address) -> bool:
     """Whether anybody may be sent there; of an address that carries others, whether all of those are public."""
     if isinstance(address, IPv4Address):
@@ -108,7 +112,7 @@ class Reach:
         allowed = [address for address in found if address in own or self._is_open(address)]
         if not allowed:
             place = str(found[0]).partition("%")[0]
-            raise RefusedAddressError(f"its address leads to {place}, which is not public.")
+            raise NotPublicError(f"its address leads to {place}, which is not public.")
         return allowed
 
     def _is_open(self, address: Address) -> bool:

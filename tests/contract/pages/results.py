@@ -144,7 +144,12 @@ _RESULTS = [
         "Unconfirmed",
         "The order was sent and its answer got lost. It may have been charged, is never sent again by itself, and is "
         "listed until somebody decides.",
-        lambda: _at(60, later(status=Status.UNCONFIRMED, task_id="", unclear_because="the connection ended without an answer in HTTP")),
+        lambda: _at(
+            60,
+            later(
+                status=Status.UNCONFIRMED, task_id="", unclear_because="the connection ended without an answer in HTTP"
+            ),
+        ),
     ),
     Result(
         "Declined",

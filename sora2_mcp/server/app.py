@@ -41,6 +41,7 @@ from sora2_mcp.server.observed import observed, said
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools, noted
+from sora2_mcp.server.unread import note_call
 from sora2_mcp.telemetry.work import tool_called
 
 logger = logging.getLogger(__name__)
@@ -215,6 +216,7 @@ class Sora2Server(MCPServer[Any]):
 
     async def _open_after_handshake(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Opens the store once the host has its first answers: no host waits for a database to see the tools."""
+        note_call()
         handshake = ctx.method in _HANDSHAKE
         if not handshake and ctx.method != _INITIALIZED:
             self.equip(ctx.method)

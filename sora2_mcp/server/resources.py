@@ -20,6 +20,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.guide import GUIDE
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.texts import expiry
+from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
 from sora2_mcp.tasks.downloads import is_kept
 from sora2_mcp.tasks.service import TaskService
@@ -86,6 +87,7 @@ def build_resources(runtime: Runtime) -> list[Resource]:
 
 def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
     """Registers the resources whose address holds a task's id."""
+    turns = Turns(runtime.clock)
 
     @server.resource(
         TASK_URI, name="task", title="A video task", description="What is known of it, without a look.", mime_type=_JSON
@@ -103,7 +105,10 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
         annotations=Annotations(audience=["user"]),
     )
     async def video(task_id: str) -> bytes:
-        return await _video(await _find(runtime, task_id), runtime.clock.now())
+        found = await _find(runtime, task_id)
+        if not await turns.take(current_principal()):
+            raise ResourceError("Another video is being handed over to you, one at a time; read that one first.")
+        return await _video(found, runtime.clock.now())
 
 
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:

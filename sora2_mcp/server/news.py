@@ -27,6 +27,9 @@ CLIENTS_LIMIT = 500
 LOOK_UP_SECONDS = 1.0
 """How long a subscription waits for the store, to learn how things stand."""
 
+UNKNOWN_LIMIT = 1000
+"""How many names that no task has are looked up for one principal while it watches them."""
+
 _REMEMBERED_TASKS = 10_000
 _STORE_PAUSE_SECONDS = 1.0
 
@@ -43,6 +46,7 @@ class News:
         self._subscribers: dict[Subscriber, None] = {}
         self._seen: OrderedDict[str, tuple[int, Face]] = OrderedDict()
         self._changed: dict[str, None] = {}
+        self._unknown: dict[str, set[str]] = {}
         self._missed = False
         self._reading = False
         self._read_up = anyio.Event()
@@ -75,6 +79,7 @@ class News:
             self._listening.close()
             self._changed, self._missed = {}, False
             self._seen.clear()
+            self._unknown.clear()
 
     async def look_up(self, principal: str, topics: Iterable[Topic]) -> None:
         """Takes in how things stand, so that nothing older is news to who subscribes after this; never fails.
@@ -90,22 +95,35 @@ class News:
             await self._read_up.wait()
 
     async def _keep_pace(self) -> None:
-        """Whoever watches a task waits for it: it is looked at as often as for ``wait_for_video``."""
+        """Watching a task is waiting for it: it is looked at as often as for ``wait_for_video``."""
         over: set[tuple[str, str]] = set()
         while self._subscribers:
             watched = {(one.principal, topic.name) for one in self._subscribers for topic in one.topics if topic.name}
             for principal, name in watched - over:
+                if not self._may_exist(principal, name):
+                    continue
                 try:
                     waits = await (await self._runtime.service()).expect(name, principal)
                 except UnknownTaskError:
-                    waits = False
+                    self._note_unknown(principal, name)
+                    continue
                 except Sora2Error:
                     continue
                 if not waits:
                     over.add((principal, name))
             over &= watched
+            for principal, names in self._unknown.items():
+                names.intersection_update({name for watcher, name in watched if watcher == principal})
             await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
         self._keeping_pace = False
+
+    def _may_exist(self, principal: str, name: str) -> bool:
+        """Whether to look a name up. What was unknown once is news when there is such a task, and not before."""
+        unknown = self._unknown.get(principal, ())
+        return name not in unknown and len(unknown) < UNKNOWN_LIMIT
+
+    def _note_unknown(self, principal: str, name: str) -> None:
+        self._unknown.setdefault(principal, set()).add(name)
 
     def _note(self, event: TaskEvent) -> None:
         if not isinstance(event, LookFailed):
@@ -167,6 +185,7 @@ class News:
 
     async def _read_all(self, service: TaskService) -> None:
         """After a gap nobody knows what has changed: all that somebody asked for is read."""
+        self._unknown.clear()
         asked: dict[str, set[Topic]] = {}
         for subscriber in self._subscribers:
             asked.setdefault(subscriber.principal, set()).update(topic for topic in subscriber.topics if topic.asked)
@@ -179,8 +198,11 @@ class News:
             for task in (await service.page(principal, limit=LISTED_TASKS)).tasks:
                 await self._take_in(service, task)
         for name in {topic.name for topic in topics if topic.name}:
-            with suppress(UnknownTaskError):
-                await self._take_in(service, await service.find(name, principal))
+            if self._may_exist(principal, name):
+                try:
+                    await self._take_in(service, await service.find(name, principal))
+                except UnknownTaskError:
+                    self._note_unknown(principal, name)
 
     async def _take_in(self, service: TaskService, task: Task) -> None:
         self._expect_lapse(task)
@@ -207,6 +229,7 @@ class News:
             self._tell(before.principal, Change(before=before, now=None), is_recent=True)
 
     def _tell(self, principal: str, change: Change, *, is_recent: bool) -> None:
+        self._unknown.get(principal, set()).difference_update(change.names)
         for subscriber in self._hearing(principal):
             subscriber.hear(change, is_recent=is_recent)
 

@@ -36,8 +36,6 @@ def _lower(value: Any) -> Any:
 
 Seconds = Annotated[float, Field(ge=0.05, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-_SECONDS = "a number of seconds from 0.05 to 86,400"
-_COUNT = "a whole number from 0 to 1,000,000 (0 = no limit)"
 
 
 class _Environment(EnvSettingsSource):
@@ -58,36 +56,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    allowed: ClassVar[Mapping[str, str]] = {
-        "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
-        "api_base_url": "an http:// or https:// address, path included",
-        "simulate": "1 or 0",
-        "database_url": "sqlite:////absolute/path.db, sqlite:///~/path.db or postgresql://…",
-        "video_dir": "a path of a folder, written out (~ is your home folder)",
-        "auto_download": "1 or 0",
-        "max_wait_seconds": _SECONDS,
-        "poll_seconds": _SECONDS,
-        "idle_poll_seconds": _SECONDS,
-        "max_requests_per_second": "a number from 0.1 to 1,000",
-        "max_active_tasks": _COUNT,
-        "daily_limit": _COUNT,
-        "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
-        "confirm": "never, hd or always",
-        "auth_tokens": "name:token,name:token with tokens of at least "
-        f"{configured.TOKEN_LENGTH} characters, none of them twice",
-        "oauth_issuer": "an http:// or https:// address",
-        "oauth_audience": "a text without spaces",
-        "oauth_jwks_url": "an http:// or https:// address",
-        "allowed_hosts": "host names, with or without a port, separated by commas",
-        "allowed_origins": "origins, such as https://app.example.com or tauri://localhost, separated by commas",
-        "state_keys": f"keys of at least {configured.STATE_KEY_LENGTH} characters, separated by commas, "
-        "none of them twice",
-        "public_url": "an http:// or https:// address without ?, # and user name",
-        "max_video_mb": "a number from 0.1 to 100,000",
-        "download_networks": "networks such as 198.18.0.0/15 or fd00::/8, separated by commas",
-        "log_level": "DEBUG, INFO, WARNING or ERROR",
-        "log_format": "text or json",
-    }
+    allowed: ClassVar[Mapping[str, str]] = configured.ALLOWED
 
     api_key: SecretStr = Field(
         default=SecretStr(""), description="Your Sora2API key. Needed for everything but --simulate."

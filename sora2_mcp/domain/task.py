@@ -32,6 +32,9 @@ DOUBT_LASTS = timedelta(minutes=10)
 DOUBT_LOOKS = 3
 """So many looks, over so long, must all find a task missing (or without a URL) before it counts as failed."""
 
+DOWNLOAD_ATTEMPTS = 20
+"""So many downloads that bring no video, and no process begins another by itself."""
+
 LONGEST_SENDING = timedelta(minutes=10)
 """No order is being sent for longer; a lease further ahead stems from a clock that was set back since."""
 
@@ -130,7 +133,7 @@ class Task:
     ``sending_until`` is the end of the lease under which some process sends the order, ``unclear_because`` why it is
     unconfirmed. ``look_failed_at`` is set while looks fail, with the service's code where it gave one.
     ``callback_hash`` tells which path of ours the service was given to call back on; empty means none.
-    ``version`` counts saved changes.
+    ``download_attempts`` counts the downloads that were begun and brought no video. ``version`` counts saved changes.
     """
 
     id: str
@@ -155,6 +158,7 @@ class Task:
     last_look_at: datetime | None = None
     look_failed_at: datetime | None = None
     look_error_code: int = 0
+    download_attempts: int = 0
     version: int = 0
 
     @property

@@ -115,16 +115,17 @@ class Downloads:
 
         try:
             if await self._is_there(task):
-                await self._store.release_download(task.id, self._owner)
+                await self._store.release_download(task.id, self._owner, was_attempt=False)
                 ended("there_before")
                 return
             file = await self._fetched(task, filename, progress)
             await self._ledger.file_saved(task, self._owner, file)
             ended("saved")
             saved(file.size_bytes)
-        except BaseException:
+        except BaseException as error:
+            of_its_host = isinstance(error, DownloadError) and not isinstance(error, UnwritableError)
             with anyio.move_on_after(1, shield=True):
-                await self._store.release_download(task.id, self._owner)
+                await self._store.release_download(task.id, self._owner, was_attempt=of_its_host)
             raise
         finally:
             renewal.cancel()
@@ -140,7 +141,7 @@ class Downloads:
                     logger.debug("the lease on the download of task %s was not renewed: %s", task.task_id, error)
 
     async def _claim(self, task: Task) -> bool:
-        return await self._store.claim_download(task.id, self._owner, self._clock.now() + _LEASE)
+        return await self._store.claim_download(task.id, self._owner, _LEASE)
 
     async def _fetched(self, task: Task, filename: str, progress: Progress) -> SavedFile:
         try:

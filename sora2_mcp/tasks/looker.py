@@ -116,7 +116,7 @@ class Looker:
             self._alarm.ring()
 
     async def _leased_look(self, task: Task, look: Look) -> None:
-        failures = await self._store.claim_look(task.id, self._owner, self._clock.now() + LOOK_LEASE)
+        failures = await self._store.claim_look(task.id, self._owner)
         look.begun, look.elsewhere = True, failures is None
         look.leased.set()
         if failures is None:

@@ -117,7 +117,7 @@ class Sender:
     async def _hold(self, task: Task, seconds: float) -> None:
         """The lease must outlast the pause and the next try, or other processes would call the order unconfirmed."""
         try:
-            await self._store.hold(task.id, self._clock.now() + timedelta(seconds=seconds) + SENDING_LEASE)
+            await self._store.hold(task.id, timedelta(seconds=seconds) + SENDING_LEASE)
         except StoreError as failure:
             logger.warning("order %s may seem unconfirmed until its next try: %s", task.reference, failure)
 

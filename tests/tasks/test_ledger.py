@@ -165,14 +165,14 @@ async def test_an_order_that_never_left_keeps_the_reason(ledger: Ledger) -> None
     assert refused.failure == Failure(stage=Stage.CREATION, code=NOT_REACHED, message="ConnectError")
 
 
-async def test_every_step_has_its_event(ledger: Ledger, store: Database, bus: EventBus, clock: FakeClock) -> None:
+async def test_every_step_has_its_event(ledger: Ledger, store: Database, bus: EventBus) -> None:
     heard: list[TaskEvent] = []
     file = SavedFile(path="/videos/a.mp4", size_bytes=1, sha256="11")
     with bus.subscribed(heard.append):
         order = (await ledger.reserve(CAT, "local", "k")).task
         await ledger.unclear(order.id, LostAnswerError("no answer"))
         await ledger.bind(order, "task-1")
-        await store.claim_download(order.id, "me", clock.now() + timedelta(seconds=60))
+        await store.claim_download(order.id, "me", timedelta(seconds=60))
         saved = await ledger.file_saved(order, "me", file)
         adopted = await ledger.adopt("task-2", "local", success(1))
 

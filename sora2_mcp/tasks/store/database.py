@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.domain.task import LOCAL_PREFIX, SavedFile, Status, Task
+from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, LOCAL_PREFIX, SavedFile, Status, Task
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.changes import Changes
 from sora2_mcp.tasks.store.conditions import active, is_free, ordered_since, shown_as, unsaved_videos
@@ -86,26 +86,44 @@ class Database(Orders, Looks, Changes):
 
     async def unsaved(self, limit: int) -> Sequence[Task]:
         async with self._engine.reading() as connection:
-            wanted = self._mine(*unsaved_videos(self._clock.now()))
+            promising = tasks.c.download_attempts < DOWNLOAD_ATTEMPTS
+            wanted = self._mine(*unsaved_videos(self._clock.now()), promising)
             oldest_first = select(tasks).where(*wanted).order_by(tasks.c.created_at).limit(limit)
             return [task_from(row) for row in (await connection.execute(oldest_first)).mappings()]
 
-    async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
+    async def claim_download(self, id: str, owner: str, lease: timedelta) -> bool:
         async with self._engine.writing() as connection:
+            await self._row(connection, tasks.c.id == id, held=True)
+            # Only now: a lease that was reckoned before the wait for the row might have lapsed already.
             now = self._clock.now()
-            free = or_(is_free(tasks.c.download_lease_until, now, until - now), tasks.c.download_owner == owner)
-            return await self._note(connection, id, {"download_owner": owner, "download_lease_until": until}, free)
+            mine = tasks.c.download_owner == owner
+            claimed = {
+                "download_owner": owner,
+                "download_lease_until": now + lease,
+                "download_attempts": tasks.c.download_attempts + case((mine, 0), else_=1),
+            }
+            return await self._note(
+                connection, id, claimed, or_(is_free(tasks.c.download_lease_until, now, lease), mine)
+            )
 
     async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:
         async with self._engine.writing() as connection:
-            place = {"file_path": file.path, "file_size_bytes": file.size_bytes, "file_sha256": file.sha256}
+            place = {
+                "file_path": file.path,
+                "file_size_bytes": file.size_bytes,
+                "file_sha256": file.sha256,
+                "download_attempts": 0,
+            }
             known = tasks.c.file_path
             await self._change(connection, id, place, known == replaces.path if replaces else known.is_(None))
             await self._release(connection, id, owner)
             return await self._task(connection, id)
 
-    async def release_download(self, id: str, owner: str) -> None:
+    async def release_download(self, id: str, owner: str, *, was_attempt: bool = True) -> None:
         async with self._engine.writing() as connection:
+            if not was_attempt:
+                uncounted = {"download_attempts": tasks.c.download_attempts - 1}
+                await self._note(connection, id, uncounted, tasks.c.download_owner == owner)
             await self._release(connection, id, owner)
 
     async def _release(self, connection: AsyncConnection, id: str, owner: str) -> None:

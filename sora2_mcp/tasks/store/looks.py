@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sora2_mcp.domain.task import Task
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import look_is_free, next_look, no_sooner
-from sora2_mcp.tasks.store.port import FARTHEST_LOOK, LookPlan
+from sora2_mcp.tasks.store.port import FARTHEST_LOOK, LOOK_LEASE, LookPlan
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import tasks
 
@@ -65,10 +65,13 @@ class Looks(StorePart):
         instant: datetime | None = found.scalar_one()
         return instant
 
-    async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
+    async def claim_look(self, id: str, owner: str, lease: timedelta = LOOK_LEASE) -> int | None:
         async with self._engine.writing() as connection:
-            lease = {"look_owner": owner, "look_lease_until": until}
-            if not await self._note(connection, id, lease, look_is_free(self._clock.now())):
+            await self._row(connection, tasks.c.id == id, held=True)
+            now = self._clock.now()
+            until = now + lease
+            claimed = {"look_owner": owner, "look_lease_until": until}
+            if not await self._note(connection, id, claimed, look_is_free(now)):
                 return None
             await self._note(connection, id, {"next_look_at": until}, tasks.c.next_look_at.is_not(None))
             row = await self._row(connection, tasks.c.id == id)

@@ -47,11 +47,16 @@ class Orders(StorePart):
             if known is not None:
                 return known
             admit(draft)
+            if draft.sending_until is not None:
+                # The lease lasts from here on, however long this transaction was waited for.
+                waited = max(self._clock.now() - draft.created_at, timedelta())
+                draft = replace(draft, sending_until=draft.sending_until + waited)
             await self._insert(connection, draft, fingerprint, consent)
             return Reservation(task=draft, outcome=Outcome.NEW)
 
-    async def hold(self, id: str, until: datetime) -> None:
+    async def hold(self, id: str, lease: timedelta) -> None:
         async with self._engine.writing() as connection:
+            until = self._clock.now() + lease
             await self._note(connection, id, {"sending_until": until}, tasks.c.task_id.is_(None))
 
     async def hand_out(self, id: str) -> Task:

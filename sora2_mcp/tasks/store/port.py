@@ -125,8 +125,8 @@ class Store(Protocol):
         """
         ...
 
-    async def hold(self, id: str, until: datetime) -> None:
-        """Extends the lease under which this process sends the order."""
+    async def hold(self, id: str, lease: timedelta) -> None:
+        """Extends the lease under which this process sends the order: so long from the moment it is written."""
         ...
 
     async def hand_out(self, id: str) -> Task:
@@ -213,7 +213,7 @@ class Store(Protocol):
         """How many tasks are still looked at: ordered, and not known to have ended."""
         ...
 
-    async def claim_look(self, id: str, owner: str, until: datetime) -> int | None:
+    async def claim_look(self, id: str, owner: str, lease: timedelta = LOOK_LEASE) -> int | None:
         """Takes the lease for one look; gives how many looks failed in a row so far, or None if it is taken."""
         ...
 
@@ -226,19 +226,25 @@ class Store(Protocol):
         ...
 
     async def unsaved(self, limit: int) -> Sequence[Task]:
-        """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first."""
+        """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first.
+
+        Without those whose download has failed ``DOWNLOAD_ATTEMPTS`` times.
+        """
         ...
 
-    async def claim_download(self, id: str, owner: str, until: datetime) -> bool:
-        """Takes, or extends, the lease for saving the video's file."""
+    async def claim_download(self, id: str, owner: str, lease: timedelta) -> bool:
+        """Takes, or extends, the lease for saving the video's file; who takes it counts as an attempt.
+
+        The attempt is counted before it is made: one that brings its process down is counted, too.
+        """
         ...
 
     async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:
         """Gives the lease back and keeps the file's place, if the one it ``replaces`` is still the stored one."""
         ...
 
-    async def release_download(self, id: str, owner: str) -> None:
-        """Gives the lease back with nothing saved."""
+    async def release_download(self, id: str, owner: str, *, was_attempt: bool = True) -> None:
+        """Gives the lease back with nothing saved; not an attempt where it was not the host that failed."""
         ...
 
     def changes(self) -> AsyncIterator[Sequence[str]]:

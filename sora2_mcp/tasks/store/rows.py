@@ -84,6 +84,7 @@ def task_from(row: RowMapping) -> Task:
         last_look_at=row["last_look_at"],
         look_failed_at=row["look_failed_at"],
         look_error_code=row["look_error_code"] or 0,
+        download_attempts=row["download_attempts"],
         version=row["version"],
     )
 

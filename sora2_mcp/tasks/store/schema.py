@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration; its number only grows."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,6 +91,7 @@ tasks = Table(
     Column("file_sha256", String(64)),
     Column("download_owner", String(64)),
     Column("download_lease_until", Instant),
+    Column("download_attempts", Integer, nullable=False, server_default="0"),
     Index("tasks_by_age", "service", "principal", "created_at", "id"),
     Index("tasks_by_status", "service", "principal", "status", "created_at", "id"),
     Index("tasks_by_task_id", "service", "task_id"),

@@ -191,8 +191,8 @@ def _of_the_network() -> list[Occasion]:
             error=errors.CertificateError("its certificate is not accepted: unable to get local issuer certificate"),
         ),
         Occasion(
-            when="A web page with a status of 400 to 499 came in place of the service's answer: a firewall, a gateway or "
-            "a log-in page.",
+            when="A web page with a status of 400 to 499 came in place of the service's answer: of a firewall, a "
+            "gateway or a log-in page.",
             tool=ORDER,
             error=errors.GatewayError("HTTP 403 with a web page"),
         ),

@@ -126,7 +126,7 @@ async def test_binding_takes_the_place_of_the_task_adopted_meanwhile(store: Data
     await reserve(store, order)
     await clock.advance(30)
     adopted = await store.adopt(foreign(clock, "task-1", done=True), SOON)
-    await store.claim_download(adopted.id, "me", clock.now() + timedelta(seconds=60))
+    await store.claim_download(adopted.id, "me", timedelta(seconds=60))
     file = SavedFile(path="/videos/a.mp4", size_bytes=3, sha256="abc")
     await store.settle_download(adopted.id, "me", file, None)
 
@@ -192,7 +192,7 @@ async def test_holding_extends_the_senders_lease(store: Database, clock: FakeClo
     await reserve(store, order)
     until = clock.now() + timedelta(minutes=5)
 
-    await store.hold(order.id, until)
+    await store.hold(order.id, timedelta(minutes=5))
 
     held = await store.load(order.id)
     assert held == replace(order, sending_until=until)
@@ -202,7 +202,7 @@ async def test_holding_extends_the_senders_lease(store: Database, clock: FakeClo
 async def test_an_answered_order_is_held_no_longer(store: Database, clock: FakeClock) -> None:
     task = await ordered(store, draft(clock), "task-1")
 
-    await store.hold(task.id, clock.now() + timedelta(minutes=5))
+    await store.hold(task.id, timedelta(minutes=5))
 
     assert await store.load(task.id) == task
 

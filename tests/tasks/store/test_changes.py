@@ -46,7 +46,7 @@ async def test_a_key_that_stopped_working_is_heard_of_though_no_fact_changed(
         old = await ordered(store, draft(long_ago), "task-1")
     async with two_stores(store_url) as (one, two), listening(two) as feed:
         until = SystemClock().now() + LOOK_LEASE
-        await one.claim_look(old.id, "me", until)
+        await one.claim_look(old.id, "me")
         await one.settle_look(old.id, "me", plan(until), 401)
 
         assert await next_ids(feed) == {old.id}

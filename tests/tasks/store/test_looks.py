@@ -72,7 +72,7 @@ async def test_waiting_pulls_the_next_look_forward_and_never_back(store: Databas
 
 async def test_waiting_does_not_start_a_second_look_beside_one_under_way(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
 
     await store.want(task, clock.now() + seconds(15), clock.now())
 
@@ -84,7 +84,7 @@ async def test_waiting_with_an_old_view_of_the_task_does_not_repeat_the_look_jus
 ) -> None:
     read = await generating(store, clock, "task-1")
     await clock.advance(5)
-    await store.claim_look(read.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(read.id, "me")
     await store.settle_look(read.id, "me", plan(clock.now()), None)
 
     await store.want(read, clock.now() + seconds(15), START + seconds(5))
@@ -95,49 +95,48 @@ async def test_waiting_with_an_old_view_of_the_task_does_not_repeat_the_look_jus
 async def test_a_look_is_one_owners_until_it_is_settled(store: Database, second: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
 
-    assert await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE) == 0
-    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) is None
-    assert await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE) is None
+    assert await store.claim_look(task.id, "me") == 0
+    assert await second.claim_look(task.id, "other") is None
+    assert await store.claim_look(task.id, "me") is None
     await store.settle_look(task.id, "me", plan(clock.now()), None)
-    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
+    assert await second.claim_look(task.id, "other") == 0
 
 
 async def test_the_lease_of_a_dead_look_lapses(store: Database, second: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
-    await store.claim_look(task.id, "dead", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "dead")
 
     await clock.advance(LOOK_LEASE.total_seconds() - 1)
-    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) is None
+    assert await second.claim_look(task.id, "other") is None
     await clock.advance(1)
     assert await urgent(second) == "task-1"
-    assert await second.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
+    assert await second.claim_look(task.id, "other") == 0
 
 
 async def test_a_lease_of_a_process_whose_clock_is_ahead_holds(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
-    ahead = clock.now() + seconds(1)
-    assert await store.claim_look(task.id, "ahead", ahead + LOOK_LEASE) is not None
+    assert await store.claim_look(task.id, "ahead", seconds(1) + LOOK_LEASE) is not None
 
-    assert await store.claim_look(task.id, "behind", clock.now() + LOOK_LEASE) is None
+    assert await store.claim_look(task.id, "behind") is None
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
-    await store.claim_look(task.id, "dead", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "dead")
 
     clock.set_back(timedelta(hours=3))
 
-    assert await store.claim_look(task.id, "other", clock.now() + LOOK_LEASE) == 0
+    assert await store.claim_look(task.id, "other") == 0
 
 
 async def test_only_the_owner_settles_its_look(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
 
     await store.settle_look(task.id, "too late", plan(clock.now()), 500)
 
     assert await store.load(task.id) == task
-    assert await store.claim_look(task.id, "other", clock.now() + LOOK_LEASE) is None
+    assert await store.claim_look(task.id, "other") is None
 
 
 @pytest.mark.parametrize(("wanted_seconds", "next_seconds"), [(15, 5), (0, 60)], ids=["wanted", "idle"])
@@ -147,7 +146,7 @@ async def test_the_next_look_follows_the_plan_for_whether_somebody_waits(
     task = await generating(store, clock, "task-1")
     if wanted_seconds:
         await store.want(task, clock.now() + seconds(wanted_seconds), clock.now())
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
 
     await store.settle_look(task.id, "me", plan(clock.now()), None)
 
@@ -161,7 +160,7 @@ async def test_failed_looks_are_counted_and_move_the_next_one(store: Database, c
     task = await generating(store, clock, "task-1")
 
     async def fail(code: int, planned: datetime) -> int | None:
-        failures = await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+        failures = await store.claim_look(task.id, "me")
         await store.settle_look(task.id, "me", LookPlan(wanted_at=planned, idle_at=planned), code)
         assert await store.next_due_at() == planned
         return failures
@@ -175,7 +174,7 @@ async def test_failed_looks_are_counted_and_move_the_next_one(store: Database, c
 async def held_back(store: Database, clock: FakeClock, *, until: datetime) -> Task:
     """A task whose look the service answered with a wish for a pause."""
     task = await generating(store, clock, "task-1")
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
     wish = LookPlan(wanted_at=until, idle_at=until, not_before=until)
     await store.settle_look(task.id, "me", wish, 429)
     seen = await store.load(task.id)
@@ -201,7 +200,7 @@ async def test_waiting_pulls_a_look_forward_to_the_very_instant_the_service_allo
     store: Database, clock: FakeClock
 ) -> None:
     task = await generating(store, clock, "task-1")
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
     wish = LookPlan(wanted_at=START + seconds(20), idle_at=START + seconds(60), not_before=START + seconds(15))
     await store.settle_look(task.id, "me", wish, 429)
     failing = await store.load(task.id)
@@ -218,7 +217,7 @@ async def test_the_services_wish_for_a_pause_ends_with_the_next_look(
     store: Database, clock: FakeClock, error_code: int | None
 ) -> None:
     task = await held_back(store, clock, until=START + seconds(600))
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
     await store.settle_look(task.id, "me", plan(clock.now()), error_code)
     seen = await store.load(task.id)
     assert seen is not None
@@ -232,19 +231,19 @@ async def test_the_services_wish_for_a_pause_ends_with_the_next_look(
 async def test_a_look_that_works_ends_the_row_of_failures(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
     for code in (500, None):
-        await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+        await store.claim_look(task.id, "me")
         await store.settle_look(task.id, "me", plan(clock.now()), code)
 
     seen = await store.load(task.id)
     assert seen is not None
     assert (seen.look_failed_at, seen.look_error_code) == (None, 0)
-    assert await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE) == 0
+    assert await store.claim_look(task.id, "me") == 0
 
 
 async def test_looks_change_no_facts(store: Database, clock: FakeClock) -> None:
     task = await generating(store, clock, "task-1")
     await store.want(task, clock.now() + seconds(15), clock.now())
-    await store.claim_look(task.id, "me", clock.now() + LOOK_LEASE)
+    await store.claim_look(task.id, "me")
     await store.settle_look(task.id, "me", plan(clock.now()), None)
 
     seen = await store.load(task.id)

@@ -82,7 +82,7 @@ async def test_one_of_twenty_gets_the_lease_for_a_look(store: Database, second: 
 
     def claim(store: Database, number: int) -> Callable[[], Coroutine[Any, Any, None]]:
         async def take() -> None:
-            granted.append(await store.claim_look(task.id, f"owner-{number}", SOON.wanted_at))
+            granted.append(await store.claim_look(task.id, f"owner-{number}"))
 
         return take
 

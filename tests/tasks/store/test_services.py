@@ -26,21 +26,22 @@ from tests.tasks.store.drafts import (
 pytestmark = pytest.mark.anyio
 
 LATER = START + timedelta(seconds=20)
+LEASE = timedelta(seconds=20)
 FILE = SavedFile(path="/videos/a.mp4", size_bytes=1, sha256="11")
 Call = Callable[[Database, Task], Awaitable[object]]
 
 WRITES: dict[str, Call] = {
-    "hold": lambda store, task: store.hold(task.id, LATER),
+    "hold": lambda store, task: store.hold(task.id, LEASE),
     "hand_out": lambda store, task: store.hand_out(task.id),
     "refuse": lambda store, task: store.refuse(refusal(task, START)),
     "unclear": lambda store, task: store.unclear(task.id, "no answer"),
     "bind": lambda store, task: store.bind(task.id, "task-9", SOON),
     "save": lambda store, task: store.save(failed(task, START)),
     "want": lambda store, task: store.want(task, LATER, START),
-    "claim_look": lambda store, task: store.claim_look(task.id, "me", LATER),
+    "claim_look": lambda store, task: store.claim_look(task.id, "me"),
     "settle_look": lambda store, task: store.settle_look(task.id, "me", SOON, 401),
     "release_look": lambda store, task: store.release_look(task.id, "me"),
-    "claim_download": lambda store, task: store.claim_download(task.id, "me", LATER),
+    "claim_download": lambda store, task: store.claim_download(task.id, "me", LEASE),
     "settle_download": lambda store, task: store.settle_download(task.id, "me", FILE, None),
     "release_download": lambda store, task: store.release_download(task.id, "me"),
 }
@@ -56,8 +57,8 @@ async def test_no_method_touches_another_services_row(
     await reserve(stranger, theirs)
     if bound:
         theirs = await stranger.bind(theirs.id, "task-1", SOON)
-        await stranger.claim_look(theirs.id, "me", LATER)
-        await stranger.claim_download(theirs.id, "me", LATER)
+        await stranger.claim_look(theirs.id, "me")
+        await stranger.claim_download(theirs.id, "me", LEASE)
     before = await row(store, theirs.id)
 
     if write in FIND_NOTHING:

@@ -14,7 +14,7 @@ from sora2_mcp.domain.task import Status
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.database import open_store
 from sora2_mcp.tasks.store.engine import Engine
-from sora2_mcp.tasks.store.schema import tasks
+from sora2_mcp.tasks.store.schema import REVISION, tasks
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import SERVICE, draft, reserve
 
@@ -28,7 +28,7 @@ LATER = """
 from alembic import op
 from sqlalchemy import Column, Integer, String, text
 
-revision = "0002"
+revision = "0003"
 down_revision = "{newest}"
 branch_labels = None
 depends_on = None
@@ -38,7 +38,7 @@ def upgrade() -> None:
     op.add_column("tasks", Column("seconds", Integer, nullable=False, server_default=text("10")))
     op.add_column("tasks", Column("remark", String(20)))
     op.create_index("tasks_by_remark", "tasks", ["service", "remark"])
-    op.execute("UPDATE schema_state SET revision = '0002'")
+    op.execute("UPDATE schema_state SET revision = '0003'")
 """
 """A migration as a later release may bring it: it only adds."""
 
@@ -119,7 +119,7 @@ async def test_a_store_of_the_first_release_opens_in_this_one_with_every_row_and
 async def test_a_later_migration_keeps_every_row_and_this_release_goes_on_beside_it(
     empty_url: str, clock: FakeClock, tmp_path: Path
 ) -> None:
-    (tmp_path / "0002_later.py").write_text(LATER.format(newest=FIRST))
+    (tmp_path / "0003_later.py").write_text(LATER.format(newest=REVISION))
     engine = engine_at(empty_url)
     await written_by_the_first_release(engine)
     async with open_store(empty_url, SERVICE, clock) as running:
@@ -141,5 +141,5 @@ async def test_a_later_migration_keeps_every_row_and_this_release_goes_on_beside
     # Orders that were refused long ago go with any new order, whatever the schema.
     lasting = [row for row in ROWS if row["status"] != Status.REFUSED.value]
     assert [tuple(row) for row in added] == [(10, None)] * (len(lasting) + len(orders))
-    assert [tuple(row) for row in state] == [("0002", FIRST)]
+    assert [tuple(row) for row in state] == [("0003", FIRST)]
     await engine.close()

@@ -4,13 +4,18 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 # A venv without pip: what installs stays behind. Hashes instead of addresses, as everywhere.
-COPY requirements/run.txt requirements/
-RUN python -m venv --without-pip /opt/sora2-mcp \
+COPY requirements/run.txt requirements/build.txt requirements/
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+        --requirement requirements/build.txt \
+    && python -m venv --without-pip /opt/sora2-mcp \
     && python -m pip --python /opt/sora2-mcp/bin/python install --no-cache-dir --disable-pip-version-check \
         --require-hashes --requirement requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY sora2_mcp sora2_mcp
-RUN python -m pip --python /opt/sora2-mcp/bin/python install --no-cache-dir --disable-pip-version-check --no-deps .
+# Without isolation it is built with what was just installed: nothing is fetched that no hash stands for.
+RUN python -m pip wheel --no-cache-dir --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir /wheels . \
+    && python -m pip --python /opt/sora2-mcp/bin/python install --no-cache-dir --disable-pip-version-check \
+        --no-index --no-deps /wheels/*.whl
 
 FROM python:3.13-slim
 LABEL io.modelcontextprotocol.server.name="io.github.sora2-mcp/sora2-mcp" \

@@ -54,6 +54,16 @@ def test_the_linter_finds_nothing() -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+def test_nothing_is_fetched_that_no_hash_stands_for() -> None:
+    installs = [
+        command for rest in of("RUN") for command in rest.split("&&") if "pip" in command and "venv" not in command
+    ]
+
+    assert len(installs) == 4
+    for command in installs:
+        assert "--require-hashes" in command or "--no-index" in command or "--no-build-isolation --no-deps" in command
+
+
 def test_it_serves_over_stdio_as_the_registry_says_and_as_nobody_special() -> None:
     assert listed("ENTRYPOINT") == ["sora2-mcp"]
     arguments = parse(listed("CMD"))

@@ -116,3 +116,12 @@ def test_a_bundle_of_another_name_is_not_published(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "names no package sora2-mcp-9.9.9.mcpb" in refused.stderr
     assert not (tmp_path / "server.json").exists()
+
+
+def test_no_version_is_allowed_that_has_a_hole_we_know_of() -> None:
+    rows = re.findall(r"^\| ([\w, ]+) \| ([\d.]+) \| .*\|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    held = {name: bound for names, bound in rows for name in names.split(", ")}
+    allowed = dict(re.findall(r"([a-z0-9]+)(?:\[\w+\])?>=([\d.]+)", " ".join(PROJECT["dependencies"])))
+
+    assert held.keys() == {"httpx2", "httpcore2", "pyjwt", "starlette"}
+    assert {name: allowed[name] for name in held} == held

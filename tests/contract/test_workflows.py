@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from tests.contract.documents import ROOT, make_targets
 
 WORKFLOWS = ROOT / ".github" / "workflows"
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 LINTERS = Path(sys.executable).parent
 WRITES = {
     "pypi": {"id-token"},
@@ -75,12 +76,24 @@ def test_every_make_target_the_workflows_run_exists() -> None:
 
 def test_nothing_is_published_before_it_was_built_and_tested() -> None:
     release = workflow("release")["jobs"]
-    build = runs(release["build"])
 
-    assert build.index(".ci/run") < build.index("make package")
-    assert all("build" in release[name]["needs"] for name in ("pypi", "image", "github"))
+    assert (runs(release["test"]), release["build"]["needs"]) == (".ci/run", "test")
+    assert "make package" in runs(release["build"])
+    assert "sora2-mcp" in runs(release["try"])
+    assert all({"build", "try"} <= {*release[name]["needs"]} for name in ("pypi", "image"))
+    assert set(release["github"]["needs"]) == {"build", "pypi", "image"}
     assert set(release["registry"]["needs"]) == {"pypi", "image", "github"}
     assert workflow("release")["on"] == {"push": {"tags": ["v*"]}}
+
+
+def test_what_is_uploaded_was_made_where_nothing_ran_that_no_hash_stands_for() -> None:
+    release = workflow("release")["jobs"]
+    uploading = {name for name, job in release.items() if "actions/upload-artifact@" in str(job["steps"])}
+
+    assert uploading == {"build"}
+    assert not re.search(r"\.ci/run|pip install|npm|npx|\buv\b", runs(release["build"]))
+    for line in re.findall(r"^\t.*(?:\$\(PIP\)|pip install) .*$", MAKEFILE, re.MULTILINE):
+        assert "--require-hashes" in line or "--no-deps" in line, line
 
 
 def test_every_job_says_what_it_may_do_and_only_publishing_may_write() -> None:

@@ -122,6 +122,7 @@ package: $(MCPB) ## What a release consists of, in dist/.
 	rm -rf dist build/mcpb
 	$(BIN)/python -m build --no-isolation --outdir dist
 	$(BIN)/python packaging/bundle.py build/mcpb
+	$(BIN)/python packaging/lock.py build/mcpb
 	$(RUN_MCPB) validate build/mcpb
 	$(RUN_MCPB) pack build/mcpb $(BUNDLE)
 	$(BIN)/python packaging/release.py $(BUNDLE)

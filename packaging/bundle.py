@@ -1,6 +1,7 @@
 """Lays out the bundle for desktop hosts in a folder, ready for ``mcpb pack``: ``python packaging/bundle.py FOLDER``.
 
-The code travels in the bundle; its dependencies are installed by the host's uv, in the versions that were tested.
+The code travels in the bundle; its dependencies are installed by the host's uv, which takes only the files that were
+tested: ``lock.py`` writes their hashes into it. Where a host's uv asks another registry it keeps to their versions.
 """
 
 import json

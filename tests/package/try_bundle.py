@@ -46,11 +46,14 @@ def try_bundle(packed: Path, scratch: Path) -> None:
     unpacked, videos = scratch / "bundle", scratch / "videos"
     with ZipFile(packed) as bundle:
         bundle.extractall(unpacked)
+    locked = (unpacked / "uv.lock").read_text()
     manifest = json.loads((unpacked / "manifest.json").read_text())
     command, variables = launch(manifest, unpacked, {"simulate": True, "video_dir": str(videos)})
     server = StdioServerParameters(command=command[0], args=command[1:], env={**outside(scratch), **variables})
     began = time.monotonic()
     video = anyio.run(make_video, server, [tool["name"] for tool in manifest["tools"]])
+    # What is installed is what was locked by hash, and nothing was looked up anew.
+    assert (unpacked / "uv.lock").read_text() == locked
     assert video.parent == videos
     assert video.read_bytes()[4:8] == b"ftyp"
     size = f"{packed.stat().st_size / 1000:.0f} kB"

@@ -7,7 +7,7 @@ holds as well: what there is to say, and what to do next.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sora2_mcp.domain.task import SavedFile, Sighting, Task
+from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
 from sora2_mcp.errors import Sora2Error, quoted
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED_SERVICE
@@ -145,6 +145,8 @@ def _succeeded(task: Task, now: datetime) -> Answer:
         done = f"Done{took}: {task.video_url} ({_kept(task, now)})"
     if task.file is not None:
         return Answer(f"{done}\nSaved already: {task.file.path}", _WHERE_THE_FILE_IS)
+    if task.download_attempts >= DOWNLOAD_ATTEMPTS:
+        done += f"\nSaving it failed {task.download_attempts} times, so it is not tried by itself any more."
     return Answer(done, f'download_video(task_id="{task.reference}") to keep the file.')
 
 

@@ -1,6 +1,7 @@
 """Saves every finished video by itself (``SORA2_AUTO_DOWNLOAD``), also those that ended while nobody ran."""
 
 import logging
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,8 +16,11 @@ from sora2_mcp.tasks.store.port import Store
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 3
-_BATCH = 20
+_AT_ONCE = 12
+_AT_ONCE_EACH = 3
+"""Of one host: one that is slow keeps nobody from the others."""
+
+_BATCH = 200
 _LONGEST_NAP_SECONDS = 60.0
 _STORE_PAUSE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 60.0
@@ -32,8 +36,7 @@ class AutoSave:
         self._bus = bus
         self._clock = clock
         self._alarm = Alarm(clock)
-        self._room = anyio.Semaphore(_AT_ONCE)
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, str] = {}
         self._failing: dict[str, tuple[float, float]] = {}
 
     async def run(self) -> None:
@@ -55,21 +58,24 @@ class AutoSave:
                     await self._alarm.wait(self._nap_seconds())
 
     async def _begin_due(self, group: TaskGroup) -> None:
-        """Begins, the oldest first, what is neither under way nor to be tried later; waits for room."""
-        while True:
-            now = self._clock.monotonic()
-            passed_over = len(self._under_way) + len(self._failing)
-            unsaved = await self._store.unsaved(_BATCH + passed_over)
-            if len(unsaved) < _BATCH + passed_over:
-                # All there are: what is not among them has been saved, or deleted by the service.
-                self._failing = {task.id: self._failing[task.id] for task in unsaved if task.id in self._failing}
-            due = [task for task in unsaved if task.id not in self._under_way and self._due_at(task.id) <= now]
-            if not due:
-                return
-            for task in due:
-                await self._room.acquire()
-                self._under_way.add(task.id)
-                group.start_soon(self._save, task)
+        """Begins, the oldest first, what is neither under way nor to be tried later, as far as there is room."""
+        now = self._clock.monotonic()
+        passed_over = len(self._under_way) + len(self._failing)
+        unsaved = await self._store.unsaved(_BATCH + passed_over)
+        if len(unsaved) < _BATCH + passed_over:
+            # All there are: what is not among them has been saved, or deleted by the service.
+            self._failing = {task.id: self._failing[task.id] for task in unsaved if task.id in self._failing}
+        for task in unsaved:
+            if task.id not in self._under_way and self._due_at(task.id) <= now:
+                self._begin_if_room(task, group)
+
+    def _begin_if_room(self, task: Task, group: TaskGroup) -> None:
+        """Where there is none, the end of another rings the alarm."""
+        host = urlsplit(task.video_url).netloc
+        of_host = list(self._under_way.values()).count(host)
+        if len(self._under_way) < _AT_ONCE and of_host < _AT_ONCE_EACH:
+            self._under_way[task.id] = host
+            group.start_soon(self._save, task)
 
     async def _save(self, task: Task) -> None:
         try:
@@ -84,8 +90,7 @@ class AutoSave:
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self._failing[task.id] = (self._clock.monotonic() + pause, pause)
         finally:
-            self._under_way.discard(task.id)
-            self._room.release()
+            del self._under_way[task.id]
             self._alarm.ring()
 
     def _due_at(self, id: str) -> float:

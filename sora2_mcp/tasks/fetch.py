@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import anyio.lowlevel
 import anyio.to_thread
 import httpx2
 
@@ -40,6 +41,9 @@ _CHUNK_BYTES = 256 * 1024
 _START_BYTES = 8
 _SILENCE_SECONDS = 60.0
 """A host can go on for ever with hints before an answer, or with a packing of nothing, and never be silent."""
+
+LEAST_BYTES_PER_SECOND = 5_000
+"""A host that sends less counts as stuck: it would hold a download's place for days."""
 
 _LINK = "Give the user the link instead."
 _REACH = (
@@ -113,12 +117,17 @@ async def fetch(
 async def _in_attempts(transfer: "_Transfer", clock: Clock, task_id: str) -> None:
     """Raises: what the last attempt ended with, once another is not worth it."""
     idle = furthest = 0
+    began = clock.monotonic()
     while True:
         try:
             await transfer.attempt()
         except (*_BREAKS, _BrokenOffError) as error:
-            idle = 0 if transfer.furthest_bytes > furthest else idle + 1
-            furthest = transfer.furthest_bytes
+            gained = transfer.furthest_bytes - furthest
+            # The pause before counts: who gives a few bytes at each attempt brings no video either.
+            is_progress = gained > LEAST_BYTES_PER_SECOND * (clock.monotonic() - began)
+            began = clock.monotonic()
+            idle = 0 if is_progress else idle + 1
+            furthest += gained
             # A host never reached may have moved: its address is looked up before it is tried again.
             if idle == IDLE_ATTEMPTS or (not furthest and isinstance(error, _UNREACHABLE)):
                 raise
@@ -174,7 +183,8 @@ class _Transfer:
             total = self._version.total_bytes
             if total is not None and total > self._limit_bytes:
                 raise _too_large(self._task_id, total, self._limit_bytes)
-            with self._part.open("ab" if self._size else "wb") as file:
+            # Path.open() takes no opener.
+            with open(self._part, "ab" if self._size else "wb", opener=_no_link) as file:  # noqa: ASYNC230
                 await self._copy(response, file)
 
     @contextmanager
@@ -253,14 +263,28 @@ class _Transfer:
             yield bytes(pending)
 
     async def _body(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """The body as it comes, if it comes fast enough."""
         pieces = response.aiter_bytes()
+        came_bytes, since = 0, self._clock.monotonic()
         while True:
             with self._in_time():
                 piece = await anext(pieces, None)
             if piece is None:
                 return
             yield piece
+            # A host may send thousands of pieces of one byte at once: others get their turn between them.
+            await anyio.lowlevel.checkpoint()
+            came_bytes += len(piece)
+            seconds = self._clock.monotonic() - since
+            if seconds >= _SILENCE_SECONDS:
+                if came_bytes < LEAST_BYTES_PER_SECOND * seconds:
+                    raise _BrokenOffError(f"its host sent {came_bytes:,} bytes in {seconds:.0f} s, which is too slow.")
+                came_bytes, since = 0, self._clock.monotonic()
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Opens a file that is none of somebody's symbolic links: it would lead the video over another file."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> UnwritableError:

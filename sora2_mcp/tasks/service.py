@@ -3,6 +3,7 @@
 import base64
 import binascii
 import logging
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +40,7 @@ _STORE_PATIENCE_SECONDS = 30.0
 """How long a wait that has begun outlasts a store that fails; a database is restarted in less."""
 
 _FRESH = timedelta(seconds=2)
+_LOCAL_ID = re.compile(r"[0-9a-f]{32}")
 _REFERENCE_LIMIT = 200
 
 LOCAL = "local"
@@ -325,6 +327,7 @@ def _mark(cursor: str) -> PageMark:
         instant = datetime.fromisoformat(created_at)
     except (ValueError, binascii.Error) as error:
         raise ArgumentError("cursor", "is not one that list_tasks gave; leave it out for the newest tasks.") from error
-    if instant.tzinfo is None or not id:
+    # Nothing else is in a local id; PostgreSQL fails at a NUL.
+    if instant.tzinfo is None or not _LOCAL_ID.fullmatch(id):
         raise ArgumentError("cursor", "is not one that list_tasks gave; leave it out for the newest tasks.")
     return PageMark(created_at=instant, id=id)

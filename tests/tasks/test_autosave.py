@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from sora2_mcp.clock import SystemClock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Task
+from sora2_mcp.server.texts import described
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
@@ -106,3 +110,44 @@ async def test_a_video_that_cannot_be_saved_keeps_none_of_the_others_waiting_and
 async def _tasks(settings: Settings, clock: FakeClock) -> list[Task]:
     async with opened(settings, clock) as service:
         return await listed(service)
+
+
+async def test_a_host_that_never_finishes_keeps_nobody_from_the_videos_of_others(tmp_path: Path) -> None:
+    asked = 0
+
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        nonlocal asked
+        asked += 1
+        await anyio.sleep_forever()
+
+    async with NETWORK.simulating(Simulator(seconds_per_task=0)) as url, NETWORK.serving(never) as slow:
+        settings = settings_for(tmp_path, url)
+        async with opened(settings) as service:
+            for number in range(20):
+                task = (await service.submit(VideoRequest(prompt=f"Kitten {number:02}"), "local")).task
+                await service.get(task.task_id, "local")
+        await change(settings, f"UPDATE tasks SET video_url = '{slow}/x.mp4' WHERE prompt < 'Kitten 18'")  # noqa: S608
+        async with opened(settings.model_copy(update={"auto_download": True})):
+            await eventually(lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 2)
+
+    assert asked == 3
+
+
+async def test_a_video_whose_downloads_failed_often_is_left_to_those_who_ask_and_says_so(tmp_path: Path) -> None:
+    async with NETWORK.simulating(Simulator(seconds_per_task=0)) as url:
+        settings = settings_for(tmp_path, url)
+        async with opened(settings) as service:
+            tasks = [(await service.submit(VideoRequest(prompt=f"Kitten {number}"), "local")).task for number in (1, 2)]
+            for task in tasks:
+                await service.get(task.task_id, "local")
+        await change(settings, f"UPDATE tasks SET download_attempts = 20 WHERE id = '{tasks[0].id}'")  # noqa: S608
+        async with opened(settings.model_copy(update={"auto_download": True})) as service:
+            await eventually(lambda: len([*(tmp_path / "videos").glob("*.mp4")]) == 1)
+            given_up = await service.find(tasks[0].task_id, "local")
+            told = str(described(given_up, SystemClock().now()))
+            assert (given_up.file, given_up.download_attempts) == (None, 20)
+            assert "Saving it failed 20 times, so it is not tried by itself any more." in told.splitlines()
+
+            saved = await service.download(tasks[0].task_id, "local", "by-hand")
+            assert saved.file is not None
+            assert saved.download_attempts == 0

@@ -7,13 +7,15 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, UnwritableError
-from sora2_mcp.tasks.fetch import StaleAddressError, UnreachableHostError
-from tests.tasks.video_host import MP4, START, Answer, Host, Pieces
+from sora2_mcp.tasks.fetch import LEAST_BYTES_PER_SECOND, StaleAddressError, UnreachableHostError
+from tests.tasks.video_host import MP4, START, Answer, Host, Pieces, pieces_of
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +24,7 @@ OTHER = START + (8 + len(FRAMES)).to_bytes(4, "big") + b"mdat" + FRAMES
 """Another whole one, of the same size."""
 
 LOST = "The video of task t1 was not saved: the connection to its host failed (ReadError)."
+SHORT = START + (8 + 2000).to_bytes(4, "big") + b"mdat" + bytes(2000)
 AT, ON = 300_000, 700_000
 OLD = {"last-modified": "Sat, 21 Nov 2026 12:00:00 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}
 FRESH = {"last-modified": "Sun, 22 Nov 2026 11:59:30 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}
@@ -84,7 +87,8 @@ def falls(host: Host) -> int:
 @pytest.mark.parametrize("seed", range(3))
 async def test_fifty_breaks_at_random_points_end_in_one_right_file(host: Host, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - nothing secret
-    first, *others = sorted(chance.sample(range(8, len(MP4), 8), 50))
+    # Far enough apart for a second's pause between them: less is no progress.
+    first, *others = sorted(chance.sample(range(8, len(MP4), 2 * LEAST_BYTES_PER_SECOND), 50))
 
     saved = await host.fetched(whole(until=first), *(rest(until=place) for place in others), rest())
 
@@ -167,20 +171,74 @@ async def test_a_host_that_sends_packed_nothing_for_ever_is_given_up(host: Host)
     error = await host.problem(lambda _: httpx2.Response(200, headers={"content-encoding": "gzip"}, content=nothing()))
 
     assert (type(error), str(error)) == (DownloadError, SILENT)
-    assert len(host.requests) == 4
+    # The first one's bytes were too few for its time, and the others brought none.
+    assert len(host.requests) == 3
     assert host.part.stat().st_size == AT
 
 
 async def test_a_host_that_is_slow_and_never_silent_for_long_is_waited_for(host: Host) -> None:
     async def slowly() -> AsyncIterator[bytes]:
-        for at in range(0, len(MP4), 10_000):
-            await host.clock.sleep(50)
-            yield MP4[at : at + 10_000]
+        for at in range(0, len(MP4), 50 * LEAST_BYTES_PER_SECOND):
+            await host.clock.sleep(49)
+            yield MP4[at : at + 50 * LEAST_BYTES_PER_SECOND]
 
     saved = await host.fetched(httpx2.Response(200, content=slowly()))
 
     assert is_saved(host, saved)
     assert len(host.requests) == 1
+
+
+async def test_a_host_that_sends_less_than_the_least_rate_is_given_up(host: Host) -> None:
+    def trickling(_: httpx2.Request) -> httpx2.Response:
+        async def trickle() -> AsyncIterator[bytes]:
+            for at in range(0, len(MP4), 10_000):
+                await host.clock.sleep(10)
+                yield MP4[at : at + 10_000]
+
+        return httpx2.Response(200, content=trickle())
+
+    error = await host.problem(trickling)
+
+    assert str(error) == "The video of task t1 was not saved: its host sent 60,000 bytes in 60 s, which is too slow."
+    assert len(host.requests) == 3
+
+
+async def test_one_byte_a_minute_is_no_progress(host: Host) -> None:
+    """Whether it comes over one connection or over as many as there are bytes."""
+    error = await host.problem(whole(until=AT), *(rest(until=AT + number) for number in range(1, 9)), rest())
+
+    assert type(error) is DownloadError
+    assert len(host.requests) == 4
+
+
+async def test_pieces_of_one_byte_leave_others_their_turn(host: Host) -> None:
+    turns, over = 0, anyio.Event()
+
+    async def others() -> None:
+        nonlocal turns
+        while not over.is_set():
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        saved = await host.fetched(httpx2.Response(200, stream=pieces_of(SHORT, 1)))
+        over.set()
+
+    assert saved.size_bytes == len(SHORT)
+    assert turns >= len(SHORT)
+
+
+@pytest.mark.posix
+async def test_a_part_file_that_became_a_link_is_not_followed(host: Host, tmp_path: Path) -> None:
+    other = tmp_path / "somebodys.txt"
+    other.write_text("theirs")
+    host.part.symlink_to(other)
+
+    error = await host.problem(whole())
+
+    assert type(error) is UnwritableError
+    assert other.read_text() == "theirs"
 
 
 async def test_every_new_byte_gives_three_more_attempts(host: Host) -> None:

@@ -1,5 +1,6 @@
 """``TaskService``: get, page, adoption, and whose tasks are whose."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import anyio
@@ -223,7 +224,10 @@ async def test_pages_lead_from_one_to_the_next(service: TaskService) -> None:
     assert await service.page("local", status=Status.SUCCEEDED) == Page(tasks=(), next_cursor="")
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "é", "MjAyNg==", "MjAyNi0wMS0wMVQwMDowMDowMHxh", "%%%"])
+NUL_IN_IT = b64encode(b"2026-01-01T00:00:00+00:00|" + b"\0" * 32).decode()
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "é", "MjAyNg==", "MjAyNi0wMS0wMVQwMDowMDowMHxh", NUL_IN_IT, "%%%"])
 async def test_a_cursor_of_nobodys_is_an_error_that_names_it(service: TaskService, cursor: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         await service.page("local", cursor=cursor)

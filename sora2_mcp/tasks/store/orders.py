@@ -140,7 +140,7 @@ class Orders(StorePart):
         repeat = await self._repeat(connection, draft, fingerprint, now - budget.duplicate_window, now)
         if repeat is not None:
             return Reservation(task=repeat, outcome=Outcome.REPEAT)
-        await self._check_budget(connection, budget, now)
+        await self._check_budget(connection, budget, draft.principal, now)
         return None
 
     async def _insert(self, connection: AsyncConnection, task: Task, fingerprint: str, consent: str = "") -> None:
@@ -188,11 +188,11 @@ class Orders(StorePart):
         )
         return task_from(row) if row is not None else None
 
-    async def _check_budget(self, connection: AsyncConnection, budget: Budget, now: datetime) -> None:
+    async def _check_budget(self, connection: AsyncConnection, budget: Budget, principal: str, now: datetime) -> None:
         if budget.max_active_tasks:
             running = await self._count(connection, active(now))
             if running >= budget.max_active_tasks:
-                frees = f"It frees when a running task ends{await self._unclear_until(connection, now)}."
+                frees = f"It frees when a running task ends{await self._unclear_until(connection, principal, now)}."
                 raise LimitError(
                     "SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running, f"{frees} list_tasks shows them."
                 )
@@ -203,9 +203,12 @@ class Orders(StorePart):
                 frees = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
                 raise LimitError("SORA2_DAILY_LIMIT", budget.daily_limit, ordered, frees)
 
-    async def _unclear_until(self, connection: AsyncConnection, now: datetime) -> str:
-        """When the oldest order that nobody knows the fate of ceases to count as active, in words."""
-        counted = self._mine(unconfirmed(now), active(now))
+    async def _unclear_until(self, connection: AsyncConnection, principal: str, now: datetime) -> str:
+        """When the principal's oldest order of unknown fate ceases to count as active, in words.
+
+        Others' orders are none of its business.
+        """
+        counted = self._mine(unconfirmed(now), active(now), tasks.c.principal == principal)
         oldest = (await connection.execute(select(func.min(tasks.c.created_at)).where(*counted))).scalar_one()
         return (
             f", or at {oldest + UNCONFIRMED_COUNTS_ACTIVE:%H:%M} UTC, when an unconfirmed one stops counting"

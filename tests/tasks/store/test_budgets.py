@@ -198,3 +198,14 @@ async def test_a_refusal_says_when_an_order_nobody_knows_the_fate_of_frees_its_p
     assert caught.value.hint.startswith(
         "It frees when a running task ends, or at 13:00 UTC, when an unconfirmed one stops counting."
     )
+
+
+async def test_a_refusal_tells_nothing_of_others_orders(store: Database, clock: FakeClock) -> None:
+    theirs = draft(clock, principal="token:ann")
+    await reserve(store, theirs)
+    await store.unclear(theirs.id, "no answer")
+
+    with pytest.raises(LimitError) as caught:
+        await reserve(store, draft(clock, prompt="A dog"), ONE_ACTIVE)
+
+    assert caught.value.hint.startswith("It frees when a running task ends. ")

@@ -181,9 +181,9 @@ class Runtime:
         except Exception as error:
             # The opening's border: whatever is wrong with a driver or an address, tools say so and the server lives.
             logger.exception("the store, the client or the simulator could not be opened")
-            opening.error = StoreError(
-                f"or the simulator could not be opened ({type(error).__name__}; the log says more)"
-            )
+            # Of others' texts only the system's are shown: they hold no value of the environment.
+            reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            opening.error = StoreError(f"or the simulator could not be opened ({reason}; the log says more)")
         finally:
             opening.done.set()
 

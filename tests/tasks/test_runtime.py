@@ -1,6 +1,7 @@
 """What opens and closes the core."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import anyio
@@ -59,7 +60,7 @@ async def test_a_store_that_cannot_be_opened_is_tried_again_by_the_next_call(tmp
 async def test_a_simulator_that_cannot_listen_is_an_error_and_not_the_end(tmp_path: Path) -> None:
     class Unopenable:
         async def __aenter__(self) -> str:
-            raise OSError("address already in use")
+            raise OSError(errno.EADDRINUSE, "address already in use")
 
         async def __aexit__(self, *_: object) -> None: ...
 

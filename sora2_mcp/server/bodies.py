@@ -1,21 +1,10 @@
-"""How much a request may bring."""
+"""How much a request may bring, and what it must look like."""
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sora2_mcp.domain.request import IMAGE_LIMIT, KEY_LIMIT, PROMPT_LIMIT, URL_LIMIT, WATERMARK_LIMIT
-
-_BYTES_EACH = 12
-"""A character beyond U+FFFF, as JSON may write it: ``\\ud83d\\ude00``."""
-
-_ENVELOPE_BYTES = 20_000
-"""The message around the arguments, with an answer's sealed state and what hosts add."""
-
-LONGEST_CALL_BYTES = _ENVELOPE_BYTES + _BYTES_EACH * (
-    PROMPT_LIMIT + IMAGE_LIMIT * URL_LIMIT + WATERMARK_LIMIT + URL_LIMIT + KEY_LIMIT
-)
-"""What an order may need with every argument at its limit; no other call needs more."""
+from sora2_mcp.server.messages import LONGEST_CALL_BYTES, checked_message
 
 
 class _TooLargeError(Exception):
@@ -57,3 +46,32 @@ class BodyLimit:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         told = f"The request is larger than {self._most_bytes:,} bytes, more than any needs; nothing was done."
         await JSONResponse({"error": told}, status_code=413)(scope, receive, send)
+
+
+class CheckedMessages:
+    """An application that gets bodies which are MCP messages; others get 400 with the answer that JSON-RPC asks for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST" or "json" not in Headers(scope=scope).get("content-type", ""):
+            await self._app(scope, receive, send)
+            return
+        body, is_whole = bytearray(), False
+        while not is_whole:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            is_whole = not message.get("more_body", False)
+        text, refusal = checked_message(body)
+        if refusal:
+            await Response(refusal, status_code=400, media_type="application/json")(scope, receive, send)
+            return
+        given: list[Message] = [{"type": "http.request", "body": text.encode(), "more_body": False}]
+
+        async def once_more() -> Message:
+            return given.pop() if given else await receive()
+
+        await self._app(scope, once_more, send)

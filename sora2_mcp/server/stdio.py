@@ -4,7 +4,6 @@ The SDK's own runner dies on SIGTERM without cleaning up and hangs on SIGINT, be
 interrupted; here both pipes are served by daemon threads that nothing waits for.
 """
 
-import json
 import logging
 import os
 import queue
@@ -18,27 +17,15 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 from mcp.server.stdio import stdio_server
-from mcp_types import (
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    JSONRPCNotification,
-    JSONRPCRequest,
-    jsonrpc_message_adapter,
-)
-from pydantic import BaseModel
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.messages import LONGEST_CALL_BYTES, TOO_LONG, checked_message
 from sora2_mcp.server.signals import stop_signals
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 65_536
-_LONGEST_LINE_BYTES = 1_000_000
-_TOO_LONG = f"Invalid request: a message has at most {_LONGEST_LINE_BYTES:,} bytes"
-_NO_REQUEST = (
-    'Invalid request: it must have "jsonrpc": "2.0", a method, params in an object, and an id that is text or whole'
-)
 _ROOM_BYTES = 16_000_000
 _ROOM_SECONDS = 0.02
 _LAST_ANSWERS_SECONDS = 0.4
@@ -125,14 +112,14 @@ class _Reader:
             if is_skipping and lines:
                 is_skipping = False
                 del lines[0]
-            checked = [checked_line(line) for line in lines if line.strip()]
-            if len(rest) > _LONGEST_LINE_BYTES:
-                checked += [] if is_skipping else [("", _refusal(INVALID_REQUEST, _TOO_LONG))]
+            checked = [checked_message(line) for line in lines if line.strip()]
+            if len(rest) > LONGEST_CALL_BYTES:
+                checked += [] if is_skipping else [("", TOO_LONG)]
                 is_skipping = True
                 rest.clear()
             if checked and not self._deliver(checked):
                 return
-        self._deliver([checked_line(rest)] if rest.strip() and not is_skipping else [], last=True)
+        self._deliver([checked_message(rest)] if rest.strip() and not is_skipping else [], last=True)
 
     def _deliver(self, lines: list[tuple[str, str]], *, last: bool = False) -> bool:
         def deliver() -> None:
@@ -147,45 +134,6 @@ class _Reader:
             # The event loop or the server has ended: nobody is left to read.
             return False
         return True
-
-
-def checked_line(received: bytes | bytearray) -> tuple[str, str]:
-    """The line as the SDK takes it, or else, in the second place, the answer that JSON-RPC asks for.
-
-    The SDK itself drops what it cannot read, and takes a request with a faulty id for a notification: whoever sent it
-    would wait for ever. Source: JSON-RPC 2.0, sections 4 and 5.1.
-    """
-    text = received.decode("utf-8-sig", errors="replace")
-    if len(received) > _LONGEST_LINE_BYTES:
-        return "", _refusal(INVALID_REQUEST, _TOO_LONG)
-    try:
-        content = json.loads(text)
-    except RecursionError:
-        return "", _refusal(PARSE_ERROR, "Parse error: this line is nested too deep")
-    except ValueError:
-        return "", _refusal(PARSE_ERROR, "Parse error: this line is no JSON")
-    if not isinstance(content, dict):
-        return "", _refusal(INVALID_REQUEST, "Invalid request: a line is one message, an object; batches are not taken")
-    if "\\ud" in text.lower():
-        # The SDK would drop the whole message for half a character.
-        text = json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
-    id = content.get("id")
-    kind: type[BaseModel] = JSONRPCNotification
-    if "id" in content or "method" not in content:
-        kind = JSONRPCRequest if "method" in content or not content.keys() & {"result", "error"} else BaseModel
-    try:
-        fits = isinstance(jsonrpc_message_adapter.validate_json(text, by_name=False), kind)
-    except ValueError:
-        fits = False
-    if fits:
-        return text, ""
-    is_id = isinstance(id, str | int | float) and not isinstance(id, bool)
-    # Who gets an error under the id of an answer of its own would take it for the answer to a question of its own.
-    return "", _refusal(INVALID_REQUEST, _NO_REQUEST, id if is_id and kind is JSONRPCRequest else None)
-
-
-def _refusal(code: int, message: str, id: str | float | None = None) -> str:
-    return json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}) + "\n"
 
 
 def _read_some(fd: int) -> bytes:

@@ -16,11 +16,12 @@ from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.access import Access, access_of, issuer_routes
 from sora2_mcp.server.app import Sora2Server, build_server
-from sora2_mcp.server.bodies import LONGEST_CALL_BYTES, BodyLimit
+from sora2_mcp.server.bodies import BodyLimit, CheckedMessages
 from sora2_mcp.server.callbacks import callback_routes, hide_paths
 from sora2_mcp.server.connections import Limits, open_files_limit
 from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
+from sora2_mcp.server.messages import LONGEST_CALL_BYTES
 from sora2_mcp.server.request_id import RequestIds
 from sora2_mcp.server.sessions import FairRequests, FairSessions
 from sora2_mcp.server.simulated import endpoint_of
@@ -142,7 +143,7 @@ def _guarded(route: BaseRoute, gate: Gate, access: Access | None, fair: FairRequ
     assert isinstance(route, Route | Mount)  # noqa: S101 - the SDK makes no others
     # Inside of both: a stranger need not hear how much there may be.
     answered = answered_in_session if isinstance(route, Mount) else answered_in_exchange
-    limited = fair.shared(BodyLimit(answered(route.app)))
+    limited = fair.shared(BodyLimit(CheckedMessages(answered(route.app))))
     app = gate.guarded(access.guarded(limited) if access else limited)
     if isinstance(route, Mount):
         return [Mount(route.path, app=app)]

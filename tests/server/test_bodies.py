@@ -9,8 +9,10 @@ import httpx2
 import pytest
 
 from sora2_mcp.domain.request import IMAGE_LIMIT, KEY_LIMIT, PROMPT_LIMIT, URL_LIMIT, WATERMARK_LIMIT
+from sora2_mcp.server.messages import LONGEST_CALL_BYTES
 from sora2_mcp.simulator.app import Simulator
 from tests.server.reached import LONG_CAT
+from tests.server.test_messages import REFUSED
 from tests.servers import settings_in
 from tests.web import in_process
 
@@ -29,6 +31,12 @@ HEADERS = {
     "mcp-name": "generate_video",
 }
 REFUSAL = {"error": "The request is larger than 348,800 bytes, more than any needs; nothing was done."}
+
+
+@pytest.fixture(scope="module")
+async def shared(shared_folder: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    async with in_process(settings_in(shared_folder)) as http:
+        yield http
 
 
 def order(**arguments: Any) -> bytes:
@@ -78,3 +86,25 @@ async def test_a_stranger_hears_nothing_of_it(tmp_path: Path) -> None:
         answer: httpx2.Response = await http.post("/mcp", content=b"x" * 400_000, headers=HEADERS)
 
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(("body", "code", "id"), REFUSED.values(), ids=REFUSED)
+async def test_what_is_no_message_is_answered_over_http_too(
+    shared: httpx2.AsyncClient, body: bytes, code: int, id: Any
+) -> None:
+    answer = await shared.post("/mcp", content=body, headers=HEADERS)
+
+    told = answer.json()
+    if len(body) > LONGEST_CALL_BYTES:
+        assert (answer.status_code, told) == (413, REFUSAL)
+    else:
+        assert (answer.status_code, told["id"], told["error"]["code"]) == (400, id, code)
+
+
+async def test_half_a_character_takes_no_call_with_it(tmp_path: Path) -> None:
+    simulator = Simulator(seconds_per_task=0)
+    async with in_process(settings_in(tmp_path), simulator) as http:
+        answer = await http.post("/mcp", content=order(prompt="A kitten \ud83d"), headers=HEADERS)
+
+    assert answer.status_code == 200
+    assert [(request.body or {})["prompt"] for request in simulator.received] == ["A kitten ?"]

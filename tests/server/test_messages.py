@@ -1,11 +1,11 @@
-"""Every line of a host's gets what JSON-RPC asks for: it is taken as a message, or answered with an error."""
+"""Every message of a host's gets what JSON-RPC asks for: it is taken as a message, or answered with an error."""
 
 import json
 from typing import Any
 
 import pytest
 
-from sora2_mcp.server.stdio import checked_line
+from sora2_mcp.server.messages import checked_message
 
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 
@@ -75,7 +75,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("line", TAKEN.values(), ids=TAKEN)
 def test_what_is_a_message_is_taken_as_it_is(line: bytes) -> None:
-    taken, refusal = checked_line(line)
+    taken, refusal = checked_message(line)
 
     # A half or a whole character may be spelled otherwise.
     assert (repr(json.loads(taken)), refusal) == (repr(json.loads(line)), "")
@@ -83,7 +83,7 @@ def test_what_is_a_message_is_taken_as_it_is(line: bytes) -> None:
 
 @pytest.mark.parametrize(("line", "code", "id"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_message_is_answered_under_the_id_it_came_with(line: bytes, code: int, id: Any) -> None:
-    taken, refusal = checked_line(line)
+    taken, refusal = checked_message(line)
 
     answer = json.loads(refusal)
     assert (taken, refusal.count("\n")) == ("", 1)
@@ -92,10 +92,10 @@ def test_what_is_no_message_is_answered_under_the_id_it_came_with(line: bytes, c
 
 
 def test_a_mark_of_byte_order_is_left_out() -> None:
-    assert checked_line(b"\xef\xbb\xbf" + ping()) == (ping().decode(), "")
+    assert checked_message(b"\xef\xbb\xbf" + ping()) == (ping().decode(), "")
 
 
 def test_half_a_character_becomes_a_question_mark() -> None:
-    taken, refusal = checked_line(ping(params={"x": "a\ud800b"}))
+    taken, refusal = checked_message(ping(params={"x": "a\ud800b"}))
 
     assert (json.loads(taken)["params"], refusal) == ({"x": "a?b"}, "")

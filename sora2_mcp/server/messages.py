@@ -1,0 +1,70 @@
+"""What a message of a client must look like, over whichever transport it comes."""
+
+import json
+
+from mcp_types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    jsonrpc_message_adapter,
+)
+from pydantic import BaseModel
+
+from sora2_mcp.domain.request import IMAGE_LIMIT, KEY_LIMIT, PROMPT_LIMIT, URL_LIMIT, WATERMARK_LIMIT
+
+_BYTES_EACH = 12
+"""A character beyond U+FFFF, as JSON may write it: ``\\ud83d\\ude00``."""
+
+_ENVELOPE_BYTES = 20_000
+"""The message around the arguments, with an answer's sealed state and what hosts add."""
+
+LONGEST_CALL_BYTES = _ENVELOPE_BYTES + _BYTES_EACH * (
+    PROMPT_LIMIT + IMAGE_LIMIT * URL_LIMIT + WATERMARK_LIMIT + URL_LIMIT + KEY_LIMIT
+)
+"""What an order may need with every argument at its limit; no other call needs more."""
+_NO_REQUEST = (
+    'Invalid request: it must have "jsonrpc": "2.0", a method, params in an object, and an id that is text or whole'
+)
+
+
+def _refusal(code: int, message: str, id: str | float | None = None) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}) + "\n"
+
+
+TOO_LONG = _refusal(INVALID_REQUEST, f"Invalid request: a message has at most {LONGEST_CALL_BYTES:,} bytes")
+
+
+def checked_message(received: bytes | bytearray) -> tuple[str, str]:
+    """The message as the SDK takes it, or else, in the second place, the answer that JSON-RPC asks for.
+
+    The SDK itself drops what it cannot read, and takes a request with a faulty id for a notification: whoever sent it
+    would wait for ever. Source: JSON-RPC 2.0, sections 4 and 5.1.
+    """
+    text = received.decode("utf-8-sig", errors="replace")
+    if len(received) > LONGEST_CALL_BYTES:
+        return "", TOO_LONG
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        return "", _refusal(PARSE_ERROR, "Parse error: this message is nested too deep")
+    except ValueError:
+        return "", _refusal(PARSE_ERROR, "Parse error: this message is no JSON")
+    if not isinstance(content, dict):
+        return "", _refusal(INVALID_REQUEST, "Invalid request: a message is one object; batches are not taken")
+    if "\\ud" in text.lower():
+        # The SDK would drop the whole message for half a character.
+        text = json.dumps(content, ensure_ascii=False).encode(errors="replace").decode()
+    id = content.get("id")
+    kind: type[BaseModel] = JSONRPCNotification
+    if "id" in content or "method" not in content:
+        kind = JSONRPCRequest if "method" in content or not content.keys() & {"result", "error"} else BaseModel
+    try:
+        fits = isinstance(jsonrpc_message_adapter.validate_json(text, by_name=False), kind)
+    except ValueError:
+        fits = False
+    if fits:
+        return text, ""
+    is_id = isinstance(id, str | int | float) and not isinstance(id, bool)
+    # Who gets an error under the id of an answer of its own would take it for the answer to a question of its own.
+    return "", _refusal(INVALID_REQUEST, _NO_REQUEST, id if is_id and kind is JSONRPCRequest else None)

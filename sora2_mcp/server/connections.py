@@ -17,17 +17,6 @@ logger = logging.getLogger(__name__)
 _MOST_CONNECTIONS = 1000
 _MOST_ACCEPTED_AT_ONCE = 128
 _FILES_IF_UNKNOWN = 1024
-_REPEAT_SECONDS = 60.0
-_AT_WILL: Final = (
-    "socket.accept() out of system resource",
-    "Accept failed on a socket",
-    "Invalid HTTP request received.",
-    "Unsupported upgrade request.",
-    "No supported WebSocket library detected.",
-)
-"""How the lines of asyncio and uvicorn begin that a stranger can have written as often as he likes."""
-
-
 _CARRIERS: Final = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
 _PARTINGS: Final = (ClientDisconnect, ClosedResourceError, asyncio.CancelledError)
 """The client has gone, or the session has (the SDK then answers a second time, which uvicorn reports as well), or the
@@ -226,28 +215,15 @@ def connections_within(limits: Limits) -> Callable[..., Connection]:
     return made
 
 
-class NowAndThen(logging.Filter):
-    """Lets each line that strangers can bring about through once a minute, and none on clients that hang up midway.
+class Partings(logging.Filter):
+    """Drops what is logged of clients that hang up midway, and lets anything else pass.
 
     The SDK and uvicorn log such a client as an error of the server, with a traceback, and likewise one whose message
-    arrives while its session ends. Anything else passes.
+    arrives while its session ends.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._passed_at: dict[str, float] = {}
-
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and _stems_from_a_parting(record.exc_info[1]):
-            return False
-        message = record.getMessage()
-        beginning = next((known for known in _AT_WILL if message.startswith(known)), None)
-        if beginning is None:
-            return True
-        if record.created - self._passed_at.get(beginning, float("-inf")) < _REPEAT_SECONDS:
-            return False
-        self._passed_at[beginning] = record.created
-        return True
+        return not (record.exc_info and _stems_from_a_parting(record.exc_info[1]))
 
 
 def _stems_from_a_parting(error: BaseException | None) -> bool:
@@ -261,14 +237,14 @@ def _stems_from_a_parting(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def bounded_logs() -> Iterator[None]:
-    """Keeps strangers from filling the log through the libraries that serve, for the block."""
+def partings_unlogged() -> Iterator[None]:
+    """Keeps clients that hang up out of the log of the libraries that serve, for the block."""
     loggers = [logging.getLogger(name) for name in _CARRIERS]
-    bound = NowAndThen()
+    partings = Partings()
     for each in loggers:
-        each.addFilter(bound)
+        each.addFilter(partings)
     try:
         yield
     finally:
         for each in loggers:
-            each.removeFilter(bound)
+            each.removeFilter(partings)

@@ -14,7 +14,7 @@ from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import access_of
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.connections import Limits, bounded_logs, connections_within, open_files_limit
+from sora2_mcp.server.connections import Limits, connections_within, open_files_limit, partings_unlogged
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
 from sora2_mcp.server.web import check_reach, in_url, web_app
@@ -35,7 +35,7 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     """
     access_of(runtime.settings, runtime.clock)
     check_reach(runtime.settings, host)
-    with stop_signals(ending) as stop, _listening(host, port) as listener, bounded_logs():
+    with stop_signals(ending) as stop, _listening(host, port) as listener, partings_unlogged():
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
             limits = Limits.of_files(open_files_limit())

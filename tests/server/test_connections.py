@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sora2_mcp.server.connections import Limits, NowAndThen
+from sora2_mcp.server.connections import Limits, Partings
 from sora2_mcp.server.http import _WebServer
 from tests.clocks import PATIENCE_SECONDS, eventually
 
@@ -263,20 +263,6 @@ def test_half_of_the_files_a_process_may_open_are_left_to_it(
     assert Limits.of_files(files) == Limits(connections=connections, accepted_at_once=accepted_at_once)
 
 
-def test_what_strangers_can_have_logged_is_logged_once_a_minute() -> None:
-    bound = NowAndThen()
-
-    def passes(message: str, at: float) -> bool:
-        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, message, None, None)
-        record.created = at
-        return bound.filter(record)
-
-    accept = "socket.accept() out of system resource\nsocket: <asyncio.TransportSocket>"
-    assert [passes(accept, at) for at in (0, 1, 59, 60, 61)] == [True, False, False, True, False]
-    assert passes("Invalid HTTP request received.", 61)
-    assert all(passes("Task exception was never retrieved", at) for at in (0, 0, 0))
-
-
 def after_a_parting(error: Exception) -> Exception:
     """The error as if it was raised while a closed session was being dealt with."""
     error.__context__ = anyio.ClosedResourceError()
@@ -285,7 +271,7 @@ def after_a_parting(error: Exception) -> Exception:
 
 def is_logged(error: BaseException) -> bool:
     record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Exception", None, (type(error), error, None))
-    return NowAndThen().filter(record)
+    return Partings().filter(record)
 
 
 @pytest.mark.parametrize(

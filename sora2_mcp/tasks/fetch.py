@@ -123,8 +123,10 @@ async def _in_attempts(transfer: "_Transfer", clock: Clock, task_id: str) -> Non
             await transfer.attempt()
         except (*_BREAKS, _BrokenOffError) as error:
             gained = transfer.furthest_bytes - furthest
-            # The pause before counts: who gives a few bytes at each attempt brings no video either.
-            is_progress = gained > LEAST_BYTES_PER_SECOND * (clock.monotonic() - began)
+            # The pause before counts: who gives a few bytes at each attempt brings no video either. A hundredth of it
+            # is enough in any time: that many attempts it may take.
+            needed_bytes = min(LEAST_BYTES_PER_SECOND * (clock.monotonic() - began), transfer.total_bytes / 100)
+            is_progress = gained > needed_bytes
             began = clock.monotonic()
             idle = 0 if is_progress else idle + 1
             furthest += gained
@@ -163,6 +165,11 @@ class _Transfer:
         self._size = 0
         self._digest = hashlib.sha256()
         self._gives_ranges = True
+
+    @property
+    def total_bytes(self) -> float:
+        """The size of the whole; endless where it is not known."""
+        return self._version.total_bytes or float("inf")
 
     async def attempt(self) -> None:
         """Brings what is missing, or as much of it as comes."""

@@ -1,5 +1,6 @@
 """What docs/errors.md shows is what an agent reads of the real server, word by word but for ids and addresses."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,9 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitResult
 
 from sora2_mcp.errors import SERVICE_ERRORS
+from sora2_mcp.server.texts import Answer
+from sora2_mcp.server.tools import _result
+from sora2_mcp.server.views import TaskView
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
 from tests.contract.documents import ROOT
@@ -136,3 +140,32 @@ async def test_a_lost_answer_reads_as_shown(tmp_path: Path, clock: FakeClock) ->
 
         assert not is_error
         assert text == example
+
+
+FACTS = re.compile(
+    r"nothing (?:new )?was (?:spent|ordered|sent)|may have been charged|paid for|costs? credits|Next: [\w(]+"
+    r"|(?:kept until|before|on) [\d-]{10}",
+    re.IGNORECASE,
+)
+"""What a text says of money, of a video's end, and of what to do."""
+
+TEXTS = [text for block in re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL) for text in block.split("\n\n")]
+RESULTS = [text for text in TEXTS if "\nRepeating the same call" not in text and "\nNext: " in text]
+
+
+def test_the_page_shows_more_than_fifty_texts_and_each_says_what_comes_next() -> None:
+    assert len(TEXTS) > 50
+    assert [text for text in TEXTS if "Next: " not in text and not text.startswith("sora2-mcp: ")] == []
+
+
+@pytest.mark.parametrize("text", RESULTS, ids=lambda text: text[:40])
+def test_a_host_that_shows_the_data_only_tells_the_model_what_the_text_says(text: str) -> None:
+    message, _, following = text.rpartition("\nNext: ")
+    result = _result(
+        Answer(message, following), TaskView(task_id=TASK_ID, status="generating", created_at=TASK.created_at)
+    )
+
+    data = json.dumps(result.structured_content, ensure_ascii=False).replace('"next": "', "Next: ")
+    assert text_of(result) == text
+    assert FACTS.findall(text)
+    assert sorted(FACTS.findall(data)) == sorted(FACTS.findall(text))

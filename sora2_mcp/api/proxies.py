@@ -6,9 +6,13 @@ from typing import Any
 import httpx2
 
 from sora2_mcp import __version__
+from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.settings import environment_proxies
 
 USER_AGENT = f"sora2-mcp/{__version__}"
+PROXY = "an address that begins with http://, https://, socks5:// or socks5h://, without quotation marks"
+"""What a proxy's variable takes."""
+
 _PORTS = range(1, 65_536)
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
@@ -25,7 +29,7 @@ def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) 
     """
     direct = dict.fromkeys(_LOOPBACK)
     options["headers"] = {"user-agent": USER_AGENT, **(headers or {})}
-    if variable := _unusable():
+    if variable := unusable_proxy():
         blocked = {"all://": _Blocked(variable)}
         return httpx2.AsyncClient(mounts={**direct, **blocked}, trust_env=False, **options)
     return httpx2.AsyncClient(mounts=direct, **options)
@@ -36,14 +40,17 @@ class _Blocked(httpx2.AsyncBaseTransport):
         self._variable = variable
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        problem = (
-            f"{self._variable} cannot be used: it must be an address that begins with http://, https://, socks5:// or "
-            "socks5h://, without quotation marks"
-        )
-        raise ProxySettingError(problem, request=request)
+        raise ProxySettingError(f"{self._variable} cannot be used: it must be {PROXY}", request=request)
 
 
-def _unusable() -> str:
+def is_proxied(url: str) -> bool:
+    """Whether requests to it go through a proxy, which then is the one that looks its name up."""
+    client = proxied_client(verify=TLSContext())
+    # httpx2 has no public way to ask which of its transports it would take: until it has, this is the one.
+    return client._transport_for_url(httpx2.URL(url)) is not client._transport  # noqa: SLF001
+
+
+def unusable_proxy() -> str:
     """The variable whose proxy httpx2 would not take, empty where it takes all."""
     for variable, value in environment_proxies().items():
         try:

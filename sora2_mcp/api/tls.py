@@ -1,6 +1,9 @@
 """TLS for the HTTP clients, prepared when the first https address is spoken to."""
 
+import os
+import re
 import ssl
+from pathlib import Path
 from typing import Any, Self
 
 import anyio
@@ -9,6 +12,11 @@ import httpx2
 
 from sora2_mcp.errors import quoted
 from sora2_mcp.settings import certificate_source
+
+_HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d+")
+"""What OpenSSL looks for in a folder: ``openssl rehash`` gives such names."""
+
+_NONE = "it holds no certificates"
 
 
 class CAFileError(httpx2.ConnectError):
@@ -38,7 +46,7 @@ class TLSContext(ssl.SSLContext):
             return
         async with self._preparing:
             if self._prepared is None:
-                self._prepared = await anyio.to_thread.run_sync(_trusting)
+                self._prepared = await anyio.to_thread.run_sync(trusting)
 
     def set_alpn_protocols(self, alpn_protocols: Any) -> None:
         self._ready().set_alpn_protocols(alpn_protocols)
@@ -52,14 +60,26 @@ class TLSContext(ssl.SSLContext):
         return self._prepared
 
 
-def _trusting() -> ssl.SSLContext:
+def trusting() -> ssl.SSLContext:
+    """A context that trusts what the environment names, else what the machine trusts.
+
+    Raises:
+        CAFileError: that cannot be read, or is no certificate.
+    """
     variable, path = certificate_source()
+    place = f"{variable} names {quoted(str(path))}, which" if variable else "this machine's list of authorities"
     try:
-        if variable == "SSL_CERT_DIR":
-            # OpenSSL says nothing of a folder that is not there, and then trusts nobody.
-            next(path.iterdir(), None)
+        # OpenSSL says nothing of folders without certificates, and then trusts nobody.
+        if variable == "SSL_CERT_DIR" and not _holds_certificates(path):
+            raise CAFileError(f"{place} cannot be used ({_NONE}; `openssl rehash` gives them the names it looks for)")
         return httpx2.create_ssl_context()
     except OSError as error:
-        place = f"{variable} names {quoted(str(path))}, which" if variable else "this machine's list of authorities"
-        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        reason = _NONE if isinstance(error, ssl.SSLError) else error.strerror
         raise CAFileError(f"{place} cannot be used ({reason})") from error
+
+
+def _holds_certificates(path: Path) -> bool:
+    folders = [Path(folder) for folder in str(path).split(os.pathsep)]
+    # In a list a folder may be missing.
+    there = folders if len(folders) == 1 else filter(Path.is_dir, folders)
+    return any(_HASHED.fullmatch(entry.name) for folder in there for entry in folder.iterdir())

@@ -49,13 +49,17 @@ class NotPublicError(RefusedAddressError):
     """It would have gone to an address that is not public and not allowed."""
 
 
-def is_public(address: Address) -> bool:
-    """Whether anybody may be sent there; of an address that carries others, whether all of those are public."""
+def is_open(address: Address, networks: tuple[Network, ...] = ()) -> bool:
+    """Whether a download may go there: it is public, or in one of the networks that are allowed.
+
+    An address that carries others is open if all of those are.
+    """
+    if any(address in network for network in networks):
+        return True
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _CLOSED_4)
-    carried = _carried(address)
-    if carried:
-        return all(map(is_public, carried))
+    if carried := _carried(address):
+        return all(is_open(each, networks) for each in carried)
     return address in _OPEN_6 and not any(address in network for network in _CLOSED_6)
 
 
@@ -101,25 +105,19 @@ class Reach:
             raise RefusedAddressError(f"its address leads to {quoted(url.scheme)}, which is not http or https.")
         if url.port is not None and url.port not in _PORTS:
             raise RefusedAddressError("its address names a port that there is not.")
-        written = _written_out(url.raw_host.decode("ascii"))
+        written = written_out(url.raw_host.decode("ascii"))
         if written:
             await self._allowed(written)
 
     async def _allowed(self, found: list[Address]) -> list[Address]:
-        if all(map(self._is_open, found)):
+        if all(is_open(address, self._networks) for address in found):
             return found
         own = await self._own()
-        allowed = [address for address in found if address in own or self._is_open(address)]
+        allowed = [address for address in found if address in own or is_open(address, self._networks)]
         if not allowed:
             place = str(found[0]).partition("%")[0]
             raise NotPublicError(f"its address leads to {place}, which is not public.")
         return allowed
-
-    def _is_open(self, address: Address) -> bool:
-        if any(address in network for network in self._networks):
-            return True
-        carried = _carried(address) if isinstance(address, IPv6Address) else ()
-        return all(map(self._is_open, carried)) if carried else is_public(address)
 
     async def _own(self) -> set[Address]:
         """Where the API is at this moment."""
@@ -129,7 +127,7 @@ class Reach:
             return set()
 
 
-def _written_out(host: str) -> list[Address]:
+def written_out(host: str) -> list[Address]:
     """The addresses that a host's very spelling means, in short and numeric forms too; none for other names."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):

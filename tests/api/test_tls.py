@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,15 @@ async def https(certificate: Path) -> AsyncIterator[str]:
         yield url
 
 
+def rehashed(folder: Path, certificate: Path) -> str:
+    """A folder that OpenSSL finds the certificate in."""
+    shelf = folder / "shelf"
+    shelf.mkdir()
+    asked = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate)]
+    (shelf / f"{subprocess.check_output(asked, text=True).strip()}.0").write_bytes(certificate.read_bytes())
+    return str(shelf)
+
+
 async def got(tls: TLSContext, url: str) -> str:
     async with http_client(key="", tls=tls) as http:
         return (await http.get(url)).text
@@ -62,6 +72,25 @@ async def test_plain_http_reads_no_certificates(tmp_path: Path, monkeypatch: pyt
         CAFileError, match=r"^SSL_CERT_FILE names .*missing\.pem\", which cannot be used \(No such file"
     ):
         await got(tls, "https://service.example")
+
+
+async def test_a_folder_that_holds_no_certificates_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    (tmp_path / "company.pem").touch()
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+    with pytest.raises(CAFileError, match=r"^SSL_CERT_DIR names .* which cannot be used \(it holds no certificates; "):
+        await got(TLSContext(), "https://service.example")
+
+
+@pytest.mark.posix
+async def test_of_a_list_of_folders_some_may_be_missing(
+    certificate: Path, https: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join([f"{tmp_path}/gone", rehashed(tmp_path, certificate)]))
+
+    assert await got(TLSContext(), https) == "ok"
 
 
 async def test_all_clients_share_what_the_first_https_request_has_read(

@@ -8,6 +8,7 @@ import pytest
 from sora2_mcp.cli.doctor.command import examine
 from sora2_mcp.cli.doctor.report import Report
 from sora2_mcp.clock import Clock
+from sora2_mcp.tasks.reach import Resolve, resolved
 from tests.servers import KEY
 
 Examined = Callable[..., Awaitable[Report]]
@@ -23,6 +24,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
         offline: bool = False,
         round_trip: bool = False,
         clock: Clock | None = None,
+        resolve: Resolve = resolved,
         **variables: str,
     ) -> Report:
         usual = {
@@ -32,6 +34,6 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
         }
         for name, text in {**usual, **variables}.items():
             monkeypatch.setenv(name, text)
-        return await examine(simulate=simulate, offline=offline, round_trip=round_trip, clock=clock)
+        return await examine(simulate=simulate, offline=offline, round_trip=round_trip, clock=clock, resolve=resolve)
 
     return report

@@ -39,6 +39,9 @@ class Odd:
     codes: Mapping[str, int] = field(default_factory=dict)
     """The exit codes of the commands that cannot do their work here; all others do it."""
 
+    named: str = ""
+    """How a line of the doctor's begins."""
+
 
 _NO_HOME = {**dict.fromkeys(("serve", "serve-http", "demo", "generate", "tasks-list", "client-config"), 2), "doctor": 1}
 _NO_STORE = dict.fromkeys(("demo", "generate", "tasks-list", "doctor"), 1)
@@ -70,9 +73,22 @@ ODD = {
     # Root may use what it has taken its own rights to.
     "umask-777": Odd(first="umask 777", codes={"doctor": 1} if os.geteuid() == 0 else _NO_STORE),
     "dumb-terminal": Odd(variables={"TERM": "dumb", "FORCE_COLOR": "1", "COLUMNS": "0"}),
-    "socks-proxy": Odd(variables={"ALL_PROXY": "socks://127.0.0.1:9/", "all_proxy": "socks://127.0.0.1:9/"}),
-    "quoted-proxy": Odd(variables={"HTTPS_PROXY": '"http://me:topsecret@127.0.0.1:9"'}),
-    "certificates-gone": Odd(variables={"SSL_CERT_FILE": "/gone.pem"}),
+    "socks-proxy": Odd(
+        variables={"ALL_PROXY": "socks://127.0.0.1:9/", "all_proxy": "socks://127.0.0.1:9/"},
+        named="warning: network: all_proxy cannot be used",
+    ),
+    "quoted-proxy": Odd(
+        variables={"HTTPS_PROXY": '"http://me:topsecret@127.0.0.1:9"'},
+        named="warning: network: HTTPS_PROXY cannot be used",
+    ),
+    "certificates-gone": Odd(
+        variables={"SSL_CERT_FILE": "/gone.pem"}, named='warning: network: SSL_CERT_FILE names "/gone.pem"'
+    ),
+    "networks-wrong": Odd(
+        variables={"SORA2_DOWNLOAD_NETWORKS": "topsecret/99"},
+        codes=_NO_HOME,
+        named="problem: configuration: SORA2_DOWNLOAD_NETWORKS cannot be used",
+    ),
     "unbuffered": Odd(variables={"PYTHONUNBUFFERED": "1"}),
 }
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -137,6 +153,8 @@ def end_well(folder: Path, command: str, odd: Odd) -> Ran:
     assert "Traceback" not in shown
     assert "Exception ignored" not in shown
     assert "topsecret" not in shown
+    if command == "doctor" and odd.named:
+        assert f"\n{odd.named}" in run.stdout
     assert run.code == odd.codes.get(command, 0), shown
     if run.code == 2 or (run.code == 1 and command != "doctor"):
         # What was wrong, and perhaps what to do about it.

@@ -40,6 +40,7 @@ def test_on_the_simulator_everything_is_in_order_and_nothing_is_left_behind(tmp_
         ["ok", "environment"],
         ["ok", "store"],
         ["ok", "video_folder"],
+        ["ok", "network"],
         ["ok", "service"],
         ["skipped", "key"],
         ["skipped", "clock"],

@@ -24,6 +24,7 @@ _FOR_AN_HOUR = "A kitten [sim:seconds=3600]"
         ("gbk", "serve"),
         ("plain-c", "generate"),
         ("umask-077", "serve-http"),
+        ("quoted-proxy", "doctor"),
     ],
 )
 def test_a_command_does_its_work_or_says_in_words_why_not(tmp_path: Path, odd: str, command: str) -> None:

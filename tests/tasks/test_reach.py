@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sora2_mcp.domain.configured import networks_in
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.tasks.network import files_client
-from sora2_mcp.tasks.reach import RefusedAddressError, is_public, resolved
+from sora2_mcp.tasks.reach import RefusedAddressError, is_open, resolved
 from tests.network import NETWORK
 from tests.servers import KEY, agent
 
@@ -57,7 +57,7 @@ OPEN = [
 
 @pytest.mark.parametrize("address", CLOSED)
 def test_no_download_goes_to_an_address_that_is_not_public(address: str) -> None:
-    assert not is_public(ip_address(address))
+    assert not is_open(ip_address(address))
 
 
 async def test_no_download_goes_to_a_port_that_there_is_not() -> None:
@@ -68,7 +68,7 @@ async def test_no_download_goes_to_a_port_that_there_is_not() -> None:
 
 @pytest.mark.parametrize("address", OPEN)
 def test_a_public_address_is_one_in_every_spelling(address: str) -> None:
-    assert is_public(ip_address(address))
+    assert is_open(ip_address(address))
 
 
 class Names:
@@ -108,7 +108,7 @@ class Network(httpcore2.AnyIOBackend):
         self.connected.append(host)
         if host in self._dead:
             raise httpcore2.ConnectError("nobody there")
-        if is_public(ip_address(host)):
+        if is_open(ip_address(host)):
             host, port = "127.0.0.1", self._port
         return await super().connect_tcp(host, port, timeout, local_address, socket_options)
 

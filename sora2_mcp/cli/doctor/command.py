@@ -12,6 +12,7 @@ from sora2_mcp.cli.doctor.report import Report
 from sora2_mcp.cli.doctor.setup import Setup
 from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.settings import environment
+from sora2_mcp.tasks.reach import Resolve, resolved
 
 
 async def doctor(arguments: argparse.Namespace) -> int:
@@ -32,12 +33,18 @@ async def doctor(arguments: argparse.Namespace) -> int:
 
 
 async def examine(
-    *, simulate: bool = False, offline: bool = False, round_trip: bool = True, clock: Clock | None = None
+    *,
+    simulate: bool = False,
+    offline: bool = False,
+    round_trip: bool = True,
+    clock: Clock | None = None,
+    resolve: Resolve = resolved,
 ) -> Report:
     """The report on the set-up in this process's environment."""
     given, clock = environment(), clock or SystemClock()
     began = clock.monotonic()
     setup = Setup.of(given, clock, simulate=simulate)
-    findings = await Examination(setup, given, offline=offline, round_trip=round_trip).run()
+    examination = Examination(setup, given, offline=offline, round_trip=round_trip, resolve=resolve)
+    findings = await examination.run()
     seconds = round(clock.monotonic() - began, 3)
     return Report(simulate=setup.settings.simulate, findings=findings, readings=setup.readings, seconds=seconds)

@@ -12,6 +12,7 @@ from sora2_mcp.api.probe import ANSWER_SECONDS, Reply
 from sora2_mcp.cli.doctor.finding import Finding, problem, skipped
 from sora2_mcp.cli.doctor.setup import Setup
 from sora2_mcp.errors import ConfigurationError, first_of
+from sora2_mcp.tasks.reach import Resolve, resolved
 from sora2_mcp.tasks.store.port import Survey
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
@@ -22,6 +23,7 @@ ORDER = (
     "environment",
     "store",
     "video_folder",
+    "network",
     "service",
     "key",
     "clock",
@@ -34,23 +36,41 @@ ROUND_TRIP_SECONDS = 20.0
 _STORE_SECONDS = 8.0
 _QUICK_SECONDS = 5.0
 _PACKAGE = "sora2_mcp.cli.doctor"
-_MODULES = ("clock", "configuration", "environment", "folder", "http", "program", "rehearsal", "service", "store")
+_MODULES = (
+    "clock",
+    "configuration",
+    "environment",
+    "folder",
+    "http",
+    "network",
+    "program",
+    "rehearsal",
+    "service",
+    "store",
+)
 
 
 class Examination:
     """One run of the checks over the set-up in the environment ``given``.
 
-    ``offline``: the service is not asked. What checks need is imported by themselves, so that a package that is missing
-    or broken stops none but those that need it.
+    ``offline``: the service is not asked, and where its name leads is not looked up (``resolve``). What checks need is
+    imported by themselves, so that a package that is missing or broken stops none but those that need it.
     """
 
     def __init__(
-        self, setup: Setup, given: Mapping[str, str], *, offline: bool = False, round_trip: bool = True
+        self,
+        setup: Setup,
+        given: Mapping[str, str],
+        *,
+        offline: bool = False,
+        round_trip: bool = True,
+        resolve: Resolve = resolved,
     ) -> None:
         self._setup = setup
         self._given = given
         self._offline = offline
         self._round_trip = round_trip
+        self._resolve = resolve
         self._reply: Reply | None = None
         self._survey: Survey | None = None
         self._found: dict[str, Sequence[Finding]] = {}
@@ -65,6 +85,7 @@ class Examination:
         async with anyio.create_task_group() as group:
             group.start_soon(self._checked, "store", _STORE_SECONDS, self._look_at_store)
             group.start_soon(self._checked, "video_folder", _QUICK_SECONDS, self._look_at_folder)
+            group.start_soon(self._checked, "network", _QUICK_SECONDS, self._look_at_network)
             group.start_soon(self._checked, "round_trip", ROUND_TRIP_SECONDS, self._rehearse)
             await self._checked("service", ANSWER_SECONDS + 1, self._ask_service)
             await self._checked("key", ANSWER_SECONDS + 1, self._ask_with_key)
@@ -125,6 +146,12 @@ class Examination:
 
         # A file system that hangs keeps the thread, not the check.
         return [await anyio.to_thread.run_sync(check_videos, self._setup, abandon_on_cancel=True)]
+
+    async def _look_at_network(self) -> Sequence[Finding]:
+        from sora2_mcp.cli.doctor.network import check_network  # noqa: PLC0415
+
+        is_asked = not (self._offline or self._setup.settings.simulate)
+        return await check_network(self._setup, self._resolve if is_asked else None)
 
     async def _ask_service(self) -> Sequence[Finding]:
         from sora2_mcp.cli.doctor.service import SERVICE, check_service, probe_of  # noqa: PLC0415

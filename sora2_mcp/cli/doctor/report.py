@@ -17,6 +17,7 @@ _URGENCY = (
     "configuration",
     "environment",
     "store",
+    "network",
     "service",
     "key",
     "round_trip",

@@ -8,8 +8,9 @@ import anyio.to_thread
 from sora2_mcp.api.probe import Probe, Reply, open_probe
 from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warning
 from sora2_mcp.cli.doctor.folder import obstacle_to
+from sora2_mcp.cli.doctor.network import CERTIFICATE_HINT, proxy_hint
 from sora2_mcp.cli.doctor.setup import Setup
-from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, quoted
+from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError, quoted
 from sora2_mcp.server.simulated import state_folder
 from sora2_mcp.settings import API_BASE_URL
 from sora2_mcp.simulator.app import Simulator
@@ -21,7 +22,6 @@ KEY = "key"
 _REFUSED = (401, 403)
 _BUSY = (429, 455, 500, 502, 503, 504)
 _NO_CREDITS = 402
-_CERTIFICATE_HINT = "Name the file of your company's own certificate authority in SSL_CERT_FILE, or correct its path."
 _NOT_FOUND = 404
 _KEY_PLACE = "the env of this server's entry in your host"
 
@@ -47,8 +47,8 @@ async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | No
     except (GatewayError, LostAnswerError) as error:
         return problem(SERVICE, f"{base_url} did not answer as Sora2API does: {error.reason}.", _address_hint()), None
     except NotReachedError as error:
-        hint = _CERTIFICATE_HINT if isinstance(error, CertificateError) else _network_hint(setup)
-        return problem(SERVICE, f"{base_url} could not be reached: {error.reason}.", hint), None
+        what = f"{base_url} could not be reached: {error.reason}."
+        return problem(SERVICE, what, _way_hint(setup, error)), None
     if reply.code == _NOT_FOUND:
         what = f"{base_url} answers, but not at this path (404{_words(setup, reply)})."
         return problem(SERVICE, what, _address_hint()), None
@@ -136,6 +136,10 @@ def _address_hint() -> str:
     )
 
 
-def _network_hint(setup: Setup) -> str:
+def _way_hint(setup: Setup, error: NotReachedError) -> str:
+    if isinstance(error, ProxyError):
+        return proxy_hint(setup)
+    if isinstance(error, CertificateError):
+        return CERTIFICATE_HINT
     proxies = f" Proxies are set in {' and '.join(setup.proxies)}: they may stand in the way." if setup.proxies else ""
     return f"Check the network and SORA2_API_BASE_URL.{proxies}"

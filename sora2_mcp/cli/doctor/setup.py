@@ -6,9 +6,7 @@ from typing import Self
 
 from sora2_mcp.cli.doctor.readings import Blot, Reading, Unknown, readings_of, unknown_in
 from sora2_mcp.clock import Clock
-from sora2_mcp.settings import Settings, variable_of
-
-_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+from sora2_mcp.settings import Settings, environment_proxies, variable_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +31,7 @@ class Setup:
             settings=settings,
             readings=tuple(readings_of(settings, given, unusable=unusable, simulate=simulate)),
             unknown=tuple(unknown_in(given)),
-            proxies=tuple(name for name in sorted(given) if name.upper() in _PROXIES and given[name]),
+            proxies=tuple(sorted(environment_proxies())),
             blot=Blot(given),
             clock=clock,
         )

@@ -16,9 +16,14 @@ from sora2_mcp.errors import (
     CertificateError,
     ConfigurationError,
     GatewayError,
+    LostAnswerError,
     MissingKeyError,
+    NoCreditsError,
+    NotFoundError,
+    NotReachedError,
     ProxyError,
     Sora2Error,
+    UnauthorizedError,
     UnknownTaskError,
 )
 from sora2_mcp.runtime import Runtime
@@ -31,9 +36,17 @@ _INTERRUPTED = 130
 _HINTS: dict[type[Sora2Error], str] = {
     MissingKeyError: "Set it to your key, or try everything without an account: add --simulate.",
     UnknownTaskError: "See them with: sora2-mcp tasks list",
-    ProxyError: "Check the proxy that your environment names, then try again.",
-    CertificateError: "Name the file of your company's certificate authority in SSL_CERT_FILE, or correct its path.",
+    NotReachedError: "Check the network and SORA2_API_BASE_URL, then try again.",
+    ProxyError: "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or take them out. sora2-mcp doctor says more.",
+    CertificateError: (
+        "Set SSL_CERT_FILE to the file of your company's certificate authority, or take it out. sora2-mcp doctor says "
+        "more."
+    ),
     GatewayError: "Check the network and SORA2_API_BASE_URL: something in front of the service refused in its place.",
+    LostAnswerError: "Try again in a minute.",
+    UnauthorizedError: "Correct SORA2_API_KEY, and SORA2_API_BASE_URL if the key is of another gateway.",
+    NoCreditsError: "Top up the account, then try again.",
+    NotFoundError: "Check SORA2_API_BASE_URL, path included.",
 }
 _HARD_END_SECONDS = 1.6
 

@@ -1,6 +1,12 @@
 """The commands people type, as processes; test_typed.py has what they say to everything else."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.processes import Process, completed
 from tests.faults.hosts import Service
@@ -57,6 +63,83 @@ def test_of_a_task_there_is_not_it_is_said_where_tasks_are_found(tmp_path: Path)
     assert (run.returncode, run.stdout) == (1, "")
     assert "See them with: sora2-mcp tasks list" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@contextmanager
+def answering(status: int, body: str) -> Iterator[str]:
+    """A server that answers every look so; gives its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+TO_PERSONS = {
+    "NotReachedError": "Check the network and SORA2_API_BASE_URL, then try again.",
+    "ProxyError": "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or take them out. sora2-mcp doctor says more.",
+    "CertificateError": (
+        "Set SSL_CERT_FILE to the file of your company's certificate authority, or take it out. sora2-mcp doctor says "
+        "more."
+    ),
+    "GatewayError": (
+        "Check the network and SORA2_API_BASE_URL: something in front of the service refused in its place."
+    ),
+    "LostAnswerError": "Try again in a minute.",
+    "UnauthorizedError": "Correct SORA2_API_KEY, and SORA2_API_BASE_URL if the key is of another gateway.",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (403, "<p>Blocked</p>", "GatewayError"),
+        (200, "", "LostAnswerError"),
+        (200, '{"code": 401, "msg": "no", "data": null}', "UnauthorizedError"),
+    ],
+)
+def test_an_answer_that_helps_nobody_is_told_a_person_in_words_for_persons(
+    tmp_path: Path, status: int, body: str, kind: str
+) -> None:
+    with answering(status, body) as base_url:
+        run = completed(tmp_path, "tasks", "show", "t-0123456789", SORA2_API_BASE_URL=base_url, SORA2_API_KEY="any")
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.splitlines()[-1] == TO_PERSONS[kind]
+
+
+@pytest.mark.parametrize(
+    ("variables", "kind"),
+    [
+        ({"SORA2_API_BASE_URL": "http://127.0.0.1:1/v1"}, "NotReachedError"),
+        ({"HTTPS_PROXY": '"http://me:topsecret@127.0.0.1:9"'}, "ProxyError"),
+        ({"SSL_CERT_FILE": "/gone.pem"}, "CertificateError"),
+    ],
+)
+def test_a_way_that_is_closed_is_told_a_person_in_words_for_persons(
+    tmp_path: Path, variables: dict[str, str], kind: str
+) -> None:
+    usual = {"SORA2_API_BASE_URL": "https://192.0.2.1/v1", "SORA2_API_KEY": "any"}
+
+    run = completed(tmp_path, "generate", "A kitten", **{**usual, **variables})
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.splitlines()[-1] == TO_PERSONS[kind]
+    assert "topsecret" not in run.stderr
 
 
 def test_a_simulators_folder_that_cannot_be_made_is_a_store_that_cannot_be_used(tmp_path: Path) -> None:

@@ -113,8 +113,10 @@ def test_a_service_and_a_database_that_never_answer_hold_no_doctor_up(tmp_path: 
     assert {finding["name"]: finding["status"] for finding in report["findings"]} == {
         "program": "ok",
         "configuration": "ok",
+        "environment": "ok",
         "store": "problem",
         "video_folder": "ok",
+        "network": "ok",
         "service": "problem",
         "key": "skipped",
         "clock": "skipped",

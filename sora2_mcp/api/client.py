@@ -10,7 +10,7 @@ import httpx2
 import stamina
 
 from sora2_mcp.api.codec import accepted_task_id, order_body, snapshot_of
-from sora2_mcp.api.exchange import Answer, exchange, refuse_nested_codings
+from sora2_mcp.api.exchange import Answer, exchange, leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.api.pace import Pace
 from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.api.proxies import proxied_client
@@ -132,5 +132,5 @@ def http_client(*, key: str, tls: TLSContext | None = None, **options: Any) -> h
     if key:
         headers["authorization"] = f"Bearer {key}"
     tls = tls or TLSContext()
-    hooks: Any = {"request": [tls.prepare], "response": [refuse_nested_codings]}
+    hooks: Any = {"request": [tls.prepare], "response": [refuse_nested_codings, leave_others_their_turn]}
     return proxied_client(headers=headers, verify=tls, event_hooks=hooks, **options)

@@ -6,10 +6,11 @@ The table of docs/architecture.md ("Sent or not sent") says the same in words.
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.lowlevel
 import httpx2
 
 from sora2_mcp.api.codec import NOT_ACCEPTED
@@ -93,6 +94,30 @@ async def _body(response: httpx2.Response) -> bytes:
             raise
         body.clear()
     return bytes(body)
+
+
+class _InTurns(httpx2.AsyncByteStream):
+    """A body after each piece of which others get their turn.
+
+    What has been received already comes without a pause: thousands of pieces of one byte, or of a packing of nothing.
+    """
+
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            yield piece
+            await anyio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+async def leave_others_their_turn(response: httpx2.Response) -> None:
+    """An event hook: no body holds up the event loop."""
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _InTurns(response.stream)
 
 
 async def refuse_nested_codings(response: httpx2.Response) -> None:

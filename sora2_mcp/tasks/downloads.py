@@ -6,6 +6,7 @@ import os
 import stat
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -161,10 +162,7 @@ class Downloads:
 
     async def _fetch(self, task: Task, url: str, filename: str, progress: Progress) -> SavedFile:
         folder = folder_of(self._folder, task.principal)
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f".{task.id}.*.part"):
-            # The lease is ours, so it belongs to a process that died in the middle.
-            left.unlink(missing_ok=True)
+        await anyio.to_thread.run_sync(_prepare, folder, task.id)
         part = folder / f".{task.id}.{self._owner[:8]}.part"
         try:
             file = await fetch(
@@ -180,7 +178,9 @@ class Downloads:
             name = safe_name(filename, default) if filename.strip() else default
             path = await anyio.to_thread.run_sync(placed, part, folder, name, task.reference)
         finally:
-            part.unlink(missing_ok=True)
+            with anyio.CancelScope(shield=True):
+                # In a thread: a large file takes long to go.
+                await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
         return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
 
     async def _claim_in_turn(self, task: Task) -> None:
@@ -223,6 +223,16 @@ def _deleted(task: Task) -> NoVideoError:
     problem = f"the service deleted it on {task.video_expires_at:%Y-%m-%d}, 15 days after it was done."
     hint = "Tell the user; only a new order with generate_video makes it again, and costs credits."
     return NoVideoError(task.reference, problem, hint)
+
+
+def _prepare(folder: Path, id: str) -> None:
+    """Makes the folder, and takes away what others have left of the task's video.
+
+    Its lease is ours, so that belongs to a process that died in the middle.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".{id}.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def folder_of(folder: Path, principal: str) -> Path:

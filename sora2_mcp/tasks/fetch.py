@@ -5,10 +5,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import anyio.lowlevel
 import anyio.to_thread
 import httpx2
 
@@ -190,8 +190,9 @@ class _Transfer:
             total = self._version.total_bytes
             if total is not None and total > self._limit_bytes:
                 raise _too_large(self._task_id, total, self._limit_bytes)
-            # Path.open() takes no opener.
-            with open(self._part, "ab" if self._size else "wb", opener=_no_link) as file:  # noqa: ASYNC230
+            # In a thread: to empty a large file takes long. And Path.open() takes no opener.
+            opened = partial(open, self._part, "ab" if self._size else "wb", opener=_no_link)
+            with await anyio.to_thread.run_sync(opened) as file:
                 await self._copy(response, file)
 
     @contextmanager
@@ -279,8 +280,6 @@ class _Transfer:
             if piece is None:
                 return
             yield piece
-            # A host may send thousands of pieces of one byte at once: others get their turn between them.
-            await anyio.lowlevel.checkpoint()
             came_bytes += len(piece)
             seconds = self._clock.monotonic() - since
             if seconds >= _SILENCE_SECONDS:

@@ -10,7 +10,7 @@ import anyio
 import httpcore2
 import httpx2
 
-from sora2_mcp.api.exchange import refuse_nested_codings
+from sora2_mcp.api.exchange import leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.api.proxies import proxied_client
 from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.domain.configured import Network
@@ -100,7 +100,13 @@ def files_client(
         transport=transport,
         # A host could fill up what is sent to all others of its domain.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        event_hooks={"request": [reach.check, tls.prepare], "response": [_leave_unread, refuse_nested_codings]},
+        event_hooks={
+            "request": [reach.check, tls.prepare],
+            "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],
+        },
+            "request": [reach.check, tls.prepare],
+            "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],
+        },
     )
     if transport is not None:
         return client

@@ -104,9 +104,6 @@ def files_client(
             "request": [reach.check, tls.prepare],
             "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],
         },
-            "request": [reach.check, tls.prepare],
-            "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],
-        },
     )
     if transport is not None:
         return client

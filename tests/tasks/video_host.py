@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from sora2_mcp.api.exchange import leave_others_their_turn
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError
 from sora2_mcp.tasks.fetch import fetch
@@ -71,7 +73,8 @@ class Host:
         async def progress(received: int, total: int | None) -> None:
             self.told.append((received, total))
 
-        async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond)) as http:
+        hooks: dict[str, list[Any]] = {"response": [leave_others_their_turn]}
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond), event_hooks=hooks) as http:
             return await fetch(
                 http,
                 url=url,

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 
 from sora2_mcp import __version__
+from sora2_mcp.api.heads import read_in_linear_time
 from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.settings import environment_proxies
 
@@ -27,6 +28,7 @@ def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) 
     Where a variable cannot be used, every request to another machine raises ``ProxySettingError``: what needs no
     network works all the same.
     """
+    read_in_linear_time()
     direct = dict.fromkeys(_LOOPBACK)
     options["headers"] = {"user-agent": USER_AGENT, **(headers or {})}
     if variable := unusable_proxy():

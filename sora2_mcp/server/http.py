@@ -10,6 +10,7 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
+from sora2_mcp.api.heads import read_in_linear_time
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import access_of
@@ -56,6 +57,7 @@ class _WebServer(uvicorn.Server):
     """A web server that leaves signals to its runner."""
 
     def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+        read_in_linear_time()
         limits = limits or Limits.of_files(open_files_limit())
         super().__init__(
             uvicorn.Config(

@@ -196,7 +196,8 @@ class IssuedTokens:
             expires_at = datetime.fromtimestamp(min(int(claims["exp"]) + _LEEWAY_SECONDS, _LAST_SECOND), UTC)
         except _UNREADABLE:
             return None
-        if not _is_usable(claims["sub"]):
+        # The library takes an instant in text as well, which RFC 7519 does not.
+        if not _is_usable(claims["sub"]) or not isinstance(claims["exp"], int | float):
             return None
         return Caller(principal=f"jwt:{self._issuer}|{claims['sub']}", expires_at=expires_at)
 

@@ -5,9 +5,8 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import anyio.to_thread
 import httpx2
@@ -190,9 +189,8 @@ class _Transfer:
             total = self._version.total_bytes
             if total is not None and total > self._limit_bytes:
                 raise _too_large(self._task_id, total, self._limit_bytes)
-            # In a thread: to empty a large file takes long. And Path.open() takes no opener.
-            opened = partial(open, self._part, "ab" if self._size else "wb", opener=_no_link)
-            with await anyio.to_thread.run_sync(opened) as file:
+            # In a thread: to empty a large file takes long.
+            with await anyio.to_thread.run_sync(_opened, self._part, "ab" if self._size else "wb") as file:
                 await self._copy(response, file)
 
     @contextmanager
@@ -288,9 +286,13 @@ class _Transfer:
                 came_bytes, since = 0, self._clock.monotonic()
 
 
-def _no_link(path: str, flags: int) -> int:
-    """Opens a file that is none of somebody's symbolic links: it would lead the video over another file."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+def _opened(path: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
+    """The file, unless it became somebody's symbolic link, which would lead the video over another file."""
+
+    def no_link(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    return open(path, mode, opener=no_link)
 
 
 def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> UnwritableError:

@@ -1,6 +1,7 @@
 """The way of our requests: through the proxies that the environment names, and past them to this machine itself."""
 
 from collections.abc import Mapping
+from http.cookiejar import CookieJar
 from typing import Any
 
 import httpx2
@@ -22,6 +23,13 @@ class ProxySettingError(httpx2.ConnectError):
     """A variable names a proxy in a way that cannot be used. The text never holds its value, which may be a secret."""
 
 
+class NoCookies(CookieJar):
+    """Takes none in: a host could send thousands, which takes long to read, and fill up what is sent to others."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Nothing."""
+
+
 def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) -> httpx2.AsyncClient:
     """An HTTP client with these options, which says who we are.
 
@@ -30,7 +38,7 @@ def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) 
     """
     read_in_linear_time()
     direct = dict.fromkeys(_LOOPBACK)
-    options["headers"] = {"user-agent": USER_AGENT, **(headers or {})}
+    options |= {"headers": {"user-agent": USER_AGENT, **(headers or {})}, "cookies": NoCookies()}
     if variable := unusable_proxy():
         blocked = {"all://": _Blocked(variable)}
         return httpx2.AsyncClient(mounts={**direct, **blocked}, trust_env=False, **options)

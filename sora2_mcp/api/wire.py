@@ -5,6 +5,8 @@ Source: the vendor's quick start (fields, ``successFlag``), and the variants tha
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
@@ -15,18 +17,29 @@ from sora2_mcp.errors import sanitized
 WORDS_LIMIT = 2000
 """Characters of what the service says of an error or a failure."""
 
+_MOST_BRACKETS = 12_000
+"""Lists and objects take a hundred times their length to read. A prompt of nothing else, told twice, has 10,000."""
+
 
 def parsed(text: str | bytes) -> Any:
     """What a JSON text holds; the half characters that cut-off texts end in become question marks.
 
     Raises:
-        ValueError: it is no JSON, or nested too deep.
+        ValueError: it is no JSON, nested too deep, or in more parts than any answer.
     """
+    plain = text.decode(json.detect_encoding(text), "surrogatepass") if isinstance(text, bytes) else text
+    if plain.count("[") + plain.count("{") > _MOST_BRACKETS:
+        raise ValueError("in too many parts")
     try:
-        content = json.loads(text)
-        return json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
+        content = json.loads(plain)
+        spelled = json.dumps(content, ensure_ascii=False)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+    try:
+        spelled.encode()
+    except UnicodeEncodeError:
+        return json.loads(spelled.encode(errors="replace"))
+    return content
 
 
 def _integer(value: Any) -> int | None:
@@ -131,30 +144,41 @@ class Record(Lenient):
 
 
 _DEEPEST = 8
+_LOOKED_AT = 200
+"""Values among which an address is looked for; answers have few, and to look at thousands would hold up everything."""
+
 _URL_FIELDS = ("imageUrl", "videoUrl", "resultUrls", "resultUrl", "url", "info")
 
 
-def first_url(value: Any, depth: int = 0) -> str:
+def first_url(value: Any) -> str:
     """The first http(s) address in what may be a URL, a list, an object, or any of these once more as JSON text."""
+    return next(filter(None, islice(_looked_at(value, 0), _LOOKED_AT)), "")
+
+
+def _looked_at(value: Any, depth: int) -> Iterator[str]:
+    """For each value, in their order, the address that it is, or else nothing."""
     if depth > _DEEPEST:
-        return ""
+        return
     if isinstance(value, str):
-        return _url_in_text(value.strip(), depth)
+        yield from _in_text(value.strip(), depth)
+        return
+    yield ""
     if isinstance(value, dict):
         value = [value[field] for field in _URL_FIELDS if field in value]
     if isinstance(value, list):
-        return next(filter(None, (first_url(item, depth + 1) for item in value)), "")
-    return ""
+        for item in value:
+            yield from _looked_at(item, depth + 1)
 
 
-def _url_in_text(text: str, depth: int) -> str:
-    if is_http_url(text):
-        return text
+def _in_text(text: str, depth: int) -> Iterator[str]:
+    yield text if is_http_url(text) else ""
     if not text.startswith(("{", "[", '"')):
-        return ""
+        return
     try:
-        return first_url(parsed(text), depth + 1)
+        content = parsed(text)
     except ValueError:
         # A bracketed list without quotation marks: [https://a, https://b]
-        items = [item.strip().strip("'\"") for item in text.strip("[]").split(",")]
-        return next(filter(is_http_url, items), "")
+        items = [item.strip().strip("'\"") for item in text.strip("[]").split(",", _LOOKED_AT)]
+        yield next(filter(is_http_url, items), "")
+        return
+    yield from _looked_at(content, depth + 1)

@@ -4,7 +4,6 @@ Importing this takes as long as httpcore2 does, so it is left until the handshak
 """
 
 from collections.abc import AsyncIterator, Iterable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import anyio
 import httpcore2
@@ -98,8 +97,6 @@ def files_client(
         max_redirects=_MAX_REDIRECTS,
         verify=tls,
         transport=transport,
-        # A host could fill up what is sent to all others of its domain.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         event_hooks={
             "request": [reach.check, tls.prepare],
             "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],

@@ -6,7 +6,7 @@ import json
 import httpx2
 import pytest
 
-from sora2_mcp.api.client import open_client
+from sora2_mcp.api.client import http_client, open_client
 from sora2_mcp.domain.task import Sighting
 from sora2_mcp.errors import LostAnswerError
 from sora2_mcp.tasks.network import files_client
@@ -44,3 +44,11 @@ async def test_a_video_that_is_packed_more_than_once_is_not_unpacked() -> None:
     async with files_client(URL, transport=packed(b"", 4)) as http:
         with pytest.raises(httpx2.DecodingError, match="packed more than once"):
             await http.get(f"{URL}/x.mp4")
+
+
+async def test_what_a_host_wants_remembered_is_not_even_read() -> None:
+    told = [("set-cookie", f"a{number}=b") for number in range(10)]
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=told))
+    async with http_client(key="k", transport=transport) as http:
+        await http.get(URL)
+        assert list(http.cookies.jar) == []

@@ -228,3 +228,24 @@ def test_what_is_no_json_is_one_kind_of_error(text: str | bytes) -> None:
 )
 def test_the_services_words_are_found_under_either_name(sent: dict[str, Any]) -> None:
     assert Envelope.model_validate(sent).words == "why"
+
+
+@pytest.mark.parametrize("crowd", [["x"], [[]], [["x", "y"]], [{"url": "x"}], ['["x"]']])
+def test_an_address_is_looked_for_among_the_first_values_only(crowd: list[Any]) -> None:
+    assert first_url([*crowd * 40, URL]) == URL
+    assert first_url([*crowd * 200, URL]) == ""
+    assert first_url({"response": "x", "url": [*crowd * 200, URL]}) == ""
+
+
+def test_of_a_list_without_quotation_marks_the_first_items_are_looked_at() -> None:
+    assert first_url(f"[{'x,' * 199}{URL}]") == URL
+    assert first_url(f"[{'x,' * 201}{URL}]") == ""
+
+
+def test_an_answer_in_more_parts_than_any_needs_is_none() -> None:
+    prompt = {"prompt": "[{" * 2500}
+    assert parsed(json.dumps({"data": {"paramJson": prompt, "promptJson": prompt}}))["data"]["promptJson"] == prompt
+    for many in ("[" + "{}," * 12_000 + "{}]", "[" * 100 + "]" * 100):
+        text = many if "{" in many else f"[{','.join([many] * 121)}]"
+        with pytest.raises(ValueError, match="too many parts"):
+            parsed(text)

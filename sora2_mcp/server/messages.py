@@ -17,6 +17,9 @@ LONGEST_CALL_BYTES = _ENVELOPE_BYTES + _BYTES_EACH * (
     PROMPT_LIMIT + IMAGE_LIMIT * URL_LIMIT + WATERMARK_LIMIT + URL_LIMIT + KEY_LIMIT
 )
 """What an order may need with every argument at its limit; no other call needs more."""
+_MOST_BRACKETS = 7_000
+"""Lists and objects take a hundred times their length to read; no call needs more, with a prompt of nothing else."""
+
 _NO_REQUEST = (
     'Invalid request: it must have "jsonrpc": "2.0", a method, params in an object, and an id that is text or whole'
 )
@@ -27,6 +30,7 @@ def _refusal(code: int, message: str, id: str | float | None = None) -> str:
 
 
 TOO_LONG = _refusal(INVALID_REQUEST, f"Invalid request: a message has at most {LONGEST_CALL_BYTES:,} bytes")
+_TOO_MANY = _refusal(INVALID_REQUEST, f"Invalid request: a message has at most {_MOST_BRACKETS:,} brackets")
 
 
 def checked_message(received: bytes | bytearray) -> tuple[str, str]:
@@ -38,6 +42,8 @@ def checked_message(received: bytes | bytearray) -> tuple[str, str]:
     text = received.decode("utf-8-sig", errors="replace")
     if len(received) > LONGEST_CALL_BYTES:
         return "", TOO_LONG
+    if received.count(b"[") + received.count(b"{") > _MOST_BRACKETS:
+        return "", _TOO_MANY
     try:
         content = json.loads(text)
     except RecursionError:

@@ -40,6 +40,7 @@ TAKEN = {
     "unknown fields": ping(extra=1),
     "no number": b'{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": {"x": NaN}}',
     "nested as deep as anybody needs": calling(nested(150)),
+    "a prompt of brackets": calling({"prompt": "[{" * 2500, "image_urls": ["https://x/[1]"] * 10}),
     "the largest order": calling({"prompt": "\U0001f98a" * 5000, "image_urls": ["https://x/" + "a" * 1990] * 10}),
 }
 REFUSED = {
@@ -50,7 +51,8 @@ REFUSED = {
     "no text": (b"\xff\xfe\xfa", PARSE_ERROR, None),
     "1,000 brackets": (b"[" * 1000, PARSE_ERROR, None),
     "1,000 pairs of brackets": (b"[" * 1000 + b"]" * 1000, PARSE_ERROR, None),
-    "100,000 brackets": (b"[" * 100_000, PARSE_ERROR, None),
+    "100,000 brackets": (b"[" * 100_000, INVALID_REQUEST, None),
+    "2,000 objects in 4 levels": (calling([nested(4)] * 2000), INVALID_REQUEST, None),
     "300 levels in the arguments": (calling(nested(300)), INVALID_REQUEST, 7),
     "a batch": (b"[" + ping() + b"]", INVALID_REQUEST, None),
     "an empty batch": (b"[]", INVALID_REQUEST, None),

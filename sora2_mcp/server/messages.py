@@ -1,6 +1,7 @@
 """What a message of a client must look like, over whichever transport it comes."""
 
 import json
+from math import inf
 from typing import Any
 
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, jsonrpc_message_adapter
@@ -58,7 +59,8 @@ def checked_message(received: bytes | bytearray) -> tuple[str, str]:
     if _is_message(content) and _is_readable(text):
         return text, ""
     id = content.get("id")
-    is_id = isinstance(id, str | int | float) and not isinstance(id, bool)
+    # What is no number in JSON (NaN, Infinity) would make the answer unreadable.
+    is_id = isinstance(id, str) or (isinstance(id, int | float) and not isinstance(id, bool) and abs(id) < inf)
     # Who gets an error under the id of an answer of its own would take it for the answer to a question of its own.
     return "", _refusal(
         INVALID_REQUEST, _NO_REQUEST, id if is_id and not content.keys() & {"result", "error"} else None

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +129,23 @@ def id_of(message: dict[str, Any]) -> Any:
     id = message.get("id")
     if isinstance(id, str):
         return id.encode(errors="replace").decode()
-    return id if isinstance(id, int | float) and not isinstance(id, bool) else None
+    return id if isinstance(id, int | float) and not isinstance(id, bool) and abs(id) < inf else None
 
 
 def needs_answer(message: dict[str, Any], sent: bytes) -> bool:
     return "id" in message or checked_message(sent)[1] != ""
 
 
+def _strictly_read(text: str) -> dict[str, Any]:
+    # Python takes NaN for JSON; nobody else does.
+    read: dict[str, Any] = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in {text}"))
+    return read
+
+
 def outcomes(response: httpx2.Response) -> list[dict[str, Any]]:
     """The results and errors in a body or in a stream."""
     texts = re.findall(r"^data: (\{.*)$", response.text, re.MULTILINE) or [response.text or "{}"]
-    return [found for found in map(json.loads, texts) if found.keys() & {"result", "error"}]
+    return [found for found in map(_strictly_read, texts) if found.keys() & {"result", "error"}]
 
 
 def mirrored(message: dict[str, Any]) -> dict[str, str]:

@@ -62,6 +62,8 @@ REFUSED = {
     "no jsonrpc": (b'{"id": 7, "method": "ping"}', INVALID_REQUEST, 7),
     "another jsonrpc": (ping(jsonrpc="1.0"), INVALID_REQUEST, 7),
     "half a number as id": (ping(id=1.5), INVALID_REQUEST, 1.5),
+    "no number as id": (ping(id=float("nan")), INVALID_REQUEST, None),
+    "a number without end as id": (b'{"jsonrpc": "2.0", "id": -1e999, "method": "ping"}', INVALID_REQUEST, None),
     "null as id": (ping(id=None), INVALID_REQUEST, None),
     "true as id": (ping(id=True), INVALID_REQUEST, None),
     "an object as id": (ping(id={}), INVALID_REQUEST, None),

@@ -46,6 +46,7 @@ _KEYS_TRUSTED_SECONDS = 86_400.0
 _KEYS_PAUSE_SECONDS = 10.0
 _KEYS_TIMEOUT_SECONDS = 5.0
 _RENEWAL_SECONDS = 1.0
+_PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a JWT or a key that somebody made up may raise."""
 
@@ -305,8 +306,10 @@ def _signing_key(entry: Any) -> jwt.PyJWK | None:
     """None for what is no key, or of a kind not known here: it does not take the others away."""
     if not isinstance(entry, dict) or entry.get("use") not in ("sig", None) or not isinstance(entry.get("kid"), str):
         return None
+    # Of a private key, which no issuer should show, the primes would be checked: half a second of the whole process each.
+    public = {name: value for name, value in entry.items() if name not in _PRIVATE_PARTS}
     try:
-        return jwt.PyJWK(entry)
+        return jwt.PyJWK(public)
     except _UNREADABLE:
         return None
 

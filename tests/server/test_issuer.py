@@ -154,6 +154,17 @@ async def test_a_key_its_issuer_took_back_is_good_no_longer(clock: FakeClock, ke
         assert await witness.caller(made(keys[0])) is None
 
 
+async def test_of_a_private_key_that_an_issuer_shows_only_the_public_parts_are_looked_at(
+    clock: FakeClock, keys: Keys
+) -> None:
+    issuer = Issuer(keys[0])
+    # Such parts belong to no key; to find that out takes half a second for each, in which nothing else runs.
+    issuer.keys = [{**issuer.keys[0], **dict.fromkeys(("d", "p", "q", "dp", "dq", "qi"), "AQAB")}]
+    async with issuer.serving() as url:
+        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        assert await witness.caller(made(keys[0])) is not None
+
+
 async def test_keys_are_trusted_for_a_day_without_their_issuers_word(
     clock: FakeClock, keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:

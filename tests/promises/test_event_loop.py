@@ -226,7 +226,7 @@ def customer(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("customer")
     variables = {
         "SORA2_API_BASE_URL": f"{service}/v1",
-        "SORA2_API_KEY": "sk-0123456789abcdef+/&",
+        "SORA2_API_KEY": "key-of-a-test+/&",
         "SORA2_MAX_REQUESTS_PER_SECOND": "1000",
         "SORA2_DUPLICATE_WINDOW_SECONDS": "0",
         "SORA2_VIDEO_DIR": str(folder / "videos"),
@@ -250,7 +250,7 @@ ANSWERS: dict[str, bytes] = {
     "brackets": b"[" * (BODY_LIMIT_BYTES - 1),
     "numbers": b"[" + b"1," * (BODY_LIMIT_BYTES // 2 - 2) + b"1]",
     "escaped texts": b'{"code":200,"data":"' + rb"\u0073\u006b-" * (BODY_LIMIT_BYTES // 14) + b'"}',
-    "beginnings of the key": envelope("sk-0123456789abcdef+/" * (BODY_LIMIT_BYTES // 25)),
+    "beginnings of the key": envelope("key-of-a-test+/" * (BODY_LIMIT_BYTES // 25)),
     "backslashes": b'{"code":200,"msg":"' + b"\\" * (BODY_LIMIT_BYTES - 100) + b'"}',
     "a long message": json.dumps({"code": 400, "msg": "<\u202e" * 40_000}).encode(),
     "texts within texts": envelope(

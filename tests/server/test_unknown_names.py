@@ -18,17 +18,15 @@ from tests.servers import agent
 pytestmark = pytest.mark.anyio
 
 TASKS = "sora2://tasks"
-HARDLY = 20
-"""Questions to the store that have nothing to do with names."""
 
 
 @contextmanager
 def reads() -> Iterator[list[str]]:
-    """What is read from any database in the block."""
+    """The look-ups of a task by its name, in any database, in the block."""
     found: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
+        if "tasks.task_id = " in statement:
             found.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)
@@ -58,7 +56,8 @@ async def test_many_streams_of_the_same_unknown_names_cost_one_look_up_for_each_
                 await streams.enter_async_context(me.client.listen(resource_subscriptions=names(0)))
             await pass_time(clock)
 
-        assert 100 <= len(found) <= 100 + HARDLY
+        # Those that were asked for while the first answer was on its way may be looked up once more.
+        assert 100 <= len(found) < 2 * 100
 
 
 async def test_only_so_many_unknown_names_of_one_caller_are_looked_up(tmp_path: Path, clock: FakeClock) -> None:
@@ -69,7 +68,7 @@ async def test_only_so_many_unknown_names_of_one_caller_are_looked_up(tmp_path: 
                 await streams.enter_async_context(me.client.listen(resource_subscriptions=names(number)))
             await pass_time(clock)
 
-        assert UNKNOWN_LIMIT <= len(found) <= UNKNOWN_LIMIT + HARDLY
+        assert UNKNOWN_LIMIT <= len(found) < 1.5 * UNKNOWN_LIMIT
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -306,7 +306,7 @@ def _signing_key(entry: Any) -> jwt.PyJWK | None:
     """None for what is no key, or of a kind not known here: it does not take the others away."""
     if not isinstance(entry, dict) or entry.get("use") not in ("sig", None) or not isinstance(entry.get("kid"), str):
         return None
-    # Of a private key, which no issuer should show, the primes would be checked: half a second in which nothing else runs.
+    # Of a private key, which no issuer should show, the primes would be checked: half a second in which no thread runs.
     public = {name: value for name, value in entry.items() if name not in _PRIVATE_PARTS}
     try:
         return jwt.PyJWK(public)

@@ -25,7 +25,11 @@ from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_e
 
 OK = 200
 NOT_FOUND = 404
-GENERATION_FAILED = 501
+_ENDED = (408, 501)
+"""In a look: the task failed. 408 says that nothing came for ten minutes from what makes the videos."""
+
+_REFUSED = 400
+_INVALID = 422
 _TASK_ID_LIMIT = 200
 NOT_ACCEPTED = frozenset(range(400, 500)) - {408, 409, 423, 425, 499}
 """HTTP statuses that no order can come back with after it was accepted, whoever answered.
@@ -90,15 +94,18 @@ def snapshot_of(http_status: int, body: str, seen_at: datetime, retry_after_seco
     envelope = envelope_of(http_status, body)
     if envelope.code == NOT_FOUND:
         return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
-    if envelope.code == GENERATION_FAILED:
-        failure = Failure(stage=Stage.GENERATION, code=GENERATION_FAILED, message=envelope.words)
+    if envelope.code == _INVALID:
+        # All that a look says is the id: siblings say so of one they know nothing of, or not yet.
+        return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+    if envelope.code in _ENDED or (envelope.code == _REFUSED and _read(Record, envelope.data).task_id):
+        failure = Failure(stage=Stage.GENERATION, code=envelope.code, message=envelope.words)
         return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
     if envelope.code != OK:
         raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
     if not isinstance(envelope.data, dict | None):
         raise LostAnswerError("its answer holds no task record")
     record = _read(Record, envelope.data)
-    if not record.task_id and record.success_flag is None:
+    if not record.task_id and record.flag is None:
         # It says all is well and then nothing of any task: as good as not knowing it.
         return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
     return _snapshot(record, seen_at)
@@ -122,16 +129,17 @@ def _is_task_id(text: str) -> bool:
 
 
 def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
-    ordered = _ordered(record.parameters)
-    said = frozenset(name for name, spelled in _SPELLED.items() if record.parameters.get(spelled) is not None)
+    ordered = _ordered(record.ordered)
+    said = frozenset(name for name, spelled in _SPELLED.items() if record.ordered.get(spelled) is not None)
     seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=ordered, said=said, task_id=record.task_id)
-    if record.success_flag == 1:
+    if record.flag == 1:
         url = record.video_url
         return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=sanitized_url(url))
-    stage = {2: Stage.CREATION, 3: Stage.GENERATION}.get(record.success_flag or 0)
+    stage = {2: Stage.CREATION, 3: Stage.GENERATION}.get(record.flag or 0)
     if stage is None:
         return seen
-    failure = Failure(stage=stage, code=record.error_code or 0, message=sanitized(record.error_message, WORDS_LIMIT))
+    words = sanitized(record.error_message or record.fail_message, WORDS_LIMIT)
+    failure = Failure(stage=stage, code=record.error_code or record.fail_code or 0, message=words)
     return replace(seen, sighting=Sighting.FAILED, failure=failure)
 
 

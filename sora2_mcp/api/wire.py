@@ -126,6 +126,9 @@ class Record(Lenient):
 
     ``successFlag``: 0 generating, 1 succeeded, 2 not created, 3 not generated; anything else is unknown. The video's
     address stands in ``response.imageUrl`` (yes, image), or in ``resultUrls`` in several places and spellings.
+
+    Siblings of the same maker send ``state`` (waiting, queuing, generating, success, fail), ``resultJson``,
+    ``failCode``, ``failMsg`` and ``param`` in their place. Source: Kie's documentation, 2026-10.
     """
 
     task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
@@ -133,16 +136,33 @@ class Record(Lenient):
     response: Any = None
     result_urls: Any = Field(default=None, validation_alias="resultUrls")
     info: LenientObject = {}
-    parameters: LenientObject = Field(default={}, validation_alias=AliasChoices("paramJson", "promptJson"))
+    parameters: LenientObject = Field(default={}, validation_alias=AliasChoices("paramJson", "promptJson", "param"))
     error_code: LenientInteger = Field(default=None, validation_alias="errorCode")
     error_message: LenientText = Field(default="", validation_alias="errorMessage")
+    state: LenientText = ""
+    result_json: Any = Field(default=None, validation_alias="resultJson")
+    fail_code: LenientInteger = Field(default=None, validation_alias="failCode")
+    fail_message: LenientText = Field(default="", validation_alias="failMsg")
+
+    @property
+    def flag(self) -> int | None:
+        """As ``successFlag``, also where only ``state`` tells; None where neither does."""
+        if self.success_flag is not None or not self.state.strip():
+            return self.success_flag
+        return _FLAGS.get(self.state.strip().lower(), 0)
+
+    @property
+    def ordered(self) -> dict[str, Any]:
+        """What was ordered; the siblings keep it in ``input``, as an object or as its text."""
+        return _object(self.parameters.get("input")) or self.parameters
 
     @property
     def video_url(self) -> str:
         """The first http(s) address found where the service may put it; empty where there is none."""
-        return first_url([self.response, self.result_urls, self.info])
+        return first_url([self.response, self.result_urls, self.info, self.result_json])
 
 
+_FLAGS = {"success": 1, "fail": 3, "failed": 3}
 _DEEPEST = 8
 _LOOKED_AT = 200
 """Values among which an address is looked for; answers have few, and to look at thousands would hold up everything."""

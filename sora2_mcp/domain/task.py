@@ -221,6 +221,9 @@ def advance(task: Task, snapshot: Snapshot) -> tuple[Task, tuple[TaskEvent, ...]
 
 
 def _generating(task: Task, snapshot: Snapshot) -> Task:
+    if not task.finished and snapshot.seen_at - task.created_at >= RETENTION:
+        message = "the service has called it unfinished for 15 days"
+        return _failed(task, replace(snapshot, failure=_given_up(0, message)))
     seen_at = max(task.known_unfinished_at or snapshot.seen_at, snapshot.seen_at)
     doubts = tuple(doubt for doubt in task.doubts if doubt.seen_at > seen_at)
     return replace(task, known_unfinished_at=seen_at, doubts=doubts)
@@ -278,6 +281,18 @@ def _concluded(sighting: Sighting) -> Failure:
         return Failure(stage=Stage.CREATION, code=404, message=message, doubtful=True)
     message = "the service calls it a success but has given no video address for ten minutes"
     return Failure(stage=Stage.GENERATION, code=0, message=message, doubtful=True)
+
+
+def _given_up(code: int, message: str) -> Failure:
+    return Failure(stage=Stage.GENERATION, code=code, message=message, doubtful=True)
+
+
+def unseen(task: Task, seen_at: datetime, code: int) -> Snapshot | None:
+    """What a look that failed shows of a task that nothing was learnt of for 15 days: it is given up; None before."""
+    if task.finished or seen_at - max(task.created_at, task.known_unfinished_at or task.created_at) < RETENTION:
+        return None
+    failure = _given_up(code, "no look at it has been answered for 15 days")
+    return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
 
 
 def _order(failure: Failure) -> tuple[str, int, str]:

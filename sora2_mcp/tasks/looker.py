@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.events import LookFailed
-from sora2_mcp.domain.task import Task
+from sora2_mcp.domain.task import Task, unseen
 from sora2_mcp.errors import ServiceError, Sora2Error, StoreError
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.bus import EventBus
@@ -144,6 +144,8 @@ class Looker:
         told = error.retry_after_seconds if isinstance(error, ServiceError) else None
         plan = self._pacing.plan(self._clock.now(), failures + 1, told)
         code = error.code if isinstance(error, ServiceError) else 0
+        if given_up := unseen(task, self._clock.now(), code):
+            await self._ledger.observe(task, given_up)
         await self._store.settle_look(task.id, self._owner, plan, code)
         self._bus.publish(LookFailed(id=task.id, at=self._clock.now()))
 

@@ -188,7 +188,7 @@ def test_an_order_refused_with_a_code_raises_that_codes_error(code: int, error: 
             assert (raised.value.code, raised.value.message, raised.value.retry_after_seconds) == (code, "why", 7.0)
 
 
-@pytest.mark.parametrize(("code", "error"), [pair for pair in CODES.items() if pair[0] not in (404, 501)])
+@pytest.mark.parametrize(("code", "error"), [pair for pair in CODES.items() if pair[0] not in (404, 422, 501)])
 def test_a_look_that_the_service_refuses_raises_that_codes_error(code: int, error: type[ServiceError]) -> None:
     with pytest.raises(ServiceError) as raised:
         snapshot_of(200, envelope(None, code, "why"), SEEN_AT, 7.0)
@@ -399,3 +399,66 @@ def test_an_address_of_the_services_ends_no_link_and_begins_none() -> None:
     seen = look(successFlag=1, response={"imageUrl": "https://cdn.example/a[b](c)`d`<e>{f}.mp4?sig=x|y"})
 
     assert seen.video_url == "https://cdn.example/a%5Bb%5D(c)%60d%60%3Ce%3E%7Bf%7D.mp4?sig=x%7Cy"
+
+
+SIBLINGS = {
+    "waiting": ({"state": "waiting"}, SEEN),
+    "queuing": ({"state": "queuing"}, SEEN),
+    "generating": ({"state": "generating", "progress": 0}, SEEN),
+    "a word nobody knows": ({"state": "dreaming"}, SEEN),
+    "success": (
+        {"state": "success", "resultJson": json.dumps({"resultUrls": [URL]})},
+        replace(SEEN, sighting=Sighting.SUCCEEDED, video_url=URL),
+    ),
+    "success, parsed": (
+        {"state": "SUCCESS ", "response": {"resultUrls": [URL]}},
+        replace(SEEN, sighting=Sighting.SUCCEEDED, video_url=URL),
+    ),
+    "success without an address": (
+        {"state": "success", "resultJson": "{}"},
+        replace(SEEN, sighting=Sighting.NO_URL),
+    ),
+    "failed": (
+        {"state": "fail", "failCode": "500", "failMsg": "moderation", "errorCode": None},
+        replace(
+            SEEN,
+            sighting=Sighting.FAILED,
+            failure=Failure(stage=Stage.GENERATION, code=500, message="moderation"),
+        ),
+    ),
+    "a flag beside the state": (
+        {"state": "generating", "successFlag": 1, "resultJson": json.dumps({"resultUrls": [URL]})},
+        replace(SEEN, sighting=Sighting.SUCCEEDED, video_url=URL),
+    ),
+}
+
+
+@pytest.mark.parametrize(("record", "expected"), SIBLINGS.values(), ids=SIBLINGS)
+def test_what_siblings_of_the_maker_say_is_understood(record: dict[str, Any], expected: Snapshot) -> None:
+    assert look(**record) == expected
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_what_a_sibling_was_asked_for_stands_in_its_input(*, as_text: bool) -> None:
+    ordered = {"prompt": "A cat", "imageUrls": ["https://x.example/a.jpg"]}
+    param = {"model": "any", "input": json.dumps(ordered) if as_text else ordered}
+
+    seen = look(state="waiting", param=json.dumps(param))
+
+    assert seen.request == VideoRequest(prompt="A cat", image_urls=("https://x.example/a.jpg",))
+    assert seen.said == {"prompt", "image_urls"}
+
+
+@pytest.mark.parametrize(("code", "data"), [(408, None), (400, {"taskId": "sora2_task_a"}), (501, None)])
+def test_in_a_look_what_ended_a_task_is_its_failure(code: int, data: Any) -> None:
+    failure = Failure(stage=Stage.GENERATION, code=code, message="why")
+
+    assert snapshot_of(200, envelope(data, code, "why"), SEEN_AT) == Snapshot(
+        sighting=Sighting.FAILED, seen_at=SEEN_AT, failure=failure
+    )
+
+
+def test_a_sibling_that_finds_the_id_invalid_knows_no_such_task_or_not_yet() -> None:
+    body = envelope(None, 422, "recordInfo is null")
+
+    assert snapshot_of(200, body, SEEN_AT) == Snapshot(sighting=Sighting.MISSING, seen_at=SEEN_AT)

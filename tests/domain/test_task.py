@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.domain.task import NOT_REACHED, Doubt, Failure, Sighting, Snapshot, Stage, Status, Task, advance
+from sora2_mcp.domain.task import (
+    NOT_REACHED,
+    RETENTION,
+    Doubt,
+    Failure,
+    Sighting,
+    Snapshot,
+    Stage,
+    Status,
+    Task,
+    advance,
+    unseen,
+)
 from sora2_mcp.errors import SERVICE_ERRORS
 
 CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -373,3 +385,33 @@ def test_an_order_that_never_left_has_a_failure_code_that_is_none_of_the_service
 
 def test_of_a_task_nothing_is_unclear_until_somebody_says_so() -> None:
     assert ORDERED.unclear_because == ""
+
+
+def test_a_task_that_is_called_unfinished_for_fifteen_days_is_given_up_and_may_still_be_corrected() -> None:
+    days = RETENTION.total_seconds()
+
+    waiting = after(ORDERED, generating(days - 1))
+    given_up = after(waiting, generating(days))
+    found = after(given_up, succeeded(days + 60))
+
+    assert waiting.status is Status.GENERATING
+    assert (given_up.status, given_up.failure) == (
+        Status.FAILED,
+        Failure(
+            stage=Stage.GENERATION, code=0, message="the service has called it unfinished for 15 days", doubtful=True
+        ),
+    )
+    assert found.status is Status.SUCCEEDED
+
+
+def test_a_task_that_no_look_learns_anything_of_for_fifteen_days_is_given_up() -> None:
+    days = RETENTION.total_seconds()
+    seen = after(ORDERED, generating(600))
+
+    assert unseen(seen, at(days + 599), 500) is None
+    assert unseen(after(seen, succeeded(700)), at(days + 600), 500) is None
+    last = unseen(seen, at(days + 600), 500)
+    assert last is not None
+    assert after(seen, last).failure == Failure(
+        stage=Stage.GENERATION, code=500, message="no look at it has been answered for 15 days", doubtful=True
+    )

@@ -1,10 +1,12 @@
 """Looks: one at a time for each task, over all processes."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 
-from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import LostAnswerError, RateLimitedError, UnknownTaskError
+from sora2_mcp.domain.task import RETENTION, Failure, Stage, Status, Task
+from sora2_mcp.errors import LostAnswerError, RateLimitedError, ServiceError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.service import TaskService
@@ -151,3 +153,25 @@ async def test_a_look_that_cannot_be_saved_is_told_and_stops_nothing(
 async def gone(service: TaskService, task: Task) -> None:
     with pytest.raises(UnknownTaskError):
         await service.get(task.task_id, "local")
+
+
+async def test_a_task_whose_looks_fail_for_fifteen_days_is_looked_at_no_longer_but_by_who_asks(
+    service: TaskService, simulator: Simulator, clock: FakeClock
+) -> None:
+    task = (await service.submit(CAT, "local")).task
+    simulator.add_fault("look-455")
+    clock.set_back(-RETENTION)
+    with suppress(ServiceError):
+        await service.get(task.task_id, "local")
+
+    given_up = await service.find(task.task_id, "local")
+    assert given_up.failure == Failure(
+        stage=Stage.GENERATION, code=455, message="no look at it has been answered for 15 days", doubtful=True
+    )
+    before = len(looks(simulator))
+    for _ in range(10):
+        await clock.advance(60)
+    assert len(looks(simulator)) == before
+
+    simulator.clear_faults()
+    assert (await service.get(task.task_id, "local")).status is Status.SUCCEEDED

@@ -1,6 +1,7 @@
 """What is known of a request wherever it leads, and what the SDK's span of it says."""
 
 import logging
+import re
 from dataclasses import replace
 from typing import Any, cast
 
@@ -16,6 +17,12 @@ from sora2_mcp.telemetry.work import hides, names_request
 logger = logging.getLogger(__name__)
 
 _TRACE_FIELDS = ("baggage", "traceparent", "tracestate")
+_LONGEST_TRACE = 8192
+"""Source: W3C Baggage, 3.3.2; OpenTelemetry's propagators read no more, and log what they do not read."""
+
+_MUCH_BLANK = re.compile(r"\s{100}")
+"""OpenTelemetry reads white space in the square of its length."""
+
 _CRASHED = "This request failed inside the server; its log says why."
 
 
@@ -59,9 +66,13 @@ async def said(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Hand
 
 
 def _readable(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
-    """Without trace fields that are no text: OpenTelemetry's propagators fail on them."""
-    unreadable = {name for name in _TRACE_FIELDS if not isinstance((ctx.meta or {}).get(name, ""), str)}
+    """Without trace fields that OpenTelemetry's propagators fail on, or take long to read."""
+    unreadable = {name for name in _TRACE_FIELDS if not _is_trace((ctx.meta or {}).get(name, ""))}
     if not unreadable:
         return ctx
     meta = {name: value for name, value in (ctx.meta or {}).items() if name not in unreadable}
     return replace(ctx, meta=cast("Any", meta))
+
+
+def _is_trace(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_TRACE and not _MUCH_BLANK.search(value)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import anyio
 
 LIMIT_SECONDS = 0.05
-_TRIES = 3
+_TRIES = 5
 _BEAT_SECONDS = 0.002
 _QUIET_SECONDS = 0.1
 

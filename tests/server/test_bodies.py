@@ -108,3 +108,19 @@ async def test_half_a_character_takes_no_call_with_it(tmp_path: Path) -> None:
 
     assert answer.status_code == 200
     assert [(request.body or {})["prompt"] for request in simulator.received] == ["A kitten ?"]
+
+
+@pytest.mark.parametrize("field", ["baggage", "traceparent", "tracestate"])
+@pytest.mark.parametrize("value", [" " * 8000, "a=b," * 5000, 5, None, {}], ids=["blank", "long", "", "", ""])
+async def test_what_is_no_trace_is_not_read_as_one(
+    shared: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture, field: str, value: Any
+) -> None:
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", field: value}
+    parameters = {"name": "list_tasks", "arguments": {}, "_meta": {**META, **trace}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": parameters}
+
+    answer = await shared.post("/mcp", json=message, headers={**HEADERS, "mcp-name": "list_tasks"})
+
+    assert (answer.status_code, "result" in answer.json()) == (200, True)
+    # OpenTelemetry repeats in the log what it cannot read.
+    assert [record.name for record in caplog.records if record.name.startswith("opentelemetry")] == []

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 _MOST_CONNECTIONS = 1000
 _MOST_ACCEPTED_AT_ONCE = 128
 _FILES_IF_UNKNOWN = 1024
+_READ_BYTES = 16_384
+LONGEST_HEAD_BYTES = 65_536
 _CARRIERS: Final = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
 _PARTINGS: Final = (ClientDisconnect, ClosedResourceError, asyncio.CancelledError)
 """The client has gone, or the session has (the SDK then answers a second time, which uvicorn reports as well), or the
@@ -119,7 +121,7 @@ class OpenConnections:
             logger.info("there is room for connections again, %d are open", len(self._open))
 
 
-class Connection(H11Protocol):
+class Connection(H11Protocol, asyncio.BufferedProtocol):
     """A connection that ends when a request's head or body does not come in time, or its answer is not read.
 
     Once a request is complete nothing else is limited: an answer may take as long as it likes.
@@ -128,9 +130,17 @@ class Connection(H11Protocol):
     def __init__(self, *arguments: Any, connections: OpenConnections, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._all = connections
+        self._buffer = bytearray(_READ_BYTES)
         self._awaited: object = None
         self._deadline: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - as its base is called
+        """Where asyncio puts what it reads: little at a time, as thousands of chunks of one byte may be in it."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)

@@ -15,7 +15,13 @@ from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import access_of
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.connections import Limits, connections_within, open_files_limit, partings_unlogged
+from sora2_mcp.server.connections import (
+    LONGEST_HEAD_BYTES,
+    Limits,
+    connections_within,
+    open_files_limit,
+    partings_unlogged,
+)
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
 from sora2_mcp.server.web import check_reach, in_url, web_app
@@ -64,6 +70,7 @@ class _WebServer(uvicorn.Server):
                 app,
                 http=connections_within(limits),  # type: ignore[arg-type]  # it is only ever called
                 ws="none",
+                h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
                 # To asyncio also how many connections it accepts at once, before the first of them is counted.
                 backlog=limits.accepted_at_once,
                 log_config=None,

@@ -171,6 +171,9 @@ class News:
                 self._missed = True
                 raise
             return
+        if not self._changed:
+            # The last subscriber left while the store was being opened.
+            return
         id = next(iter(self._changed))
         del self._changed[id]
         try:

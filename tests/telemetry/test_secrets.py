@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.errors import BadRequestError, ValidationRefusedError
+from sora2_mcp.errors import BadRequestError, FeatureDisabledError
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.service import TaskService
@@ -122,14 +122,14 @@ async def test_what_the_service_says_of_a_prompt_stays_between_it_and_the_agent(
         return JSONResponse({"code": 400, "msg": f"No {prompt}!", "data": None} if prompt == PRIVATE else accepted)
 
     async def look(_: Request) -> JSONResponse:
-        return JSONResponse({"code": 422, "msg": f"What of {PRIVATE}?", "data": None})
+        return JSONResponse({"code": 505, "msg": f"What of {PRIVATE}?", "data": None})
 
     echo = Starlette(routes=[Route("/generate", answer, methods=["POST"]), Route("/record-info", look)])
     async with NETWORK.serving(echo) as base, opened(settings_for(tmp_path, base)) as service:
         with pytest.raises(BadRequestError, match=PRIVATE):
             await service.submit(VideoRequest(prompt=PRIVATE), "local")
         task = (await service.submit(CAT, "local")).task
-        with pytest.raises(ValidationRefusedError, match=PRIVATE):
+        with pytest.raises(FeatureDisabledError, match=PRIVATE):
             await service.get(task.task_id, "local")
 
     assert "a look at task sora2_task_1 failed" in log.getvalue()

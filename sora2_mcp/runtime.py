@@ -15,9 +15,9 @@ import anyio.to_thread
 import httpx2
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, Sora2Error, StoreError
+from sora2_mcp.services.service import ServiceClient
 from sora2_mcp.settings import SIMULATED_SERVICE, Settings
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.autosave import AutoSave
@@ -155,8 +155,8 @@ class Runtime:
                 base_url = await stack.enter_async_context(self._endpoint())
                 # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
                 await anyio.to_thread.run_sync(_import_heavy_modules)
-                from sora2_mcp.api.client import open_client  # noqa: PLC0415
-                from sora2_mcp.api.tls import TLSContext  # noqa: PLC0415
+                from sora2_mcp.services.client import open_client  # noqa: PLC0415
+                from sora2_mcp.services.tls import TLSContext  # noqa: PLC0415
                 from sora2_mcp.tasks.network import files_client  # noqa: PLC0415
                 from sora2_mcp.tasks.store.database import open_store  # noqa: PLC0415
 
@@ -187,7 +187,7 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(self, opening: "_Opening", store: Store, client: Sora2API, files: httpx2.AsyncClient) -> None:
+    async def _serve(self, opening: "_Opening", store: Store, client: ServiceClient, files: httpx2.AsyncClient) -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
@@ -198,7 +198,7 @@ class Runtime:
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(
-        self, store: Store, client: Sora2API, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
+        self, store: Store, client: ServiceClient, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
     ) -> TaskService:
         settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
         alarm, outage = Alarm(clock), Outage(settings.poll_seconds)
@@ -242,7 +242,7 @@ class Runtime:
 
 def _import_heavy_modules() -> None:
     """Loads the slow modules in a thread; the imports by name that follow are then immediate."""
-    from sora2_mcp.api import client  # noqa: F401, PLC0415
+    from sora2_mcp.services import client  # noqa: F401, PLC0415
     from sora2_mcp.tasks import network  # noqa: F401, PLC0415
     from sora2_mcp.tasks.store import database  # noqa: F401, PLC0415
 

@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sora2_mcp.api.client import http_client
-from sora2_mcp.api.exchange import exchange
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import ConfigurationError, LostAnswerError, NotReachedError
+from sora2_mcp.services.client import http_client
+from sora2_mcp.services.exchange import exchange
 from sora2_mcp.settings import Settings, variable_of
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from sora2_mcp.api.heads import read_in_linear_time
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import access_of
@@ -25,6 +24,7 @@ from sora2_mcp.server.connections import (
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
 from sora2_mcp.server.web import check_reach, in_url, web_app
+from sora2_mcp.services.heads import read_in_linear_time
 
 logger = logging.getLogger(__name__)
 

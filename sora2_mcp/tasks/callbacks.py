@@ -7,10 +7,10 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Sighting, Status, Task
 from sora2_mcp.errors import Sora2Error, StoreError
+from sora2_mcp.services.service import ServiceClient
 from sora2_mcp.tasks.bus import EventBus, Watch
 from sora2_mcp.tasks.callback_path import CallbackPaths, callback_hash
 from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
@@ -68,7 +68,7 @@ class Callbacks:
         store: Store,
         ledger: Ledger,
         looker: Looker,
-        client: Sora2API,
+        client: ServiceClient,
         bus: EventBus,
         clock: Clock,
         pacing: Pacing,

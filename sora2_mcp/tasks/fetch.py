@@ -11,10 +11,10 @@ from typing import BinaryIO, Literal
 import anyio.to_thread
 import httpx2
 
-from sora2_mcp.api.exchange import reason_of
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
+from sora2_mcp.services.exchange import reason_of
 from sora2_mcp.tasks.mp4 import is_whole_mp4
 from sora2_mcp.tasks.ranges import Version, version_of
 from sora2_mcp.tasks.reach import NotPublicError, RefusedAddressError

@@ -8,7 +8,6 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
 
-from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.events import (
     TaskEvent,
@@ -21,6 +20,7 @@ from sora2_mcp.domain.events import (
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import NOT_REACHED, Failure, SavedFile, Snapshot, Stage, Status, Task, advance
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error, UnknownTaskError
+from sora2_mcp.services.service import ORDER_LIMIT_SECONDS
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.pacing import Pacing
 from sora2_mcp.tasks.store.port import Budget, Reservation, Store

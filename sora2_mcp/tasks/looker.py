@@ -7,11 +7,11 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.events import LookFailed
 from sora2_mcp.domain.task import Task, unseen
 from sora2_mcp.errors import ServiceError, Sora2Error, StoreError
+from sora2_mcp.services.service import ServiceClient
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.ledger import Ledger
@@ -48,7 +48,7 @@ class Looker:
     def __init__(
         self,
         *,
-        client: Sora2API,
+        client: ServiceClient,
         ledger: Ledger,
         store: Store,
         bus: EventBus,

@@ -9,10 +9,10 @@ import anyio
 import httpcore2
 import httpx2
 
-from sora2_mcp.api.exchange import leave_others_their_turn, refuse_nested_codings
-from sora2_mcp.api.proxies import proxied_client
-from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.domain.configured import Network
+from sora2_mcp.services.exchange import leave_others_their_turn, refuse_nested_codings
+from sora2_mcp.services.proxies import proxied_client
+from sora2_mcp.services.tls import TLSContext
 from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
 
 _MAX_REDIRECTS = 5

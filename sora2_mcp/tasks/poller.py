@@ -5,9 +5,9 @@ import logging
 import anyio
 from anyio.abc import TaskGroup
 
-from sora2_mcp.api.port import Turns
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import StoreError
+from sora2_mcp.services.service import Turns
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.looker import Look, Looker
 from sora2_mcp.tasks.outage import Outage

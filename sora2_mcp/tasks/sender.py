@@ -8,7 +8,6 @@ from typing import Protocol
 
 import anyio
 
-from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Task
 from sora2_mcp.errors import (
@@ -20,6 +19,7 @@ from sora2_mcp.errors import (
     Sora2Error,
     StoreError,
 )
+from sora2_mcp.services.service import ServiceClient
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
 from sora2_mcp.tasks.store.port import Store
@@ -48,7 +48,7 @@ class Caller(Protocol):
 class Sender:
     """Carries reserved orders to the service and their outcome to the ledger."""
 
-    def __init__(self, *, client: Sora2API, ledger: Ledger, store: Store, clock: Clock, alarm: Alarm) -> None:
+    def __init__(self, *, client: ServiceClient, ledger: Ledger, store: Store, clock: Clock, alarm: Alarm) -> None:
         self._client = client
         self._ledger = ledger
         self._store = store

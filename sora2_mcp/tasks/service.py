@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 import anyio
 
-from sora2_mcp.api.port import Sora2API
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
 from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
@@ -20,6 +19,7 @@ from sora2_mcp.errors import (
     UnauthorizedError,
     UnknownTaskError,
 )
+from sora2_mcp.services.service import ServiceClient
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
@@ -68,7 +68,7 @@ class TaskService:
         demand: Demand,
         downloads: Downloads,
         callbacks: Callbacks,
-        client: Sora2API,
+        client: ServiceClient,
         bus: EventBus,
         clock: Clock,
         stopping: anyio.Event,

@@ -12,11 +12,11 @@ PACKAGE = Path(sora2_mcp.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 # Telemetry is this low so that every room can say whose work it does and count what it did.
-LEVELS = ["errors", "domain", "clock", "telemetry", "settings", "api", "tasks", "runtime", "server", "cli"]
+LEVELS = ["errors", "domain", "clock", "telemetry", "settings", "services", "tasks", "runtime", "server", "cli"]
 
 HOMES = {
     "httpx2": (
-        "api",
+        "services",
         "tasks/downloads.py",
         "tasks/fetch.py",
         "tasks/reach.py",

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from sora2_mcp.api.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.server.messages import LONGEST_CALL_BYTES
+from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from tests.e2e.processes import Process
 from tests.e2e.test_http import address
 from tests.server.test_bodies import HEADERS, META

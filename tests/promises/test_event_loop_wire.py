@@ -18,8 +18,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import RSAAlgorithm
 
-from sora2_mcp.api.client import open_client
-from sora2_mcp.api.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import Sora2Error
@@ -30,6 +28,8 @@ from sora2_mcp.server.http import _WebServer
 from sora2_mcp.server.messages import LONGEST_CALL_BYTES
 from sora2_mcp.server.stdio import serve_stdio
 from sora2_mcp.server.web import web_app
+from sora2_mcp.services.client import open_client
+from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
 from sora2_mcp.telemetry.whose import Named

@@ -16,12 +16,12 @@ from anyio.abc import SocketAttribute, SocketStream
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from starlette.types import Receive, Scope, Send
 
-from sora2_mcp.api.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.access import Caller, IssuedTokens, IssuerKeys, access_of
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.web import web_app
+from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.network import NETWORK
 from tests.server.issuers import AUDIENCE, HEAD, ISSUER, Issuer, answering, made

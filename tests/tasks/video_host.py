@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from sora2_mcp.api.exchange import leave_others_their_turn
 from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError
+from sora2_mcp.services.exchange import leave_others_their_turn
 from sora2_mcp.tasks.fetch import fetch
 from tests.clocks import FakeClock
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sora2_mcp.api.probe import Reply
 from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warning
 from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.services.probe import Reply
 from sora2_mcp.tasks.store.port import Survey
 
 NAME = "clock"

@@ -8,10 +8,10 @@ from dataclasses import replace
 import anyio
 import anyio.to_thread
 
-from sora2_mcp.api.probe import ANSWER_SECONDS, Reply
 from sora2_mcp.cli.doctor.finding import Finding, problem, skipped
 from sora2_mcp.cli.doctor.setup import Setup
 from sora2_mcp.errors import ConfigurationError, first_of
+from sora2_mcp.services.probe import ANSWER_SECONDS, Reply
 from sora2_mcp.tasks.reach import Resolve, resolved
 from sora2_mcp.tasks.store.port import Survey
 

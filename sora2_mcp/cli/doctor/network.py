@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from sora2_mcp.api.proxies import PROXY, is_proxied, unusable_proxy
-from sora2_mcp.api.tls import CAFileError, trusting
 from sora2_mcp.cli.doctor.finding import Finding, fine, problem, warning
 from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.services.proxies import PROXY, is_proxied, unusable_proxy
+from sora2_mcp.services.tls import CAFileError, trusting
 from sora2_mcp.tasks.reach import Address, Resolve, is_open, written_out
 
 NAME = "network"

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 
-from sora2_mcp.api.probe import Probe, Reply, open_probe
 from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warning
 from sora2_mcp.cli.doctor.folder import obstacle_to
 from sora2_mcp.cli.doctor.network import CERTIFICATE_HINT, proxy_hint
 from sora2_mcp.cli.doctor.setup import Setup
 from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError, quoted
 from sora2_mcp.server.simulated import state_folder
+from sora2_mcp.services.probe import Probe, Reply, open_probe
 from sora2_mcp.settings import API_BASE_URL
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running

@@ -1,24 +1,23 @@
-"""The two calls of Sora2API."""
+"""The one client of video services: sends what a service's own file says, and has it read what comes back."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 import stamina
 
-from sora2_mcp.api.codec import accepted_task_id, order_body, snapshot_of
-from sora2_mcp.api.exchange import Answer, exchange, leave_others_their_turn, refuse_nested_codings
-from sora2_mcp.api.pace import Pace
-from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
-from sora2_mcp.api.proxies import proxied_client
-from sora2_mcp.api.tls import TLSContext
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import LostAnswerError, ServiceError, Sora2Error
+from sora2_mcp.services.exchange import exchange, leave_others_their_turn, refuse_nested_codings
+from sora2_mcp.services.proxies import proxied_client
+from sora2_mcp.services.rate_limit import Pace
+from sora2_mcp.services.service import ORDER_LIMIT_SECONDS, Answer, Call, Service
+from sora2_mcp.services.sora2api import Sora2API
+from sora2_mcp.services.tls import TLSContext
 
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
@@ -29,12 +28,20 @@ _LOOK_ATTEMPTS = 3
 _LONGEST_RETRY_PAUSE_SECONDS = 5.0
 
 
-class Sora2Client:
+class Client:
     """Orders and looks. ``orders`` must not keep connections alive: a stale one would look like a lost answer."""
 
     def __init__(
-        self, *, orders: httpx2.AsyncClient, looks: httpx2.AsyncClient, base_url: str, clock: Clock, pace: Pace
+        self,
+        service: Service,
+        *,
+        orders: httpx2.AsyncClient,
+        looks: httpx2.AsyncClient,
+        base_url: str,
+        clock: Clock,
+        pace: Pace,
     ) -> None:
+        self._service = service
         self._orders = orders
         self._looks = looks
         self._base_url = base_url
@@ -50,11 +57,8 @@ class Sora2Client:
             ServiceError: refused; nothing was spent.
             LostAnswerError: sent, and nobody knows whether it was accepted.
         """
-        post = self._orders.build_request(
-            "POST", f"{self._base_url}/generate", json=order_body(request), timeout=_ORDER_TIMEOUT
-        )
-        answer = await self._answer(self._orders, post, ORDER_LIMIT_SECONDS)
-        return accepted_task_id(answer.status, answer.text, self._retry_after_seconds(answer))
+        answer = await self._answer(self._orders, self._service.order(request), _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
+        return self._service.accepted(answer)
 
     async def record_info(self, task_id: str) -> Snapshot:
         """Looks at a task, after the caller has taken its turn; transient faults are repeated.
@@ -74,26 +78,23 @@ class Sora2Client:
         raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
 
     async def _look(self, task_id: str) -> Snapshot:
-        get = self._looks.build_request(
-            "GET", f"{self._base_url}/record-info", params={"taskId": task_id}, timeout=_LOOK_TIMEOUT
-        )
-        answer = await self._answer(self._looks, get, LOOK_LIMIT_SECONDS)
-        return snapshot_of(answer.status, answer.text, self._clock.now(), self._retry_after_seconds(answer))
+        answer = await self._answer(self._looks, self._service.look(task_id), _LOOK_TIMEOUT, LOOK_LIMIT_SECONDS)
+        return self._service.snapshot(answer, self._clock.now())
 
-    async def _answer(self, http: httpx2.AsyncClient, request: httpx2.Request, limit_seconds: float) -> Answer:
+    async def _answer(
+        self, http: httpx2.AsyncClient, call: Call, limits: httpx2.Timeout, limit_seconds: float
+    ) -> Answer:
+        request = request_of(http, self._base_url, call, limits)
         answer = await exchange(http, request, clock=self._clock, limit_seconds=limit_seconds)
         self.last_contact_at = self._clock.now()
         return answer
 
-    def _retry_after_seconds(self, answer: Answer) -> float | None:
-        """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
-        value = answer.headers.get("retry-after", "").strip()
-        try:
-            if value.isdecimal():
-                return float(min(int(value), 86_400))
-            return max(0.0, (parsedate_to_datetime(value) - self._clock.now()).total_seconds())
-        except (TypeError, ValueError, OverflowError):
-            return None
+
+def request_of(http: httpx2.AsyncClient, base_url: str, call: Call, timeout: httpx2.Timeout) -> httpx2.Request:
+    """The call as a request to the service at ``base_url``."""
+    return http.build_request(
+        call.method, f"{base_url}{call.path}", params=call.query or None, json=call.json, timeout=timeout
+    )
 
 
 def _pause(error: Exception) -> bool | float:
@@ -115,7 +116,7 @@ async def open_client(
     clock: Clock,
     tls: TLSContext | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
-) -> AsyncIterator[Sora2Client]:
+) -> AsyncIterator[Client]:
     """A client of the service at ``base_url``, closed on exit; ``transport`` takes the network's place."""
     single_use = httpx2.Limits(max_keepalive_connections=0)
     tls = tls or TLSContext()
@@ -123,7 +124,9 @@ async def open_client(
         http_client(key=key, tls=tls, transport=transport, limits=single_use) as orders,
         http_client(key=key, tls=tls, transport=transport) as looks,
     ):
-        yield Sora2Client(orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second))
+        yield Client(
+            Sora2API(), orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second)
+        )
 
 
 def http_client(*, key: str, tls: TLSContext | None = None, **options: Any) -> httpx2.AsyncClient:

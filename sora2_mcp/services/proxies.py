@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 
 from sora2_mcp import __version__
-from sora2_mcp.api.heads import read_in_linear_time
-from sora2_mcp.api.tls import TLSContext
+from sora2_mcp.services.heads import read_in_linear_time
+from sora2_mcp.services.tls import TLSContext
 from sora2_mcp.settings import environment_proxies
 
 USER_AGENT = f"sora2-mcp/{__version__}"

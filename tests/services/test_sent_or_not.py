@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import pytest
 
-from sora2_mcp.api.client import Sora2Client, open_client
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import (
@@ -24,6 +23,7 @@ from sora2_mcp.errors import (
     ServiceError,
     Sora2Error,
 )
+from sora2_mcp.services.client import Client, open_client
 from tests.certificates import self_signed
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +64,7 @@ async def listening(*answers: bytes, context: ssl.SSLContext | None = None) -> A
 
 
 @asynccontextmanager
-async def client_of(base_url: str) -> AsyncIterator[Sora2Client]:
+async def client_of(base_url: str) -> AsyncIterator[Client]:
     async with open_client(base_url=base_url, key=KEY, requests_per_second=1000, clock=SystemClock()) as client:
         yield client
 

@@ -3,9 +3,9 @@ import asyncio
 import anyio
 import pytest
 
-from sora2_mcp.api.client import open_client
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Sighting
+from sora2_mcp.services.client import open_client
 from tests.clocks import FakeClock
 
 pytestmark = pytest.mark.anyio

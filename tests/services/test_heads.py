@@ -10,7 +10,7 @@ from h11 import _abnf, _readers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sora2_mcp.api.heads import read_in_linear_time
+from sora2_mcp.services.heads import read_in_linear_time
 
 AS_H11_HAS_IT = re.compile(_abnf.header_field.encode("ascii"))
 

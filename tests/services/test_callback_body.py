@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sora2_mcp.api.codec import callback_task_id
+from sora2_mcp.services.sora2api import Sora2API
 
 RECORD = {
     "taskId": "sora2_task_a",
@@ -31,7 +31,7 @@ SHORT = {"taskId": "sora2_task_a", "promptJson": "{}", "resultUrls": ["https://x
     ],
 )
 def test_the_id_is_found_in_every_shape_that_is_known(content: Any) -> None:
-    assert callback_task_id(json.dumps(content).encode()) == "sora2_task_a"
+    assert Sora2API().callback_task_id(json.dumps(content).encode()) == "sora2_task_a"
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_the_id_is_found_in_every_shape_that_is_known(content: Any) -> None:
     ids=lambda body: repr(body[:30]),
 )
 def test_what_names_no_task_gives_none(body: bytes) -> None:
-    assert callback_task_id(body) == ""
+    assert Sora2API().callback_task_id(body) == ""
 
 
 @given(some.binary(max_size=500) | some.text(max_size=500).map(lambda text: json.dumps({"data": text}).encode()))
 def test_no_body_at_all_is_an_error(body: bytes) -> None:
-    assert len(callback_task_id(body)) <= 200
+    assert len(Sora2API().callback_task_id(body)) <= 200

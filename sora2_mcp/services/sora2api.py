@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from sora2_mcp.api.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, parsed
 from sora2_mcp.domain.request import (
     IMAGE_LIMIT,
     PROMPT_LIMIT,
@@ -22,6 +21,8 @@ from sora2_mcp.domain.request import (
 )
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_error
+from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call
+from sora2_mcp.services.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, parsed
 
 OK = 200
 NOT_FOUND = 404
@@ -31,12 +32,6 @@ _ENDED = (408, 501)
 _REFUSED = 400
 _INVALID = 422
 _TASK_ID_LIMIT = 200
-NOT_ACCEPTED = frozenset(range(400, 500)) - {408, 409, 423, 425, 499}
-"""HTTP statuses that no order can come back with after it was accepted, whoever answered.
-
-The exceptions say that a request took too long, or that one like it is being worked on.
-"""
-
 _RATE_LIMITED = 429
 _REDIRECTS = range(300, 400)
 _GATEWAY_CODES = (502, 503, 504)
@@ -51,77 +46,63 @@ _SPELLED = {
 Model = TypeVar("Model", Envelope, SubmitData, Record)
 
 
-def order_body(request: VideoRequest) -> dict[str, Any]:
-    """The JSON body of an order; what was not given is left out."""
-    body = {
-        "prompt": request.prompt,
-        "aspectRatio": request.aspect_ratio.value,
-        "quality": request.quality.value,
-        "imageUrls": list(request.image_urls),
-        "watermark": request.watermark,
-        "callBackUrl": request.callback_url,
-    }
-    return {name: value for name, value in body.items() if value}
+class Sora2API:
+    """The reference service, and its siblings of the same maker; see ``service.Service``."""
 
+    def order(self, request: VideoRequest) -> Call:
+        """What was not given is left out."""
+        body = {
+            "prompt": request.prompt,
+            "aspectRatio": request.aspect_ratio.value,
+            "quality": request.quality.value,
+            "imageUrls": list(request.image_urls),
+            "watermark": request.watermark,
+            "callBackUrl": request.callback_url,
+        }
+        return Call(method="POST", path="/generate", json={name: value for name, value in body.items() if value})
 
-def accepted_task_id(http_status: int, body: str, retry_after_seconds: float | None = None) -> str:
-    """The id under which the service accepted an order.
+    def accepted(self, answer: Answer) -> str:
+        envelope = envelope_of(answer)
+        if envelope.code in _GATEWAY_CODES:
+            raise LostAnswerError(f"code {envelope.code} of a gateway in between")
+        if envelope.code != OK:
+            raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=answer.retry_after_seconds)
+        task_id = _read(SubmitData, envelope.data).task_id
+        if not _is_task_id(task_id):
+            raise LostAnswerError("it says the order is accepted but names no task")
+        return task_id
 
-    Raises:
-        ServiceError: it refused, so nothing was spent.
-        GatewayError: something in front of it refused, so nothing was spent.
-        LostAnswerError: the answer leaves open whether it accepted.
-    """
-    envelope = envelope_of(http_status, body)
-    if envelope.code in _GATEWAY_CODES:
-        raise LostAnswerError(f"code {envelope.code} of a gateway in between")
-    if envelope.code != OK:
-        raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
-    task_id = _read(SubmitData, envelope.data).task_id
-    if not _is_task_id(task_id):
-        raise LostAnswerError("it says the order is accepted but names no task")
-    return task_id
+    def look(self, task_id: str) -> Call:
+        return Call(method="GET", path="/record-info", query={"taskId": task_id})
 
+    def snapshot(self, answer: Answer, seen_at: datetime) -> Snapshot:
+        envelope = envelope_of(answer)
+        if envelope.code == NOT_FOUND:
+            return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+        if envelope.code == _INVALID:
+            # All that a look says is the id: siblings say so of one they know nothing of, or not yet.
+            return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+        if envelope.code in _ENDED or (envelope.code == _REFUSED and _read(Record, envelope.data).task_id):
+            failure = Failure(stage=Stage.GENERATION, code=envelope.code, message=envelope.words)
+            return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
+        if envelope.code != OK:
+            raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=answer.retry_after_seconds)
+        if not isinstance(envelope.data, dict | None):
+            raise LostAnswerError("its answer holds no task record")
+        record = _read(Record, envelope.data)
+        if not record.task_id and record.flag is None:
+            # It says all is well and then nothing of any task: as good as not knowing it.
+            return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+        return _snapshot(record, seen_at)
 
-def snapshot_of(http_status: int, body: str, seen_at: datetime, retry_after_seconds: float | None = None) -> Snapshot:
-    """What a record-info answer shows of its task.
-
-    Raises:
-        ServiceError: the service would not say; the task itself is untouched.
-        GatewayError: something in front of it refused.
-        LostAnswerError: the answer cannot be read.
-    """
-    envelope = envelope_of(http_status, body)
-    if envelope.code == NOT_FOUND:
-        return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
-    if envelope.code == _INVALID:
-        # All that a look says is the id: siblings say so of one they know nothing of, or not yet.
-        return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
-    if envelope.code in _ENDED or (envelope.code == _REFUSED and _read(Record, envelope.data).task_id):
-        failure = Failure(stage=Stage.GENERATION, code=envelope.code, message=envelope.words)
-        return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
-    if envelope.code != OK:
-        raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=retry_after_seconds)
-    if not isinstance(envelope.data, dict | None):
-        raise LostAnswerError("its answer holds no task record")
-    record = _read(Record, envelope.data)
-    if not record.task_id and record.flag is None:
-        # It says all is well and then nothing of any task: as good as not knowing it.
-        return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
-    return _snapshot(record, seen_at)
-
-
-def callback_task_id(body: bytes) -> str:
-    """The id of the task a callback says it is about; empty where it says none. Never raises, whatever was posted.
-
-    Source: the two shapes of the vendor's callbacks; both hold ``data.taskId``.
-    """
-    try:
-        content = parsed(body)
-        callback = Callback.model_validate(content if isinstance(content, dict) else {})
-    except ValueError:
-        return ""
-    return callback.said_id if _is_task_id(callback.said_id) else ""
+    def callback_task_id(self, body: bytes) -> str:
+        # Both shapes of the vendor's callbacks hold ``data.taskId``.
+        try:
+            content = parsed(body)
+            callback = Callback.model_validate(content if isinstance(content, dict) else {})
+        except ValueError:
+            return ""
+        return callback.said_id if _is_task_id(callback.said_id) else ""
 
 
 def _is_task_id(text: str) -> bool:
@@ -161,7 +142,7 @@ def _ordered(parameters: dict[str, Any]) -> VideoRequest:
     )
 
 
-def envelope_of(http_status: int, body: str) -> Envelope:
+def envelope_of(answer: Answer) -> Envelope:
     """The envelope of an answer; where it names no code, the HTTP status of a JSON answer stands in.
 
     Raises:
@@ -169,17 +150,17 @@ def envelope_of(http_status: int, body: str) -> Envelope:
         LostAnswerError: it holds none.
     """
     try:
-        content = parsed(body)
+        content = parsed(answer.text)
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        return _of_gateway(http_status, body)
+        return _of_gateway(answer.status, answer.text)
     envelope = _read(Envelope, content)
     if envelope.code is not None:
         return envelope
-    if (http_status == OK and isinstance(envelope.data, dict)) or http_status in NOT_ACCEPTED:
-        return envelope.model_copy(update={"code": http_status})
-    raise LostAnswerError(f"HTTP {http_status} without the service's own code")
+    if (answer.status == OK and isinstance(envelope.data, dict)) or answer.status in NOT_ACCEPTED:
+        return envelope.model_copy(update={"code": answer.status})
+    raise LostAnswerError(f"HTTP {answer.status} without the service's own code")
 
 
 def _of_gateway(http_status: int, body: str) -> Envelope:

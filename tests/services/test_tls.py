@@ -13,8 +13,8 @@ import anyio.to_thread
 import httpx2
 import pytest
 
-from sora2_mcp.api.client import http_client
-from sora2_mcp.api.tls import CAFileError, TLSContext
+from sora2_mcp.services.client import http_client
+from sora2_mcp.services.tls import CAFileError, TLSContext
 from tests.certificates import HOST, self_signed
 
 pytestmark = pytest.mark.anyio

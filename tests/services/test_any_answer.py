@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sora2_mcp.api.codec import accepted_task_id, snapshot_of
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.domain.task import Sighting, Snapshot
 from sora2_mcp.errors import Sora2Error
+from sora2_mcp.services.service import Answer
+from sora2_mcp.services.sora2api import Sora2API
 
 SEEN_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 URL = "https://cdn.example.com/x.mp4"
@@ -43,6 +44,14 @@ records = st.fixed_dictionaries(
 envelopes = st.fixed_dictionaries(
     {}, optional={"code": st.sampled_from([200, "200", 501]) | things, "msg": things, "data": records | things}
 )
+
+
+def accepted_task_id(status: int, text: str) -> str:
+    return Sora2API().accepted(Answer(status=status, text=text))
+
+
+def snapshot_of(status: int, text: str, seen_at: datetime) -> Snapshot:
+    return Sora2API().snapshot(Answer(status=status, text=text), seen_at)
 
 
 def outcome_of(call: Callable[[], Any]) -> Any:

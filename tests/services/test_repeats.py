@@ -13,12 +13,12 @@ import httpx2
 import pytest
 import stamina
 
-from sora2_mcp.api.client import LOOK_LIMIT_SECONDS
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import LostAnswerError, RateLimitedError, Sora2Error
-from tests.api.leaping import LeapingLoop
-from tests.api.test_client import client_of, generating, refusal
+from sora2_mcp.services.client import LOOK_LIMIT_SECONDS
 from tests.clocks import FakeClock
+from tests.services.leaping import LeapingLoop
+from tests.services.test_client import client_of, generating, refusal
 
 pytestmark = pytest.mark.anyio
 

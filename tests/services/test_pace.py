@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from sora2_mcp.api.pace import Pace
+from sora2_mcp.services.rate_limit import Pace
 from tests.clocks import settle
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,9 @@ import anyio.to_thread
 import httpx2
 import pytest
 
-from sora2_mcp.api.probe import ANSWER_SECONDS, Probe, open_probe
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import LostAnswerError, NotReachedError
+from sora2_mcp.services.probe import ANSWER_SECONDS, Probe, open_probe
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.certificates import self_signed

@@ -6,16 +6,29 @@ from typing import Any
 import pytest
 
 from sora2_mcp import errors
-from sora2_mcp.api.codec import accepted_task_id, order_body, snapshot_of
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import GatewayError, LostAnswerError, ServiceError
+from sora2_mcp.services.service import Answer
+from sora2_mcp.services.sora2api import Sora2API
 
 SEEN_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 URL = "https://cdn.example.com/x.mp4"
 NOTHING_KNOWN = VideoRequest(prompt="")
 SEEN = Snapshot(sighting=Sighting.GENERATING, seen_at=SEEN_AT, request=NOTHING_KNOWN, task_id="sora2_task_a")
 """A look at a task of which the record says nothing but its id."""
+
+
+def accepted_task_id(status: int, text: str, retry_after_seconds: float | None = None) -> str:
+    return Sora2API().accepted(Answer(status=status, text=text, retry_after_seconds=retry_after_seconds))
+
+
+def snapshot_of(status: int, text: str, seen_at: datetime, retry_after_seconds: float | None = None) -> Snapshot:
+    return Sora2API().snapshot(Answer(status=status, text=text, retry_after_seconds=retry_after_seconds), seen_at)
+
+
+def order_body(request: VideoRequest) -> dict[str, Any]:
+    return dict(Sora2API().order(request).json or {})
 
 
 def envelope(data: Any, code: Any = 200, msg: Any = "success") -> str:

@@ -7,18 +7,19 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import anyio.lowlevel
 import httpx2
 
-from sora2_mcp.api.codec import NOT_ACCEPTED
-from sora2_mcp.api.proxies import ProxySettingError
-from sora2_mcp.api.redaction import without_key
-from sora2_mcp.api.tls import CAFileError
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import CertificateError, LostAnswerError, NotReachedError, ProxyError, first_of
+from sora2_mcp.services.proxies import ProxySettingError
+from sora2_mcp.services.redaction import without_key
+from sora2_mcp.services.service import NOT_ACCEPTED, Answer
+from sora2_mcp.services.tls import CAFileError
 from sora2_mcp.telemetry.work import asking
 
 BODY_LIMIT_BYTES = 250_000
@@ -41,16 +42,6 @@ _STEPS = {
 _PROXY_LOGIN = 407
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back, without the key that was sent. ``connect_seconds`` is 0 where there was a connection already."""
-
-    status: int
-    headers: httpx2.Headers
-    text: str
-    connect_seconds: float = 0.0
-
-
 async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: Clock, limit_seconds: float) -> Answer:
     """Sends the request once and reads the whole answer.
 
@@ -70,7 +61,8 @@ async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: 
                 await response.aclose()
             return Answer(
                 status=response.status_code,
-                headers=response.headers,
+                headers=dict(response.headers),
+                retry_after_seconds=_retry_after_seconds(response.headers.get("retry-after", "").strip(), clock.now()),
                 text=without_key(_decoded(body), key),
                 connect_seconds=progress.connect_seconds,
             )
@@ -79,6 +71,16 @@ async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: 
         raise progress.failure(error) from error
     assert limit.cancelled_caught  # noqa: S101 - the block ends with an answer, an error or the limit
     raise progress.failure(TimeoutError())
+
+
+def _retry_after_seconds(value: str, now: datetime) -> float | None:
+    """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
+    try:
+        if value.isdecimal():
+            return float(min(int(value), 86_400))
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 async def _body(response: httpx2.Response) -> bytes:

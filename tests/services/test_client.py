@@ -8,10 +8,6 @@ import anyio
 import httpx2
 import pytest
 
-from sora2_mcp.api.client import LOOK_LIMIT_SECONDS, Sora2Client
-from sora2_mcp.api.exchange import BODY_LIMIT_BYTES
-from sora2_mcp.api.pace import Pace
-from sora2_mcp.api.port import ORDER_LIMIT_SECONDS
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Sighting, Snapshot
@@ -23,6 +19,11 @@ from sora2_mcp.errors import (
     ServiceError,
     Sora2Error,
 )
+from sora2_mcp.services.client import LOOK_LIMIT_SECONDS, Client
+from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
+from sora2_mcp.services.rate_limit import Pace
+from sora2_mcp.services.service import ORDER_LIMIT_SECONDS
+from sora2_mcp.services.sora2api import Sora2API
 from tests.clocks import PATIENCE_SECONDS, START, FakeClock, settle
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +61,7 @@ async def test_an_answer_that_repeats_the_key_is_taken_in_without_it() -> None:
     )
     headers = {"authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service), headers=headers) as http:
-        client = Sora2Client(orders=http, looks=http, base_url=BASE_URL, clock=FakeClock(), pace=Pace(1000))
+        client = Client(Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=FakeClock(), pace=Pace(1000))
         with pytest.raises(ServiceError, match=r"bad header Bearer \*\*\*") as caught:
             await client.generate(REQUEST)
         snapshot = await client.record_info("sora2_task_a")
@@ -77,10 +78,10 @@ def failed_record(message: str) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def client_of(service: Answer, clock: Clock, requests_per_second: float = 1000) -> AsyncIterator[Sora2Client]:
+async def client_of(service: Answer, clock: Clock, requests_per_second: float = 1000) -> AsyncIterator[Client]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service)) as http:
         pace = Pace(requests_per_second)
-        yield Sora2Client(orders=http, looks=http, base_url=BASE_URL, clock=clock, pace=pace)
+        yield Client(Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=clock, pace=pace)
 
 
 def accepted() -> httpx2.Response:
@@ -249,7 +250,7 @@ async def test_a_look_gives_up_with_the_last_fault_after_three_attempts(clock: F
     assert len(service.requests) == 3
 
 
-@pytest.mark.parametrize("code", [400, 401, 402, 422, 505, 418])
+@pytest.mark.parametrize("code", [400, 401, 402, 505, 418])
 async def test_a_look_is_not_repeated_where_that_cannot_help(code: int, clock: FakeClock) -> None:
     service = Service(refusal(code), generating())
 
@@ -284,7 +285,7 @@ async def test_an_order_does_not_wait_for_a_turn_which_is_its_callers_business(c
 async def test_a_looks_repeats_wait_for_their_turn(clock: FakeClock) -> None:
     looks = Service(refusal(500))
 
-    async def look(client: Sora2Client) -> None:
+    async def look(client: Client) -> None:
         with suppress(ServiceError):
             await client.record_info("sora2_task_a")
 
@@ -355,7 +356,7 @@ async def test_a_service_that_never_answers_is_given_up_after_a_fixed_time(
         await anyio.sleep_forever()
         raise AssertionError
 
-    async def ask(client: Sora2Client) -> None:
+    async def ask(client: Client) -> None:
         with pytest.raises(LostAnswerError) as raised:
             await (client.generate(REQUEST) if call == "order" else client.record_info("a"))
         reasons.append(raised.value.reason)

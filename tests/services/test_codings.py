@@ -6,9 +6,9 @@ import json
 import httpx2
 import pytest
 
-from sora2_mcp.api.client import http_client, open_client
 from sora2_mcp.domain.task import Sighting
 from sora2_mcp.errors import LostAnswerError
+from sora2_mcp.services.client import http_client, open_client
 from sora2_mcp.tasks.network import files_client
 from tests.clocks import FakeClock
 

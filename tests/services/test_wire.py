@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from sora2_mcp.api.wire import Envelope, Record, SubmitData, first_url, parsed
+from sora2_mcp.services.wire import Envelope, Record, SubmitData, first_url, parsed
 
 URL = "https://cdn.example.com/x.mp4"
 OTHER = "https://cdn.example.com/y.mp4"
@@ -56,6 +56,10 @@ def test_a_record_without_any_field_is_readable() -> None:
         "parameters": {},
         "error_code": None,
         "error_message": "",
+        "state": "",
+        "result_json": None,
+        "fail_code": None,
+        "fail_message": "",
     }
 
 

@@ -1,6 +1,6 @@
 """One harmless question to the service: a look at a task that cannot exist. It costs nothing and changes nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 
 import httpx2
 
-from sora2_mcp.api.client import http_client
-from sora2_mcp.api.codec import envelope_of
-from sora2_mcp.api.exchange import exchange
 from sora2_mcp.clock import Clock
+from sora2_mcp.services.client import http_client
+from sora2_mcp.services.exchange import exchange
+from sora2_mcp.services.sora2api import envelope_of
 
 ANSWER_SECONDS = 8.0
 """The longest a question lasts, connecting included."""
@@ -59,7 +59,7 @@ class Probe:
         )
         began = self._clock.monotonic()
         answer = await exchange(self._http, get, clock=self._clock, limit_seconds=ANSWER_SECONDS)
-        envelope = envelope_of(answer.status, answer.text)
+        envelope = envelope_of(answer)
         return Reply(
             code=envelope.code or 0,
             words=envelope.words,
@@ -77,7 +77,7 @@ async def open_probe(base_url: str, clock: Clock) -> AsyncIterator[Probe]:
         yield Probe(http, base_url, clock)
 
 
-def _date_of(headers: httpx2.Headers) -> datetime | None:
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
     try:
         date = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:

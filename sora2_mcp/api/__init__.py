@@ -1,1 +1,0 @@
-"""Everything specific to Sora2API, and nothing else."""

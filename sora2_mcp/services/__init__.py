@@ -1,0 +1,1 @@
+"""The video services: one pure file for each, and the one client that speaks to them."""

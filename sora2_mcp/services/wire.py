@@ -106,7 +106,7 @@ class Envelope(Lenient):
 class SubmitData(Lenient):
     """``data`` of an accepted order."""
 
-    task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
+    task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id", "recordId"))
 
 
 class Callback(Lenient):

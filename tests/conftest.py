@@ -1,6 +1,7 @@
 """Shared fixtures: one event loop, a clock to move, an environment of nobody's."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,11 @@ _KEEPER = pytest.StashKey[subprocess.Popen[bytes]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Every worker of a run finds the same server."""
+    """Every worker of a run finds the same server, and what it starts takes signals as on a terminal."""
+    if not ON_WINDOWS:
+        # Under nohup, or in the background of a script, these are ignored, and all that is started inherits that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     shared = getattr(config, "workerinput", {}).get("postgres")
     config.stash[_POSTGRES] = (Path(shared[0]), shared[1]) if shared else (new_folder(), os.getpid())
 

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -70,17 +69,8 @@ def test_two_homes_never_share_a_store(tmp_path: Path, one: str, other: str) -> 
     assert (tmp_path / one / ".local" / "share" / "sora2-mcp" / "simulator" / "tasks.db").is_file()
 
 
-ON_A_TERMINAL = [
-    sys.executable,
-    "-c",
-    "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
-    *PROGRAM,
-]
-"""Whoever runs the tests under nohup has them ignore SIGHUP, and all that they start."""
-
-
 def test_a_terminal_that_closes_ends_an_order_as_sigterm_does(tmp_path: Path) -> None:
-    with Process(tmp_path, "generate", _FOR_AN_HOUR, "--simulate", program=ON_A_TERMINAL) as process:
+    with Process(tmp_path, "generate", _FOR_AN_HOUR, "--simulate") as process:
         assert process.popen.stdout is not None
         ordered = process.popen.stdout.readline().decode().split()[-1]
         process.popen.send_signal(signal.SIGHUP)
@@ -93,7 +83,7 @@ def test_a_terminal_that_closes_ends_an_order_as_sigterm_does(tmp_path: Path) ->
 
 @pytest.mark.parametrize("command", [("serve", "--simulate"), ("simulate", "--port", "0")])
 def test_a_terminal_that_closes_ends_a_server_as_sigterm_does(tmp_path: Path, command: tuple[str, ...]) -> None:
-    with Process(tmp_path, *command, program=ON_A_TERMINAL) as process:
+    with Process(tmp_path, *command) as process:
         assert process.popen.stdout is not None
         if command[0] == "serve":
             StdioHost(process).handshake()

@@ -72,6 +72,10 @@ class Looker:
         self._under_way: dict[str, Look] = {}
         self._told_failing: set[str] = set()
 
+    def is_looking_at(self, task: Task) -> bool:
+        """Whether a look at the task is under way in this process."""
+        return task.id in self._under_way
+
     async def look(self, task: Task) -> None:
         """Returns when a look that was under way, or one begun now, has been saved. Cancelling does not stop the look.
 

@@ -131,6 +131,11 @@ class TaskService:
         task = await self._known(reference, principal, seconds)
         if not task.task_id or not task.may_change or self._is_fresh(task):
             return task
+        if not self._looker.is_looking_at(task):
+            # What was read may be older than a look that has ended since.
+            task = await self._reloaded(task)
+            if not task.may_change or self._is_fresh(task):
+                return task
         with self._clock.timeout(deadline - self._clock.monotonic()):
             await self._looker.look(task)
         return await self._reloaded(task)

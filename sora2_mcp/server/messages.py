@@ -18,6 +18,7 @@ LONGEST_CALL_BYTES = _ENVELOPE_BYTES + _BYTES_EACH * (
     PROMPT_LIMIT + IMAGE_LIMIT * URL_LIMIT + WATERMARK_LIMIT + URL_LIMIT + KEY_LIMIT
 )
 """What an order may need with every argument at its limit; no other call needs more."""
+
 _MOST_BRACKETS = 7_000
 """Lists and objects take a hundred times their length to read; no call needs more, with a prompt of nothing else."""
 

@@ -20,14 +20,14 @@ _RATIOS = {AspectRatio.LANDSCAPE: "16:9", AspectRatio.PORTRAIT: "9:16"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """How the models whose id begins with ``prefix`` spell what is ordered, and their limits.
+    """How the models whose id begins with one of ``prefixes`` spell what is ordered, and their limits.
 
     ``pictures``: the fields that take one picture each, or the one field that takes a list of ``most_pictures``.
     ``image_model``: what stands in the id of a model that starts from pictures, in the place of what in that of others.
     ``seconds``: the field of the length and its shortest and longest, written as text where ``seconds_as_text``.
     """
 
-    prefix: str
+    prefixes: tuple[str, ...]
     prompt_limit: int
     pictures: tuple[str, ...] = ("image_urls",)
     most_pictures: int = 1
@@ -77,7 +77,7 @@ class Family:
 
 FAMILIES = (
     Family(
-        prefix="google/gemini-omni-flash",
+        prefixes=("google/gemini-omni-flash", "gemini-omni"),
         prompt_limit=20_000,
         most_pictures=3,
         seconds="duration",
@@ -85,15 +85,7 @@ FAMILIES = (
         seconds_as_text=True,
     ),
     Family(
-        prefix="gemini-omni",
-        prompt_limit=20_000,
-        most_pictures=3,
-        seconds="duration",
-        allowed_seconds=(8, 4, 6, 10),
-        seconds_as_text=True,
-    ),
-    Family(
-        prefix="kling-3.0/",
+        prefixes=("kling-3.0/",),
         prompt_limit=2_500,
         most_pictures=2,
         ratio_with_pictures=False,
@@ -102,17 +94,17 @@ FAMILIES = (
         allowed_seconds=(5, *(each for each in range(3, 16) if each != 5)),
         seconds_as_text=True,
     ),
-    Family(prefix="kling/v3-turbo", prompt_limit=2_500, most_pictures=2),
+    Family(prefixes=("kling/v3-turbo",), prompt_limit=2_500, most_pictures=2),
     Family(
-        prefix="bytedance/seedance-2",
+        prefixes=("bytedance/seedance-2",),
         prompt_limit=20_000,
         pictures=("first_frame_url",),
         seconds="duration",
         allowed_seconds=(5, 4, *range(6, 16)),
     ),
-    Family(prefix="wan/2-7", prompt_limit=5_000, pictures=("first_frame_url", "last_frame_url"), ratio="ratio"),
+    Family(prefixes=("wan/2-7",), prompt_limit=5_000, pictures=("first_frame_url", "last_frame_url"), ratio="ratio"),
     Family(
-        prefix="minimax-h3/",
+        prefixes=("minimax-h3/",),
         prompt_limit=7_000,
         pictures=("first_frame_url", "last_frame_url"),
         ratio_with_pictures=False,
@@ -120,14 +112,14 @@ FAMILIES = (
         seconds="duration",
         allowed_seconds=(6, 4, 5, *range(7, 16)),
     ),
-    Family(prefix="grok-imagine-video", prompt_limit=4_096, most_pictures=7),
+    Family(prefixes=("grok-imagine-video",), prompt_limit=4_096, most_pictures=7),
 )
 """The first of ``allowed_seconds`` is what is sent where nobody chooses: some models demand a length."""
 
 
 def family_of(model: str) -> Family | None:
     """The family a model belongs to; None where this table knows none."""
-    return next((family for family in FAMILIES if model.startswith(family.prefix)), None)
+    return next((family for family in FAMILIES if model.startswith(family.prefixes)), None)
 
 
 def _check_plain(request: VideoRequest) -> None:

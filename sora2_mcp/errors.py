@@ -2,7 +2,8 @@
 
     Sora2Error
     ├── ConfigurationError          a variable or option cannot be used
-    │   └── MissingKeyError         no API key is set
+    │   └── MissingSettingError     nothing can be asked of the service before a variable is set
+    │       └── MissingKeyError     no API key is set
     ├── ArgumentError               the caller's argument is not allowed
     ├── UnknownTaskError            no such task for this caller
     ├── KeyReusedError              an idempotency key came back with other arguments, or its order failed
@@ -81,17 +82,24 @@ class ConfigurationError(Sora2Error):
         self.hint = f"Set {variable} to an allowed value and start the server again."
 
 
-class MissingKeyError(ConfigurationError):
-    """No API key is set, so nothing can be asked of the service."""
+class MissingSettingError(ConfigurationError):
+    """A variable is not set without which nothing can be asked of the service."""
 
     needs_change = True
 
-    def __init__(self) -> None:
-        super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
+    def __init__(self, variable: str, problem: str = "is not set, and nothing can be ordered without it") -> None:
+        super().__init__(variable, problem)
         self.hint = (
-            "Ask the user to set SORA2_API_KEY in the host's configuration of this server and restart it, "
+            f"Ask the user to set {variable} in the host's configuration of this server and restart it, "
             "or to start it with --simulate to try it without an account."
         )
+
+
+class MissingKeyError(MissingSettingError):
+    """No API key is set, so nothing can be asked of the service."""
+
+    def __init__(self) -> None:
+        super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
 
 
 class ArgumentError(Sora2Error):
@@ -321,6 +329,19 @@ class RateLimitedError(ServiceError):
     hint = "Wait a minute, then repeat the same call."
 
 
+class KeyLimitError(ServiceError):
+    code = 433
+    needs_change = True
+    what = "The API key has reached a limit of its own"
+    hint = "Ask the user to raise the limit of the API key in their account, then repeat the same call."
+
+
+class ImageNotFetchedError(ServiceError):
+    code = 451
+    what = "The service could not fetch an image"
+    hint = "Give public addresses of images that open without a login, then order again."
+
+
 class MaintenanceError(ServiceError):
     code = 455
     retryable = True
@@ -358,6 +379,8 @@ SERVICE_ERRORS: dict[int, type[ServiceError]] = {
         NotFoundError,
         ValidationRefusedError,
         RateLimitedError,
+        KeyLimitError,
+        ImageNotFetchedError,
         MaintenanceError,
         ServerFaultError,
         GenerationFailedError,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -16,9 +16,9 @@ import httpx2
 from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock, SystemClock
-from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, Sora2Error, StoreError
-from sora2_mcp.services.service import ServiceClient
-from sora2_mcp.settings import SIMULATED_SERVICE, Settings
+from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, MissingSettingError, Sora2Error, StoreError
+from sora2_mcp.services.service import Service, ServiceClient
+from sora2_mcp.settings import SIMULATED, Settings
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.autosave import AutoSave
 from sora2_mcp.tasks.bus import EventBus
@@ -73,6 +73,13 @@ class Runtime:
         self._group: TaskGroup | None = None
         self._opening: _Opening | None = None
 
+    @cached_property
+    def upstream(self) -> Service:
+        """How the service is spoken to; made when it is needed, for its modules take 15 ms to load."""
+        from sora2_mcp.services.chosen import service_of  # noqa: PLC0415 - as above
+
+        return service_of(self.settings)
+
     async def __aenter__(self) -> Self:
         self._group = await anyio.create_task_group().__aenter__()
         return self
@@ -118,11 +125,11 @@ class Runtime:
         """The verbs, once everything is open.
 
         Raises:
-            MissingKeyError: no API key is set. StoreError: the store cannot be opened, or not so soon; the next call
-                tries again.
+            MissingSettingError: the API key is not set, or what else the service needs.
+            StoreError: the store cannot be opened, or not so soon; the next call tries again.
         """
-        if not self.settings.key:
-            raise MissingKeyError
+        if missing := self.settings.missing:
+            raise MissingKeyError if missing == "SORA2_API_KEY" else MissingSettingError(missing)
         self.begin()
         opening = self._opening
         assert opening is not None  # noqa: S101 - begin() has just made sure of it
@@ -161,9 +168,10 @@ class Runtime:
                 from sora2_mcp.tasks.store.database import open_store  # noqa: PLC0415
 
                 settings, tls, transport = self.settings, TLSContext(), self._transport
-                store = await stack.enter_async_context(open_store(settings.store_url, settings.service, self.clock))
+                store = await stack.enter_async_context(open_store(settings.store_url, settings.account, self.clock))
                 client = await stack.enter_async_context(
                     open_client(
+                        self.upstream,
                         base_url=base_url,
                         key=settings.key,
                         requests_per_second=settings.max_requests_per_second,
@@ -204,8 +212,9 @@ class Runtime:
         alarm, outage = Alarm(clock), Outage(settings.poll_seconds)
         pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
         ledger = Ledger(
-            store=store, service=settings.service, bus=bus, clock=clock, pacing=pacing, budget=budget_of(settings)
-        )
+            store=store, service=settings.account, bus=bus, clock=clock, pacing=pacing, budget=budget_of(settings),
+            capabilities=self.upstream.capabilities,
+        )  # fmt: skip
         looker = Looker(
             client=client, ledger=ledger, store=store, bus=bus, clock=clock, pacing=pacing, alarm=alarm,
             outage=outage, owner=owner, background=background,
@@ -216,7 +225,7 @@ class Runtime:
         background.start_soon(poller.run)
         background.start_soon(relay_changes, store, bus, clock)
         # Never with the mark of the key: metrics leave this machine.
-        service = urlsplit(settings.service).hostname or SIMULATED_SERVICE
+        service = SIMULATED if settings.simulate else urlsplit(settings.base_url).hostname or settings.service
         background.start_soon(Census(store=store, service=service).run)
         downloads = Downloads(
             http=files, folder=settings.videos, limit_bytes=int(settings.max_video_mb * 1_000_000), store=store,
@@ -252,6 +261,7 @@ def budget_of(settings: Settings) -> Budget:
     return Budget(
         max_active_tasks=settings.max_active_tasks,
         daily_limit=settings.daily_limit,
+        daily_cost=settings.daily_cost,
         duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
     )
 

@@ -15,14 +15,12 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sora2_mcp.domain import configured
-from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
 
 PREFIX = "SORA2_"
-API_BASE_URL = "https://api.sora2api.ai/api/v1/sora2"
-"""Source: the vendor's quick start, "API Base URL"."""
+SIMULATED = "simulator"
+"""How the accounts of the simulator begin."""
 
-SIMULATED_SERVICE = "simulator"
 _APP = "sora2-mcp"
 
 
@@ -58,11 +56,25 @@ class Settings(BaseSettings):
 
     allowed: ClassVar[Mapping[str, str]] = configured.ALLOWED
 
+    service: Annotated[Literal["sora2api", "kie", "openai", "openrouter"], BeforeValidator(_lower)] = Field(
+        default="sora2api", description="Which service makes the videos."
+    )
     api_key: SecretStr = Field(
-        default=SecretStr(""), description="Your Sora2API key. Needed for everything but --simulate."
+        default=SecretStr(""), description="Your key of the service. Needed for everything but --simulate and openai."
     )
     api_base_url: str = Field(
-        default=API_BASE_URL, description="The service's address, path included; a sibling gateway's works too."
+        default="", description="The service's address, path included; each but openai has one of its own."
+    )
+    model: str = Field(
+        default="", description="The model that makes the videos; needed for openrouter, not used by sora2api."
+    )
+    model_hd: str = Field(default="", description="Another model for the quality hd.")
+    model_input: str = Field(default="", description="JSON that is merged into what the service is sent.")
+    request_format: Annotated[Literal["multipart", "json"], BeforeValidator(_lower)] = Field(
+        default="multipart", description="How openai is sent an order."
+    )
+    video_seconds: Annotated[int, Field(ge=0, le=600)] = Field(
+        default=0, description="The length of a video where the caller names none."
     )
     simulate: bool = Field(default=False, description="1 runs on the built-in simulator: no account, no cost.")
     database_url: SecretStr = Field(
@@ -80,6 +92,10 @@ class Settings(BaseSettings):
     )
     max_active_tasks: Count = Field(default=0, description="The most unfinished tasks at a time; 0 = no limit.")
     daily_limit: Count = Field(default=0, description="The most orders in one UTC day; 0 = no limit.")
+    daily_cost: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = Field(
+        default=0,
+        description="No more orders once those of a UTC day have cost so much, if the service tells; 0 = no limit.",
+    )
     duplicate_window_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         default=60, description="An exact repeat of an unfinished order joins it for so long; 0 = off."
     )
@@ -105,6 +121,9 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default="", description="Where the service reaches this server, so that it can call back; empty = no callbacks."
     )
+    callback_secret: SecretStr = Field(
+        default=SecretStr(""), description="Checks the signatures of kie's and openrouter's callbacks."
+    )
     max_video_mb: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)] = Field(
         default=2000, description="The largest file that is saved, in MB."
     )
@@ -128,23 +147,14 @@ class Settings(BaseSettings):
             raise ValueError("not filled in")
         return value
 
-    @field_validator("api_key")
+    @field_validator(*configured.FORMS)
     @classmethod
-    def _key_fits_a_header(cls, key: SecretStr) -> SecretStr:
-        text = key.get_secret_value()
-        if not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("not a key")
-        return key
-
-    @field_validator("api_base_url", "public_url")
-    @classmethod
-    def _url_takes_a_path(cls, url: str, info: ValidationInfo) -> str:
-        may_be_empty = info.field_name == "public_url"
-        if (url or not may_be_empty) and (
-            not is_http_url(url) or not url.isascii() or any(mark in url for mark in "?#@")
-        ):
-            raise ValueError("not a base URL")
-        return url
+    def _form_is_allowed(cls, value: Any, info: ValidationInfo) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text and not configured.FORMS[info.field_name or ""](text):
+            # What was given stays out of the error: it may be a secret pasted into the wrong variable.
+            raise ValueError("not of the form that is allowed")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -155,52 +165,6 @@ class Settings(BaseSettings):
         if text and not configured.SQLITE_FILE.fullmatch(text) and not configured.POSTGRES.fullmatch(text):
             raise ValueError("not a database URL")
         return SecretStr(text)
-
-    @field_validator("auth_tokens")
-    @classmethod
-    def _tokens_are_pairs(cls, value: SecretStr) -> SecretStr:
-        if not configured.are_tokens(value.get_secret_value()):
-            raise ValueError("not name:token pairs")
-        return value
-
-    @field_validator("state_keys")
-    @classmethod
-    def _state_keys_are_long(cls, value: SecretStr) -> SecretStr:
-        if not configured.are_keys(value.get_secret_value()):
-            raise ValueError("not keys")
-        return value
-
-    @field_validator("oauth_issuer", "oauth_jwks_url")
-    @classmethod
-    def _oauth_address_is_one(cls, url: str) -> str:
-        if url and not is_http_url(url):
-            raise ValueError("not an address")
-        return url
-
-    @field_validator("oauth_audience")
-    @classmethod
-    def _audience_is_a_word(cls, audience: str) -> str:
-        if not audience.isprintable() or " " in audience:
-            raise ValueError("not an audience")
-        return audience
-
-    @field_validator("allowed_hosts", "allowed_origins")
-    @classmethod
-    def _names_are_names(cls, names: str, info: ValidationInfo) -> str:
-        form = configured.HOST if info.field_name == "allowed_hosts" else configured.ORIGIN
-        if not all(map(form.fullmatch, configured.listed(names))):
-            raise ValueError("not names")
-        return names
-
-    @field_validator("download_networks")
-    @classmethod
-    def _networks_are_networks(cls, networks: str) -> str:
-        try:
-            configured.networks_in(networks)
-        except ValueError:
-            # Its own error repeats what was given.
-            raise ValueError("not networks") from None
-        return networks
 
     @field_validator("video_dir")
     @classmethod
@@ -249,8 +213,26 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """The service's address without a trailing slash."""
-        return self.api_base_url.rstrip("/")
+        """The service's address without a trailing slash; empty where it must be set and is not."""
+        return (self.api_base_url or configured.SERVICES[self.service].base_url).rstrip("/")
+
+    @property
+    def missing(self) -> str:
+        """The variable that must be set before anything can be asked of the service; empty where none is missing."""
+        if self.simulate:
+            return ""
+        values = {"api_key": self.key, "api_base_url": self.api_base_url, "model": self.model}
+        return next((variable_of(name) for name in configured.SERVICES[self.service].needs if not values[name]), "")
+
+    @property
+    def model_name(self) -> str:
+        """The model that makes the videos; empty where the service has one of its own, or it must be set and is not."""
+        return self.model or configured.SERVICES[self.service].model or (SIMULATED if self.simulate else "")
+
+    @property
+    def extra_input(self) -> dict[str, Any]:
+        """What is merged into each order."""
+        return configured.json_object(self.model_input)
 
     @property
     def key(self) -> str:
@@ -293,15 +275,17 @@ class Settings(BaseSettings):
         return configured.networks_in(self.download_networks)
 
     @cached_property
-    def service(self) -> str:
-        """Whose tasks these are: the service's address and a truncated keyed hash of the API key.
+    def account(self) -> str:
+        """Whose tasks these are: the service's kind, its address and a truncated keyed hash of the API key.
 
-        Rows of another service are never touched. The simulator is one service wherever it happens to listen.
+        Rows of another account are never touched. The simulator is one wherever it happens to listen. The first kind
+        there was is not named, so that rows from before there were others stay in place.
         """
+        kind = "" if self.service == configured.DEFAULT_SERVICE else self.service
         if self.simulate:
-            return SIMULATED_SERVICE
-        account = blake2b(self.key.encode(), key=b"sora2-mcp account", digest_size=8).hexdigest()
-        return f"{self.base_url}#{account}"
+            return f"{SIMULATED} {kind}".strip()
+        mark = blake2b(self.key.encode(), key=b"sora2-mcp account", digest_size=8).hexdigest()
+        return f"{kind} {self.base_url}#{mark}".strip()
 
     @cached_property
     def callback_key(self) -> bytes:

@@ -395,7 +395,7 @@ def test_a_services_name_is_its_address_and_sixteen_digits_that_do_not_give_the_
 def test_the_simulator_is_a_service_of_its_own_and_never_sees_the_users_key() -> None:
     settings = Settings.load(api_key=KEY, simulate=True)
 
-    assert settings.service == "simulator"
+    assert settings.account == "simulator"
     assert settings.key == "simulated"
     assert Settings.load(api_key=KEY).key == KEY
 
@@ -478,7 +478,7 @@ def test_nothing_that_shows_settings_shows_a_key_or_a_database_password() -> Non
     password = "hunter2"
     settings = Settings.load(api_key=KEY, database_url=SecretStr(f"postgresql://ann:{password}@db/tasks"))
 
-    for shown in (repr(settings), str(settings), settings.model_dump_json(), json.dumps(settings.service)):
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), json.dumps(settings.account)):
         assert KEY not in shown
         assert password not in shown
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from sora2_mcp import __version__
+from sora2_mcp.domain.configured import SERVICES
 
 _DESCRIPTION = """\
 MCP server that makes AI videos with Sora 2: order, wait, keep the file.
@@ -154,6 +155,12 @@ def _add_client_config(commands: _Commands) -> None:
         commands, "client-config", "print the entry that gives a host this server, or put it into the host's own file"
     )
     config.add_argument("host", nargs="?", default="", metavar="HOST", help="the host; leave it out for a list")
+    config.add_argument(
+        "--service",
+        choices=tuple(SERVICES),
+        default="",
+        help="the service that makes the videos (default: SORA2_SERVICE, or sora2api)",
+    )
     config.add_argument(
         "--write",
         action="store_true",

@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from sora2_mcp.cli.hosts.commands import command_of
-from sora2_mcp.cli.hosts.entry import API_KEY, SERVICE, YOUR_KEY, YOUR_TOKEN, Wanted, holds_secret, merged
+from sora2_mcp.cli.hosts.entry import API_KEY, OF_SERVICE, SERVICE, YOUR_KEY, YOUR_TOKEN, Wanted, holds_secret, merged
 from sora2_mcp.cli.hosts.file import Change, printed, put
 from sora2_mcp.cli.hosts.host import Host, System
 from sora2_mcp.cli.hosts.launch import launch_of, this_process
 from sora2_mcp.cli.hosts.links import link_of
 from sora2_mcp.cli.hosts.place import Surroundings, file_of
 from sora2_mcp.cli.hosts.table import HOSTS
+from sora2_mcp.domain.configured import DEFAULT_SERVICE
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
-from sora2_mcp.settings import API_BASE_URL, Settings, environment
+from sora2_mcp.settings import Settings, environment, variable_of
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
 _SYSTEMS: dict[str, System] = {"win32": "windows", "darwin": "macos"}
@@ -106,7 +107,7 @@ def _wanted(arguments: argparse.Namespace, host: Host) -> Wanted:
         project=arguments.project,
         url=arguments.http,
         has_tokens=arguments.token,
-        given=_given(),
+        given=_given(arguments),
     )
 
 
@@ -122,14 +123,23 @@ def _check_address(arguments: argparse.Namespace, host: Host) -> None:
         raise ConfigurationError("--http", f"{problem} under Connectors")
 
 
-def _given() -> dict[str, str]:
-    """What is set for this program and the entry needs just as well: the key, and the service it is for."""
-    settings = Settings.load()
+def _given(arguments: argparse.Namespace) -> dict[str, str]:
+    """What is set for this program and the entry needs just as well: the key, the service it is for, and its model.
+
+    Raises:
+        ConfigurationError: the service needs an address or a model, and none is set.
+    """
+    settings = Settings.load(**({"service": arguments.service} if arguments.service else {}))
+    missing = settings.missing
+    if missing not in ("", API_KEY) and not (arguments.simulate or arguments.http):
+        raise ConfigurationError(missing, f"is not set, and {settings.service} needs it: set it and run this again.")
     key = settings.api_key.get_secret_value()
     given = {API_KEY: key} if key else {}
-    if settings.api_base_url != API_BASE_URL:
-        given[SERVICE] = settings.api_base_url
-    return given
+    if arguments.service or settings.service != DEFAULT_SERVICE:
+        given[SERVICE] = settings.service
+    set_values = settings.model_dump(exclude_defaults=True, mode="json")
+    named = {variable_of(name): value for name, value in set_values.items()}
+    return {**given, **{name: str(named[name]) for name in OF_SERVICE if name in named and name != SERVICE}}
 
 
 def _without_key(wanted: Wanted) -> Wanted:
@@ -163,8 +173,10 @@ def _secret(host: Host, wanted: Wanted, change: Change | None = None) -> list[st
     """Where the key or token comes from, or still has to go; never the key itself."""
     if wanted.url:
         return _about_token(host, wanted, change)
-    if not wanted.needs_key:
+    if not wanted.is_real:
         return ["It runs on the simulator: no account, no key, no cost."]
+    if not wanted.needs_key:
+        return [f"It asks {wanted.given['SORA2_API_BASE_URL']} without a key; if that server wants one, set {API_KEY}."]
     return [f"{host.title} asks for the key and keeps it safe."] if host.asks else _about_key(host, wanted, change)
 
 
@@ -190,7 +202,8 @@ def _about_key(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
         return [f"The file holds no key, so it can be shared: set {API_KEY} where {host.title} is started."]
     if key in (None, YOUR_KEY):
         otherwise = f"set {API_KEY} and run this command {'with --write' if change is None else 'again'}"
-        return [f"Put your Sora2API key in the place of {YOUR_KEY}; or {otherwise}."]
+        service = wanted.service
+        return [f"Put your {service.title} key ({service.account_page}) in the place of {YOUR_KEY}; or {otherwise}."]
     where = f"is the one in {API_KEY}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
     return [f"The API key {where}; it is not shown here."]
 

@@ -1,8 +1,14 @@
 """What is configured, as text: forms that are taken, and rules for all of them. Pure; settings.py applies them."""
 
+import json
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 from urllib.parse import urlsplit
+
+from sora2_mcp.domain.request import is_http_url
 
 Network = IPv4Network | IPv6Network
 SQLITE = "sqlite:///"
@@ -37,9 +43,56 @@ _LEFT_OPEN = re.compile(
 QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _SEPARATORS = " \t,;:"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownService:
+    """A video service that can be chosen. ``needs``: the settings without which nothing can be asked of it.
+
+    ``base_url`` is empty where each user has an address of their own, ``account_page`` where nobody gives out keys.
+    """
+
+    title: str
+    base_url: str = ""
+    needs: tuple[str, ...] = ("api_key",)
+    model: str = ""
+    account_page: str = ""
+
+
+DEFAULT_SERVICE = "sora2api"
+SERVICES: Mapping[str, KnownService] = {
+    "sora2api": KnownService(
+        title="Sora2API", base_url="https://api.sora2api.ai/api/v1/sora2", account_page="https://sora2api.ai"
+    ),
+    "kie": KnownService(
+        title="Kie",
+        base_url="https://api.kie.ai/api/v1",
+        model="kling-3.0/video",
+        account_page="https://kie.ai/api-key",
+    ),
+    "openai": KnownService(title="OpenAI-compatible server", needs=("api_base_url",)),
+    "openrouter": KnownService(
+        title="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        needs=("api_key", "model"),
+        account_page="https://openrouter.ai/settings/keys",
+    ),
+}
+"""What ``SORA2_SERVICE`` can be; each has a file of that name in ``services/``.
+
+Source: the vendor's quick start, "API Base URL"; the documentation of Kie and of OpenRouter, 2026-10.
+"""
+
 _SECONDS = "a number of seconds from 0.05 to 86,400"
 _COUNT = "a whole number from 0 to 1,000,000 (0 = no limit)"
 ALLOWED = {
+    "service": "sora2api, kie, openai or openrouter",
+    "model": "a model's id as the service spells it, without spaces",
+    "model_hd": "a model's id as the service spells it, without spaces",
+    "model_input": 'a JSON object, such as {"resolution": "480p"}',
+    "request_format": "multipart or json",
+    "video_seconds": "a whole number of seconds from 0 to 600 (0 = the service's or the model's own)",
+    "daily_cost": "a number from 0 to 1,000,000 (0 = no limit)",
+    "callback_secret": "printable ASCII characters without spaces",
     "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
     "api_base_url": "an http:// or https:// address, path included",
     "simulate": "1 or 0",
@@ -112,6 +165,64 @@ def networks_in(text: str) -> tuple[Network, ...]:
         ValueError: one of them is none.
     """
     return tuple(ip_network(part, strict=False) for part in listed(text))
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object that a text holds; empty where there is no text.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    content = json.loads(text) if text else {}
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    return content
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_base_url(url: str) -> bool:
+    """Whether a path can follow it."""
+    return is_http_url(url) and url.isascii() and not any(mark in url for mark in "?#@")
+
+
+def _holds(read: Callable[[str], object]) -> Callable[[str], bool]:
+    """Whether ``read`` takes a text."""
+
+    def is_read(text: str) -> bool:
+        try:
+            read(text)
+        except ValueError:
+            return False
+        return True
+
+    return is_read
+
+
+def _all(form: "re.Pattern[str]") -> Callable[[str], bool]:
+    return lambda text: all(map(form.fullmatch, listed(text)))
+
+
+FORMS: Mapping[str, Callable[[str], bool]] = {
+    "api_key": _is_word,
+    "callback_secret": _is_word,
+    "model": _is_word,
+    "model_hd": _is_word,
+    "model_input": _holds(json_object),
+    "api_base_url": _is_base_url,
+    "public_url": _is_base_url,
+    "auth_tokens": are_tokens,
+    "state_keys": are_keys,
+    "oauth_issuer": is_http_url,
+    "oauth_jwks_url": is_http_url,
+    "oauth_audience": lambda text: text.isprintable() and " " not in text,
+    "allowed_hosts": _all(HOST),
+    "allowed_origins": _all(ORIGIN),
+    "download_networks": _holds(networks_in),
+}
+"""What a text must be where it is set."""
 
 
 def as_sent(origin: str) -> str:

@@ -1,7 +1,9 @@
 """What a video is ordered with, and what is allowed in it."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -33,8 +35,53 @@ class Quality(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a service can be asked for, with the model that is configured, and what is true of its videos.
+
+    ``maker`` names both in texts. ``seconds``: the lengths that can be chosen; empty where the length is the model's
+    own. ``default_seconds``: what is ordered where the caller names none; 0 leaves it to the model. ``retention``: how
+    long a finished video is kept; None where the service does not say. ``price_unit``: what an order is paid in; empty
+    where no order is known to cost anything.
+    """
+
+    maker: str
+    prompt_limit: int = PROMPT_LIMIT
+    image_limit: int = IMAGE_LIMIT
+    aspect_ratio: bool = True
+    hd: bool = True
+    watermark: bool = False
+    callback_url: bool = True
+    callback_needs_https: bool = False
+    seconds: Sequence[int] = ()
+    default_seconds: int = 0
+    retention: timedelta | None = None
+    price_unit: str = "credits"
+
+    def calls(self, url: str) -> bool:
+        """Whether the service would call this address; an empty one is nobody's to call."""
+        parts = urlsplit(url)
+        is_safe = parts.scheme != "http" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
+        return not url or (self.callback_url and (is_safe or not self.callback_needs_https))
+
+    @property
+    def lengths(self) -> str:
+        """The lengths that can be chosen, in words: ``4 to 15`` or ``4, 6, 8, 10``; empty where there is no choice."""
+        known = sorted(self.seconds)
+        if len(known) > 1 and known == list(range(known[0], known[-1] + 1)):
+            return f"{known[0]} to {known[-1]}"
+        return ", ".join(map(str, known))
+
+
+RETENTION = timedelta(days=15)
+"""How long Sora2API keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
+
+SORA2API = Capabilities(maker="Sora 2", watermark=True, retention=RETENTION)
+"""What the reference service can be asked for. Source: the vendor's quick start, "Step 1"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoRequest:
-    """What the caller asks for; ``image_urls`` makes it image-to-video, empty strings mean "not given"."""
+    """What the caller asks for; ``image_urls`` makes it image-to-video, empty strings and 0 mean "not given"."""
 
     prompt: str
     image_urls: tuple[str, ...] = ()
@@ -42,40 +89,79 @@ class VideoRequest:
     quality: Quality = Quality.STANDARD
     watermark: str = ""
     callback_url: str = ""
+    seconds: int = 0
 
     def __repr__(self) -> str:
         # A prompt is the user's business: it never gets into a log by way of a repr.
         return f"VideoRequest(<{len(self.prompt)} characters>, {self.aspect_ratio}, {self.quality})"
 
-    def validated(self) -> "VideoRequest":
-        """Itself, with outer white space off.
+    def validated(self, capabilities: Capabilities = SORA2API) -> "VideoRequest":
+        """Itself, with outer white space off and the default length filled in.
 
         Raises:
-            ArgumentError: the first argument that is not allowed.
+            ArgumentError: the first argument that is not allowed, or that the service cannot honour.
         """
         prompt = _storable(self.prompt).strip()
+        limit = capabilities.prompt_limit
         if not prompt:
-            raise ArgumentError("prompt", f"is empty; describe the video in 1 to {PROMPT_LIMIT:,} characters.")
-        if len(prompt) > PROMPT_LIMIT:
-            raise ArgumentError("prompt", f"has {len(prompt):,} characters; allowed are 1 to {PROMPT_LIMIT:,}.")
-        if len(self.image_urls) > IMAGE_LIMIT:
-            raise ArgumentError(
-                "image_urls", f"has {len(self.image_urls)} addresses; allowed are at most {IMAGE_LIMIT}."
-            )
+            raise ArgumentError("prompt", f"is empty; describe the video in 1 to {limit:,} characters.")
+        if len(prompt) > limit:
+            raise ArgumentError("prompt", f"has {len(prompt):,} characters; allowed are 1 to {limit:,}.")
         watermark = _storable(self.watermark).strip()
         if len(watermark) > WATERMARK_LIMIT:
             problem = f"has {len(watermark):,} characters; allowed are at most {WATERMARK_LIMIT}."
             raise ArgumentError("watermark", problem)
+        self._check_images(capabilities)
         images = tuple(checked_url("image_urls", url) for url in self.image_urls)
         callback = checked_url("callback_url", self.callback_url) if self.callback_url.strip() else ""
-        return VideoRequest(
+        given = replace(
+            self,
             prompt=prompt,
             image_urls=images,
-            aspect_ratio=self.aspect_ratio,
-            quality=self.quality,
             watermark=watermark,
             callback_url=callback,
+            seconds=self.seconds or capabilities.default_seconds,
         )
+        _check_choices(given, capabilities)
+        return given
+
+    def _check_images(self, capabilities: Capabilities) -> None:
+        given, limit = len(self.image_urls), capabilities.image_limit
+        if given and not limit:
+            raise ArgumentError(
+                "image_urls", f"cannot be sent: {capabilities.maker} takes no images, or not by a name known here."
+            )
+        if given > limit:
+            raise ArgumentError("image_urls", f"has {given} addresses; allowed are at most {limit}.")
+
+
+def _check_choices(request: VideoRequest, capabilities: Capabilities) -> None:
+    """Nothing that was asked for is left out in silence."""
+    maker = capabilities.maker
+    lengths = f"allowed is {capabilities.lengths}." if capabilities.seconds else f"the length is {maker}'s own."
+    refusals = (
+        ("watermark", request.watermark and not capabilities.watermark, f"cannot be set: {maker} takes none."),
+        ("callback_url", request.callback_url and not capabilities.callback_url, f"cannot be set: {maker} takes none."),
+        ("callback_url", not capabilities.calls(request.callback_url), f"must begin with https:// for {maker}."),
+        (
+            "aspect_ratio",
+            request.aspect_ratio is not AspectRatio.LANDSCAPE and not capabilities.aspect_ratio,
+            f"cannot be chosen: it is not known how {maker} takes it.",
+        ),
+        (
+            "quality",
+            request.quality is Quality.HD and not capabilities.hd,
+            f"cannot be hd: {maker} makes standard only.",
+        ),
+        (
+            "seconds",
+            request.seconds and request.seconds not in capabilities.seconds,
+            f"cannot be {request.seconds}: {lengths}",
+        ),
+    )
+    for argument, is_refused, problem in refusals:
+        if is_refused:
+            raise ArgumentError(argument, problem)
 
 
 def _storable(text: str) -> str:

@@ -10,17 +10,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
-from sora2_mcp.domain.request import PROMPT_LIMIT, VideoRequest
+from sora2_mcp.domain.request import PROMPT_LIMIT, RETENTION, VideoRequest
 from sora2_mcp.errors import sanitized
 
 LOCAL_PREFIX = "local-"
+TASK_ID_LIMIT = 1000
+"""The longest id of a service's; those of LiteLLM have 206 characters and more."""
+
 _SHOWABLE_ID = re.compile(r"(?!local-)[A-Za-z0-9_.:~-]{1,200}")
 
 NOT_REACHED = -(2**31)
 """The failure code of an order that never left: no connection to the service could be made."""
 
-RETENTION = timedelta(days=15)
-"""How long the service keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
+GIVEN_UP_AFTER = timedelta(days=15)
+"""A task of which nothing new was learnt for so long is not looked at any more."""
 
 EXPIRY_WARNING = timedelta(days=3)
 """So long before a video is deleted, whoever has not saved it is told to."""
@@ -83,6 +86,7 @@ class Failure:
 class Snapshot:
     """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED.
 
+    ``cost``: what the service says the task has cost, in its own unit; None where it does not say.
     ``request`` is what the service says was ordered, and ``task_id`` which task it speaks of, where it says so.
     ``said`` names the fields of ``request`` that it stated; the others hold defaults.
     """
@@ -91,6 +95,7 @@ class Snapshot:
     seen_at: datetime
     video_url: str = ""
     failure: Failure | None = None
+    cost: float | None = None
     request: VideoRequest | None = None
     said: frozenset[str] = frozenset()
     task_id: str = ""
@@ -133,6 +138,9 @@ class Task:
     ``sending_until`` is the end of the lease under which some process sends the order, ``unclear_because`` why it is
     unconfirmed. ``look_failed_at`` is set while looks fail, with the service's code where it gave one.
     ``callback_hash`` tells which path of ours the service was given to call back on; empty means none.
+    ``video_url`` is an address that anybody can open, or a path below the service's own, which only the key opens.
+    ``retention``: how long the service keeps the video; None where it does not say. ``cost``: what it has cost, in
+    ``price_unit``, where the service says so; no unit where orders are not known to cost anything.
     ``download_attempts`` counts the downloads that were begun and brought no video. ``version`` counts saved changes.
     """
 
@@ -154,6 +162,9 @@ class Task:
     unclear_because: str = ""
     video_url: str = ""
     url_seen_at: datetime | None = None
+    retention: timedelta | None = RETENTION
+    price_unit: str = "credits"
+    cost: float | None = None
     file: SavedFile | None = None
     last_look_at: datetime | None = None
     look_failed_at: datetime | None = None
@@ -165,6 +176,16 @@ class Task:
     def reference(self) -> str:
         """The id to show and to ask by: the service's once known, ``local-…`` before, or if it is no harmless word."""
         return self.task_id if _SHOWABLE_ID.fullmatch(self.task_id) else LOCAL_PREFIX + self.id
+
+    @property
+    def link(self) -> str:
+        """The video's address, to hand out; empty where there is none, or only the key opens it."""
+        return "" if self.needs_key else self.video_url
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether only the service's key opens the video, so that it must be saved to be seen."""
+        return self.video_url.startswith("/")
 
     @property
     def finished(self) -> bool:
@@ -182,10 +203,10 @@ class Task:
 
     @property
     def video_expires_at(self) -> datetime | None:
-        """When the service deletes the file; unknown for tasks ordered elsewhere."""
-        if self.adopted or self.status is not Status.SUCCEEDED or self.finished_at is None:
+        """When the service deletes the file; None for tasks ordered elsewhere, and where the service does not say."""
+        if self.adopted or self.status is not Status.SUCCEEDED or self.finished_at is None or self.retention is None:
             return None
-        return min(self.known_unfinished_at or self.created_at, self.finished_at) + RETENTION
+        return min(self.known_unfinished_at or self.created_at, self.finished_at) + self.retention
 
     def is_deleted(self, now: datetime) -> bool:
         """The service has deleted the video, so its link is dead; whether or not there is a copy."""
@@ -221,7 +242,7 @@ def advance(task: Task, snapshot: Snapshot) -> tuple[Task, tuple[TaskEvent, ...]
 
 
 def _generating(task: Task, snapshot: Snapshot) -> Task:
-    if not task.finished and snapshot.seen_at - task.created_at >= RETENTION:
+    if not task.finished and snapshot.seen_at - task.created_at >= GIVEN_UP_AFTER:
         message = "the service has called it unfinished for 15 days"
         return _failed(task, replace(snapshot, failure=_given_up(0, message)))
     seen_at = max(task.known_unfinished_at or snapshot.seen_at, snapshot.seen_at)
@@ -238,23 +259,32 @@ def _succeeded(task: Task, snapshot: Snapshot) -> Task:
             video_url=snapshot.video_url,
             url_seen_at=snapshot.seen_at,
             failure=None,
+            cost=snapshot.cost,
             doubts=(),
         )
     known = (task.url_seen_at or snapshot.seen_at, task.video_url)
     url_seen_at, video_url = max(known, (snapshot.seen_at, snapshot.video_url))
     finished_at = min(task.finished_at or snapshot.seen_at, snapshot.seen_at)
-    return replace(task, finished_at=finished_at, video_url=video_url, url_seen_at=url_seen_at)
+    cost = _dearer(task.cost, snapshot.cost)
+    return replace(task, finished_at=finished_at, video_url=video_url, url_seen_at=url_seen_at, cost=cost)
+
+
+def _dearer(one: float | None, other: float | None) -> float | None:
+    """The higher of two costs: a later look may tell less, and never takes anything back."""
+    return max((cost for cost in (one, other) if cost is not None), default=None)
 
 
 def _failed(task: Task, snapshot: Snapshot) -> Task:
     failure = snapshot.failure or Failure(stage=Stage.GENERATION, code=0, message="")
     if task.status is Status.SUCCEEDED or (task.status is Status.FAILED and failure.doubtful and not task.correctable):
         return task
+    cost = snapshot.cost
     if task.status is Status.FAILED and task.failure is not None and task.correctable == failure.doubtful:
+        cost = _dearer(task.cost, snapshot.cost)
         known = (task.finished_at or snapshot.seen_at, *_order(task.failure))
         if known <= (snapshot.seen_at, *_order(failure)):
-            return task
-    return replace(task, status=Status.FAILED, finished_at=snapshot.seen_at, failure=failure, doubts=())
+            return replace(task, cost=cost)
+    return replace(task, status=Status.FAILED, finished_at=snapshot.seen_at, failure=failure, cost=cost, doubts=())
 
 
 def _doubted(task: Task, snapshot: Snapshot) -> Task:
@@ -289,7 +319,7 @@ def _given_up(code: int, message: str) -> Failure:
 
 def unseen(task: Task, seen_at: datetime, code: int) -> Snapshot | None:
     """What a look that failed shows of a task that nothing was learnt of for 15 days: it is given up; None before."""
-    if task.finished or seen_at - max(task.created_at, task.known_unfinished_at or task.created_at) < RETENTION:
+    if task.finished or seen_at - max(task.created_at, task.known_unfinished_at or task.created_at) < GIVEN_UP_AFTER:
         return None
     failure = _given_up(code, "no look at it has been answered for 15 days")
     return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)

@@ -38,6 +38,7 @@ from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.notifications import Notifications, told_honestly
 from sora2_mcp.server.observed import observed, said
+from sora2_mcp.server.offered import wording
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools, noted
@@ -74,7 +75,7 @@ class Sora2Server(MCPServer[Any]):
             title="Sora 2 video",
             description="Makes AI videos: order, wait, keep the file.",
             icons=[_ICON],
-            instructions=INSTRUCTIONS,
+            instructions=INSTRUCTIONS.format_map(wording(runtime.upstream.capabilities())),
             version=__version__,
             # The SDK's own would let anybody watch everything; server/notifications.py does it by principal.
             subscriptions=False,
@@ -157,11 +158,15 @@ class Sora2Server(MCPServer[Any]):
         if tool is None:
             names = ", ".join(known.name for known in self._tool_manager.list_tools())
             raise MCPError(INVALID_PARAMS, f"Unknown tool {quoted(name[:60])}; there are {names}.")
-        given = sorted_out(arguments, tool.parameters["properties"])
+        given = sorted_out(arguments, tool.fn_metadata.arg_model.model_fields)
         with tool_called(name, self._runtime.clock):
-            if problem := errors.argument_problem(tool, given):
+            if problem := errors.argument_problem(tool, given, price_unit=self._price_unit):
                 raise ToolError(problem) from ArgumentError("arguments", "do not fit")
             return await self._called(name, given, context)
+
+    @property
+    def _price_unit(self) -> str:
+        return self._runtime.upstream.capabilities().price_unit
 
     async def _called(
         self, name: str, given: Arguments, context: Context[Any, Any] | None
@@ -171,9 +176,10 @@ class Sora2Server(MCPServer[Any]):
             result = await super().call_tool(name, given.known, context)
         except ToolError as error:
             if isinstance(error.__cause__, Sora2Error):
-                raise ToolError(errors.described(error.__cause__, name, note)) from error.__cause__
+                words = errors.described(error.__cause__, name, note, price_unit=self._price_unit)
+                raise ToolError(words) from error.__cause__
             logger.exception("tool %s failed unexpectedly", name)
-            raise ToolError(errors.crashed(name)) from error.__cause__
+            raise ToolError(errors.crashed(name, price_unit=self._price_unit)) from error.__cause__
         return noted(result, note) if note and isinstance(result, CallToolResult) else result
 
     async def list_resources(self) -> list[ListedResource]:
@@ -224,7 +230,7 @@ class Sora2Server(MCPServer[Any]):
             result = await call_next(ctx)
             if ctx.method == "tools/call":
                 await self._notifications.told(ctx)
-        if not handshake and self._runtime.settings.key:
+        if not handshake and not self._runtime.settings.missing:
             self._runtime.begin_in(_LISTING_SECONDS if ctx.method == _INITIALIZED else _WRITING_SECONDS)
         return told_honestly(result) if handshake else result
 

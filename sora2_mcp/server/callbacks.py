@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER
 from sora2_mcp.telemetry.work import CALLBACK, counted
 
@@ -54,7 +53,7 @@ async def _taken_in(runtime: Runtime, secret: str, body: bytes) -> bool:
     try:
         with runtime.clock.timeout(_STORE_SECONDS):
             service = await runtime.service()
-            return await service.called_back(secret, Sora2API().callback_task_id(body))
+            return await service.called_back(secret, runtime.upstream.callback_task_id(body))
     except Sora2Error as error:
         logger.debug("a callback was not taken in: %s", error)
     except Exception:

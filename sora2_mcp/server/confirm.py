@@ -6,6 +6,7 @@ the answer; the state that goes with it is sealed by the SDK to these very argum
 
 import json
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from mcp.server.mcpserver import Context
@@ -16,14 +17,9 @@ from pydantic import BaseModel, ValidationError
 
 from sora2_mcp.domain.request import Quality, VideoRequest
 from sora2_mcp.errors import CannotAskError, DeclinedError, NotAskedError, quoted
+from sora2_mcp.server.offered import price_of
 
 _QUESTION = "order"
-_FORM = {
-    "type": "object",
-    "properties": {
-        "order": {"type": "boolean", "title": "Order this video", "description": "It costs credits.", "default": True}
-    },
-}
 _PROMPT_SHOWN = 300
 
 
@@ -38,7 +34,7 @@ def must_ask(setting: str, request: VideoRequest) -> bool:
     return setting == "always" or (setting == "hd" and request.quality is Quality.HD)
 
 
-async def consent(ctx: Context, request: VideoRequest) -> str | InputRequiredResult:
+async def consent(ctx: Context, request: VideoRequest, price_unit: str = "credits") -> str | InputRequiredResult:
     """What identifies a person's yes to this order, or the question to be put first.
 
     The same yes always gives the same text, so that a repeated answer orders nothing twice.
@@ -48,9 +44,9 @@ async def consent(ctx: Context, request: VideoRequest) -> str | InputRequiredRes
     """
     _check_host(ctx)
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return await _answer_in_mid_call(ctx, request)
+        return await _answer_in_mid_call(ctx, request, price_unit)
     if ctx.request_state is None or not is_answered(ctx):
-        return _asked(request)
+        return _asked(request, price_unit)
     answer = (ctx.input_responses or {})[_QUESTION]
     if not isinstance(answer, ElicitResult) or answer.action != "accept" or not _is_yes(answer):
         raise DeclinedError
@@ -70,9 +66,11 @@ def too_late() -> NotAskedError:
     )
 
 
-async def _answer_in_mid_call(ctx: Context, request: VideoRequest) -> str:
+async def _answer_in_mid_call(ctx: Context, request: VideoRequest, price_unit: str) -> str:
     # Not ctx.elicit(): it makes a form of the model, whose docstring a person would read.
-    asking = ctx.session.elicit_form(_question(request), _FORM, related_request_id=ctx.request_id)
+    asking = ctx.session.elicit_form(
+        _question(request, price_unit), _form(price_unit), related_request_id=ctx.request_id
+    )
     try:
         answer = await asking
         agreed = answer.action == "accept" and Consent.model_validate(answer.content).order
@@ -92,8 +90,8 @@ def _is_yes(answer: ElicitResult) -> bool:
         return False
 
 
-def _asked(request: VideoRequest) -> InputRequiredResult:
-    form = ElicitRequestFormParams(message=_question(request), requested_schema=_FORM)
+def _asked(request: VideoRequest, price_unit: str) -> InputRequiredResult:
+    form = ElicitRequestFormParams(message=_question(request, price_unit), requested_schema=_form(price_unit))
     state = json.dumps({"consent": uuid4().hex})
     return InputRequiredResult(input_requests={_QUESTION: ElicitRequest(params=form)}, request_state=state)
 
@@ -105,10 +103,21 @@ def _check_host(ctx: Context) -> None:
         raise CannotAskError
 
 
-def _question(request: VideoRequest) -> str:
+def _form(price_unit: str) -> dict[str, Any]:
+    asked = {"type": "boolean", "title": "Order this video", "description": _costs(price_unit).strip(), "default": True}
+    return {"type": "object", "properties": {"order": {name: value for name, value in asked.items() if value != ""}}}
+
+
+def _costs(price_unit: str) -> str:
+    return f" It costs {price_of(price_unit)}." if price_unit else ""
+
+
+def _question(request: VideoRequest, price_unit: str) -> str:
     shown = request.prompt if len(request.prompt) <= _PROMPT_SHOWN else request.prompt[:_PROMPT_SHOWN] + "…"
     images = f", from {len(request.image_urls)} image(s)" if request.image_urls else ""
-    return f"Order this video ({request.aspect_ratio}, {request.quality}{images})? It costs credits.\n{quoted(shown)}"
+    length = f", {request.seconds} s" if request.seconds else ""
+    kind = f"{request.aspect_ratio}, {request.quality}{length}{images}"
+    return f"Order this video ({kind})?{_costs(price_unit)}\n{quoted(shown)}"
 
 
 def _mark(state: str) -> str:

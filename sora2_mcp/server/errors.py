@@ -24,14 +24,8 @@ _FIRST = {
     "list_tasks": "Could not list",
     "download_video": "Not saved",
 }
-_UNTOUCHED = "Nothing was spent, and the task goes on at the service whatever happens here."
-_SPENT = {
-    "generate_video": "Nothing was spent.",
-    "get_task_status": _UNTOUCHED,
-    "wait_for_video": _UNTOUCHED,
-    "list_tasks": "Nothing was spent.",
-    "download_video": "Nothing was spent.",
-}
+_LOOKING = ("get_task_status", "wait_for_video")
+_NOTHING_SPENT = "Nothing was spent."
 _CRASHED = {
     "generate_video": "It is not certain whether an order was sent: look with list_tasks before ordering again."
 }
@@ -39,21 +33,38 @@ _LOOK_LATER = "Call get_task_status again in some minutes; if it stays so, tell 
 _NO_RETRY = "Repeating the same call cannot help."
 
 
-def described(error: Sora2Error, tool: str, note: str = "") -> str:
-    """The text of a tool's failure; ``note``: a line of its own before the next step."""
-    first = _FIRST.get(tool, "Failed")
-    spent = "Nothing was spent." if isinstance(error, ArgumentError | UnknownTaskError) else _SPENT.get(tool, "")
-    lines = [f"{first}: {_sentence(str(error))} {spent}", _retry(error), note, f"Next: {_next(error, tool)}"]
+def described(error: Sora2Error, tool: str, note: str = "", *, price_unit: str = "credits") -> str:
+    """The text of a tool's failure; ``note``: a line of its own before the next step.
+
+    Without a ``price_unit`` orders cost nothing, and no word is said of money.
+    """
+    first = f"{_FIRST.get(tool, 'Failed')}: {_sentence(str(error))}"
+    spent = _untouched(price_unit) if _goes_on(error, tool) else _spent(price_unit)
+    lines = [f"{first} {spent}".rstrip(), _retry(error), note, f"Next: {_next(error, tool)}"]
     return "\n".join(filter(None, lines))
 
 
-def crashed(tool: str) -> str:
+def _goes_on(error: Sora2Error, tool: str) -> bool:
+    """Whether there is a task that lives on at the service."""
+    return tool in _LOOKING and not isinstance(error, ArgumentError | UnknownTaskError)
+
+
+def _spent(price_unit: str) -> str:
+    return _NOTHING_SPENT if price_unit else ""
+
+
+def _untouched(price_unit: str) -> str:
+    goes_on = "the task goes on at the service whatever happens here."
+    return f"Nothing was spent, and {goes_on}" if price_unit else f"T{goes_on[1:]}"
+
+
+def crashed(tool: str, *, price_unit: str = "credits") -> str:
     """The text for a failure nobody foresaw; its details are in the server's log only."""
-    certain = _CRASHED.get(tool, "Nothing was spent by this call.")
+    certain = _CRASHED.get(tool, "Nothing was spent by this call." if price_unit else "Nothing was changed by it.")
     return f"{tool} failed inside this server; its log says why. {certain}\nNext: try once more, then tell the user."
 
 
-def argument_problem(tool: Tool, arguments: Arguments) -> str:
+def argument_problem(tool: Tool, arguments: Arguments, *, price_unit: str = "credits") -> str:
     """The text for arguments that do not fit the tool's schema: a sentence for each, by its name; empty if all do.
 
     What a host added is no problem by itself, but told beside one: it may be where the missing value stands.
@@ -73,12 +84,13 @@ def argument_problem(tool: Tool, arguments: Arguments) -> str:
     if arguments.extras:
         sentences.append(f"{told(arguments.extras)}: no argument of {tool.name}; allowed are {', '.join(properties)}.")
     first = _FIRST.get(tool.name, "Failed")
-    return f"{first}: {' '.join(sentences)} Nothing was spent.\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
+    said = f"{first}: {' '.join(sentences)} {_spent(price_unit)}".rstrip()
+    return f"{said}\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
 
 
 def _misfit(properties: dict[str, Any], item: dict[str, Any]) -> str:
     name = str(item["loc"][0])
-    allowed = allowed_values(properties[name])
+    allowed = allowed_values(properties.get(name, {}))
     return f"{name} is missing; allowed is {allowed}." if item["type"] == "missing" else f"{name} must be {allowed}."
 
 

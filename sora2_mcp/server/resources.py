@@ -18,6 +18,7 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.guide import GUIDE
+from sora2_mcp.server.offered import wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.unread import Turns
@@ -60,7 +61,7 @@ def build_resources(runtime: Runtime) -> list[Resource]:
         return _json(_usage(counted, runtime))
 
     async def guide() -> str:
-        return GUIDE
+        return GUIDE.format_map(wording(runtime.upstream.capabilities()))
 
     return [
         FunctionResource.from_function(

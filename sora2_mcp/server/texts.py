@@ -9,8 +9,9 @@ from datetime import datetime
 
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
 from sora2_mcp.errors import Sora2Error, quoted
+from sora2_mcp.server.offered import days_of, price_of
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
-from sora2_mcp.settings import SIMULATED_SERVICE
+from sora2_mcp.settings import SIMULATED
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.ordering import Submission, refusal_of
 from sora2_mcp.tasks.service import Page
@@ -49,12 +50,14 @@ def submitted(submission: Submission, now: datetime) -> Answer:
     if shown_status(task, now) != "generating":
         return described(task, now)
     request = task.request
-    kind = f"{request.aspect_ratio}, {request.quality}"
+    length = f", {request.seconds} s" if request.seconds else ""
+    kind = f"{request.aspect_ratio}, {request.quality}{length}"
     if task.task_id:
+        paid = " and is paid for now" if task.price_unit else ""
         what = (
             "The simulator gives a small clip of its own in a few seconds, and nothing is spent"
             if is_simulated(task)
-            else "A video takes one to several minutes and is paid for now"
+            else f"A video takes one to several minutes{paid}"
         )
         first = f"Ordered: task {task.reference}, {kind}. {what}."
     else:
@@ -69,23 +72,32 @@ def described(task: Task, now: datetime) -> Answer:
     return _DESCRIBE[shown_status(task, now)](task, now)
 
 
-def declined(error: Sora2Error) -> Answer:
+def declined(error: Sora2Error, price_unit: str = "credits") -> Answer:
     """After generate_video, when the person who was asked said no."""
-    return Answer(f"Not sent: {error}. Nothing was spent.", error.hint)
+    return Answer(f"Not sent: {error}.{_unspent(price_unit)}", error.hint)
+
+
+def _unspent(price_unit: str) -> str:
+    """That nothing was spent, where something could have been."""
+    return " Nothing was spent." if price_unit else ""
 
 
 def saved(task: Task, file: SavedFile, now: datetime) -> Answer:
     """After download_video."""
-    address = "" if task.is_deleted(now) or is_simulated(task) else f"\nVideo address: {task.video_url}"
+    address = "" if task.is_deleted(now) or is_simulated(task) else _address(task)
     return Answer(f"Saved: {file.path} ({file.size_bytes / 1e6:.2f} MB).{address}", _WHERE_THE_FILE_IS)
 
 
 def saving(task: Task, download: Download) -> Answer:
     """After download_video, when the file takes longer than a call may."""
     return Answer(
-        f"Still saving: {_so_far(download)}. It goes on without you.\nVideo address: {task.video_url}",
+        f"Still saving: {_so_far(download)}. It goes on without you.{_address(task)}",
         f'download_video(task_id="{task.reference}") again.',
     )
+
+
+def _address(task: Task) -> str:
+    return f"\nVideo address: {task.link}" if task.link else ""
 
 
 def saving_now(download: Download | None) -> str:
@@ -135,14 +147,18 @@ def _succeeded(task: Task, now: datetime) -> Answer:
     if task.has_expired(now):
         return Answer(
             f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
-            f"{task.video_expires_at:%Y-%m-%d}, 15 days later.",
+            f"{task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later.",
             "tell the user; only a new order with generate_video makes it again"
-            f"{'' if is_simulated(task) else ', and costs credits'}.",
+            f"{f', and costs {price_of(task.price_unit)}' if _costs(task) else ''}.",
         )
     if task.is_deleted(now):
         done = f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
+    elif task.needs_key:
+        done = f"Done{took}. Only the service's key opens its address, so this server saves the video by itself."
     else:
-        done = f"Done{took}: {task.video_url} ({_kept(task, now)})"
+        done = f"Done{took}: {task.link} ({_kept(task, now)})"
+    if task.cost is not None and task.price_unit:
+        done += f"\nIt has cost {task.cost:g} {task.price_unit}."
     if task.file is not None:
         return Answer(f"{done}\nSaved already: {task.file.path}", _WHERE_THE_FILE_IS)
     if task.download_attempts >= DOWNLOAD_ATTEMPTS:
@@ -154,19 +170,22 @@ def _failed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four 
     failure = task.failure
     if failure is None or not task.task_id:
         refusal = refusal_of(task)
-        return Answer(f"Failed before it was created: {refusal}. Nothing was spent.", f"{refusal.hint} {_NEW_KEY}")
+        said = f"Failed before it was created: {refusal}.{_unspent(task.price_unit)}"
+        return Answer(said, f"{refusal.hint} {_NEW_KEY}")
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
-        paid = "" if is_simulated(task) else " It has probably been paid for."
+        paid = " It has probably been paid for." if _costs(task) else ""
+        lost = " A server of one's own forgets its jobs when it is restarted." if not task.price_unit else ""
         return Answer(
-            f"Failed {where}{code}: {failure.message}.{paid}",
+            f"Failed {where}{code}: {failure.message}.{paid}{lost}",
             f'get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the user, '
             f"and order again with generate_video only if they agree. {_NEW_KEY}",
         )
     reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
+    cost = f" It has cost {task.cost:g} {task.price_unit}." if task.cost is not None and task.price_unit else ""
     return Answer(
-        f"Failed {where}{code}{reason} Nothing more will come of this task.",
+        f"Failed {where}{code}{reason}{cost} Nothing more will come of this task.",
         f"change the prompt and order again with generate_video. {_NEW_KEY}",
     )
 
@@ -175,7 +194,7 @@ def _unconfirmed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of 
     because = (
         f"no readable answer came back ({task.unclear_because})" if task.unclear_because else "no answer came back"
     )
-    charged = "It" if is_simulated(task) else "It may have been charged, so it"
+    charged = "It may have been charged, so it" if _costs(task) else "It"
     return Answer(
         f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
         f"{charged} was not sent again.",
@@ -201,15 +220,22 @@ def _repeated(task: Task, now: datetime) -> Answer:
 
 def is_simulated(task: Task) -> bool:
     """Whether nothing was or will be paid for it, and its address leads nowhere once this program has ended."""
-    return task.service == SIMULATED_SERVICE
+    return task.service.partition(" ")[0] == SIMULATED
+
+
+def _costs(task: Task) -> bool:
+    """Whether it was paid for, or would be."""
+    return bool(task.price_unit) and not is_simulated(task)
 
 
 def _kept(task: Task, now: datetime) -> str:
     if is_simulated(task):
         return "a clip of the simulator's, on this computer and only while this server runs"
     expires_at = task.video_expires_at
+    if expires_at is None and task.retention is None:
+        return "for how long is not known, so save it soon; give the user this link"
     if expires_at is None:
-        return "kept 15 days from its end, which is not known here; give the user this link"
+        return f"kept {days_of(task.retention)} from its end, which is not known here; give the user this link"
     if task.expires_soon(now):
         return f"NOT SAVED, and deleted {_when(expires_at, now)}: save it now with download_video"
     return f"kept until {expires_at:%Y-%m-%d}; give the user this link"
@@ -258,7 +284,8 @@ def line(task: Task, now: datetime) -> str:
 def _result(task: Task, now: datetime) -> str:
     if task.has_expired(now):
         return f" expired {task.video_expires_at:%Y-%m-%d}, not saved"
-    return f" {task.file.path if task.file else task.video_url}"
+    cost = f" · {task.cost:g} {task.price_unit}" if task.cost is not None and task.price_unit else ""
+    return f" {task.file.path if task.file else task.link or '(being saved)'}{cost}"
 
 
 def duration(seconds: float) -> str:

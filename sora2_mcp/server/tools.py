@@ -25,6 +25,7 @@ from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
+from sora2_mcp.server.offered import offered, wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, with_optional_nullable, without_prose
@@ -92,7 +93,8 @@ ImageUrls = Annotated[
     ),
 ]
 Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
-QualityName = Annotated[Literal["standard", "hd"], Field(description="hd costs more: only for the final version.")]
+QualityName = Annotated[Literal["standard", "hd"], Field(description="hd {hd}: only for the final version.")]
+Seconds = Annotated[int, BeforeValidator(_whole), Field(description="Length of the video.")]
 Watermark = Annotated[
     str,
     Field(json_schema_extra=_lengths(0, WATERMARK_LIMIT), description="Text shown in the video."),
@@ -109,7 +111,7 @@ Key = Annotated[
     Field(
         json_schema_extra=_lengths(0, KEY_LIMIT),
         description=(
-            "A name for this order. Repeat it when repeating the same order, so that it is never paid twice; another "
+            "A name for this order. Repeat it when repeating the same order, so that it is never {paid} twice; another "
             "one orders the same again."
         ),
     ),
@@ -151,12 +153,13 @@ class Tools:
         quality: QualityName = "standard",
         watermark: Watermark = "",
         callback_url: CallbackUrl = "",
+        seconds: Seconds = 0,
         idempotency_key: Key = "",
     ) -> CallToolResult | InputRequiredResult:
-        """Order a new AI video (Sora 2) from a text prompt, or from images plus a prompt.
+        """Order a new AI video ({maker}) from a text prompt, or from images plus a prompt.
 
-        Costs the user credits each time. Gives a task_id within 3 s; the video takes one to several minutes: call
-        wait_for_video next. Not to check or fetch a video ordered before (get_task_status, list_tasks), nor again
+        {costs} Gives a task_id within 3 s; the video takes one to several minutes: call wait_for_video next. Not to
+        check or fetch a video ordered before (get_task_status, list_tasks), nor again
         because one is not ready yet.
         """
         request = VideoRequest(
@@ -166,13 +169,17 @@ class Tools:
             quality=Quality(quality),
             watermark=watermark,
             callback_url=callback_url,
-        ).validated()
+            seconds=seconds,
+        )
+        request = request.validated(self._runtime.upstream.capabilities(request.quality))
 
         called_at = self._clock.monotonic()
         try:
             agreed = await self._consent(ctx, request, idempotency_key)
         except DeclinedError as error:
-            return _result(texts.declined(error), declined_view(request, self._clock.now()))
+            price_unit = self._runtime.upstream.capabilities().price_unit
+            answer = texts.declined(error, price_unit)
+            return _result(answer, declined_view(request, self._clock.now(), price_unit))
         if isinstance(agreed, InputRequiredResult):
             return agreed
         # A person may have thought for minutes: the three seconds begin with the answer.
@@ -196,7 +203,7 @@ class Tools:
         """Look once at how a video task stands, without waiting.
 
         Free. Asks the service if the task is unfinished. Use it for a single check, or for a task ordered elsewhere. To
-        wait for a video, call wait_for_video instead of repeating this. Finished videos are kept 15 days.
+        wait for a video, call wait_for_video instead of repeating this. {kept}
         """
         called_at = self._clock.monotonic()
         service = await self._runtime.service()
@@ -246,7 +253,7 @@ class Tools:
     async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> CallToolResult:
         """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
 
-        Free. Use it when the user wants to keep the video: the service deletes it after 15 days. Asking again gives the
+        Free. Use it when the user wants to keep the video: {deletes}. Asking again gives the
         same file. Only for succeeded tasks: call wait_for_video first. Not needed just to show the link.
         """
         download: Download | None = None
@@ -274,7 +281,7 @@ class Tools:
         service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
         # An answer finds its order by itself, also when the limits have been reached since.
         asks = is_answered(ctx) or await service.is_new(request, current_principal(), key)
-        return await consent(ctx, request) if asks else ""
+        return await consent(ctx, request, self._runtime.upstream.capabilities().price_unit) if asks else ""
 
     def _result_of(self, task: Task, answer: texts.Answer) -> CallToolResult:
         return _result(answer, task_view(task, self._clock.now(), self._settings.poll_seconds))
@@ -283,13 +290,20 @@ class Tools:
 def build_tools(runtime: Runtime) -> list[Tool]:
     """The tools over one runtime, in the order they are listed."""
     tools = Tools(runtime)
-    return [
+    capabilities = runtime.upstream.capabilities()
+    listed = [
         _tool(tools.generate_video, "Order a video", TaskView, read_only=False, repeats_harmlessly=False),
         _tool(tools.get_task_status, "Look at a video task", TaskView, read_only=True, repeats_harmlessly=True),
         _tool(tools.wait_for_video, "Wait for a video", TaskView, read_only=True, repeats_harmlessly=True),
         _tool(tools.list_tasks, "List video tasks", TaskListView, read_only=True, repeats_harmlessly=True),
         _tool(tools.download_video, "Save a video", SavedVideoView, read_only=False, repeats_harmlessly=True),
     ]
+    order = listed[0]
+    order.parameters = offered(order.parameters, capabilities)
+    for tool in listed:
+        # One flowing text: a word that says nothing for this service leaves no gap.
+        tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
+    return listed
 
 
 def _tool(

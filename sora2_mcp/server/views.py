@@ -44,6 +44,13 @@ class FailureView(BaseModel):
     message: str
 
 
+class CostView(BaseModel):
+    """What the service says a task has cost, in its own unit."""
+
+    amount: float
+    unit: str
+
+
 class TaskView(View):
     """A task."""
 
@@ -55,6 +62,8 @@ class TaskView(View):
     quality: str | None = None
     image_urls: list[str] | None = None
     watermark: str | None = None
+    seconds: int | None = None
+    cost: CostView | None = None
     video_url: str | None = None
     video_expires_at: Instant | None = None
     file_path: str | None = None
@@ -107,9 +116,10 @@ def saved_video_view(task: Task, now: datetime, poll_seconds: float) -> SavedVid
     )
 
 
-def declined_view(request: VideoRequest, now: datetime) -> TaskView:
+def declined_view(request: VideoRequest, now: datetime, price_unit: str = "credits") -> TaskView:
     """An order a person did not agree to: no task came of it."""
-    failure = FailureView(stage="creation", code=0, message="the user did not agree; nothing was sent or spent")
+    nothing = "nothing was sent or spent" if price_unit else "nothing was sent"
+    failure = FailureView(stage="creation", code=0, message=f"the user did not agree; {nothing}")
     return TaskView(task_id="", status="failed", created_at=now, prompt=request.prompt, failure=failure)
 
 
@@ -125,8 +135,10 @@ def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:
         "quality": request.quality.value,
         "image_urls": list(request.image_urls) or None,
         "watermark": request.watermark or None,
+        "seconds": request.seconds or None,
+        "cost": CostView(amount=task.cost, unit=task.price_unit) if task.cost is not None and task.price_unit else None,
         # A link that is known to be dead is no result.
-        "video_url": None if task.is_deleted(now) else task.video_url or None,
+        "video_url": None if task.is_deleted(now) else task.link or None,
         "video_expires_at": task.video_expires_at,
         "file_path": task.file.path if task.file else None,
         "failure": _failure(task),

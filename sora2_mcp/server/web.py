@@ -96,7 +96,7 @@ def web_app(
                 yield
                 return
             async with runtime:
-                if settings.key:
+                if not settings.missing:
                     # Tasks of an earlier run are looked at from now on, not from the first call on.
                     runtime.begin()
                 yield

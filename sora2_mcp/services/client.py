@@ -16,7 +16,6 @@ from sora2_mcp.services.exchange import exchange, leave_others_their_turn, refus
 from sora2_mcp.services.proxies import proxied_client
 from sora2_mcp.services.rate_limit import Pace
 from sora2_mcp.services.service import ORDER_LIMIT_SECONDS, Answer, Call, Service
-from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.services.tls import TLSContext
 
 LOOK_LIMIT_SECONDS = 20.0
@@ -92,8 +91,17 @@ class Client:
 
 def request_of(http: httpx2.AsyncClient, base_url: str, call: Call, timeout: httpx2.Timeout) -> httpx2.Request:
     """The call as a request to the service at ``base_url``."""
+    files: dict[str, Any] = {name: (file.name, file.content, file.media_type) for name, file in call.files.items()}
+    if call.form is not None:
+        # Always as a form of parts, which servers that take files read, and others too.
+        files = {**{name: (None, value) for name, value in call.form.items()}, **files}
     return http.build_request(
-        call.method, f"{base_url}{call.path}", params=call.query or None, json=call.json, timeout=timeout
+        call.method,
+        f"{call.base_url or base_url}{call.path}",
+        params=call.query or None,
+        json=call.json,
+        files=files or None,
+        timeout=timeout,
     )
 
 
@@ -109,6 +117,7 @@ def _pause(error: Exception) -> bool | float:
 
 @asynccontextmanager
 async def open_client(
+    service: Service,
     *,
     base_url: str,
     key: str,
@@ -125,7 +134,7 @@ async def open_client(
         http_client(key=key, tls=tls, transport=transport) as looks,
     ):
         yield Client(
-            Sora2API(), orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second)
+            service, orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second)
         )
 
 

@@ -4,18 +4,27 @@ Source: Kie's documentation of ``createTask``, ``recordInfo`` and of each model,
 change monthly: a model is a setting, this table says how a family spells what is ordered, and ``extra`` overrides it.
 """
 
-from collections.abc import Mapping
+import base64
+import hmac
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
+from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
-from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
-from sora2_mcp.domain.task import Snapshot
-from sora2_mcp.errors import ArgumentError
-from sora2_mcp.services.service import Answer, Call
-from sora2_mcp.services.sora2api import Sora2API
+from sora2_mcp.domain.configured import SERVICES
+from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRequest, is_http_url
+from sora2_mcp.errors import LostAnswerError, service_error
+from sora2_mcp.services.service import Answer, Call, Picture, PictureForm
+from sora2_mcp.services.sora2api import OK, Sora2API, envelope_of
+from sora2_mcp.services.wire import amount
 
+BASE_URL = SERVICES["kie"].base_url
+UPLOADS = "https://kieai.redpandaai.co"
+RETENTION = timedelta(days=14)
 _RATIOS = {AspectRatio.LANDSCAPE: "16:9", AspectRatio.PORTRAIT: "9:16"}
+_LONGEST_PROMPT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +33,7 @@ class Family:
 
     ``pictures``: the fields that take one picture each, or the one field that takes a list of ``most_pictures``.
     ``image_model``: what stands in the id of a model that starts from pictures, in the place of what in that of others.
-    ``seconds``: the field of the length and its shortest and longest, written as text where ``seconds_as_text``.
+    ``seconds``: the field of the length, and ``allowed_seconds`` what it takes, the first where nobody chooses.
     """
 
     prefixes: tuple[str, ...]
@@ -39,19 +48,19 @@ class Family:
     allowed_seconds: tuple[int, ...] = ()
     seconds_as_text: bool = False
 
-    def input_of(self, request: VideoRequest, seconds: int) -> dict[str, Any]:
-        """The input of an order; ``seconds`` is 0 where the model chooses.
+    @property
+    def image_limit(self) -> int:
+        """The most pictures an order can have."""
+        return self.most_pictures if self.pictures == ("image_urls",) else len(self.pictures)
 
-        Raises:
-            ArgumentError: an argument is outside what these models take.
-        """
-        self._check(request, seconds)
+    def input_of(self, request: VideoRequest) -> dict[str, Any]:
+        """The input of an order."""
         name, standard, hd = self.quality
         given: dict[str, Any] = {"prompt": request.prompt, name: hd if request.quality is Quality.HD else standard}
         if not request.image_urls or self.ratio_with_pictures:
             given[self.ratio] = _RATIOS[request.aspect_ratio]
-        if self.seconds and (chosen := seconds or self.allowed_seconds[0]):
-            given[self.seconds] = str(chosen) if self.seconds_as_text else chosen
+        if self.seconds and request.seconds:
+            given[self.seconds] = str(request.seconds) if self.seconds_as_text else request.seconds
         return given | self._pictures_of(request)
 
     def _pictures_of(self, request: VideoRequest) -> dict[str, Any]:
@@ -60,19 +69,6 @@ class Family:
         if self.pictures == ("image_urls",):
             return {"image_urls": list(request.image_urls)}
         return dict(zip(self.pictures, request.image_urls, strict=False))
-
-    def _check(self, request: VideoRequest, seconds: int) -> None:
-        most = self.most_pictures if self.pictures == ("image_urls",) else len(self.pictures)
-        if len(request.prompt) > self.prompt_limit:
-            problem = f"has {len(request.prompt):,} characters; this model takes 1 to {self.prompt_limit:,}."
-            raise ArgumentError("prompt", problem)
-        if len(request.image_urls) > most:
-            problem = f"has {len(request.image_urls)} addresses; this model takes at most {most}."
-            raise ArgumentError("image_urls", problem)
-        if seconds and seconds not in self.allowed_seconds:
-            allowed = ", ".join(map(str, self.allowed_seconds))
-            problem = f"cannot be {seconds}; this model takes {allowed}." if allowed else "cannot be chosen here."
-            raise ArgumentError("seconds", problem)
 
 
 FAMILIES = (
@@ -114,7 +110,6 @@ FAMILIES = (
     ),
     Family(prefixes=("grok-imagine-video",), prompt_limit=4_096, most_pictures=7),
 )
-"""The first of ``allowed_seconds`` is what is sent where nobody chooses: some models demand a length."""
 
 
 def family_of(model: str) -> Family | None:
@@ -122,44 +117,46 @@ def family_of(model: str) -> Family | None:
     return next((family for family in FAMILIES if model.startswith(family.prefixes)), None)
 
 
-def _check_plain(request: VideoRequest) -> None:
-    """Nothing that was asked for is left out in silence.
-
-    Raises:
-        ArgumentError: it needs a field whose name is not known here.
-    """
-    for argument, is_asked in (
-        ("image_urls", bool(request.image_urls)),
-        ("aspect_ratio", request.aspect_ratio is not AspectRatio.LANDSCAPE),
-    ):
-        if is_asked:
-            raise ArgumentError(argument, "cannot be sent: it is not known how the configured model takes it.")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kie:
-    """One model of Kie's, and another one for hd where that is set; see ``service.Service``.
+class Kie(Sora2API):
+    """One model of Kie's, and another one for hd where that is set.
 
     ``extra`` is merged into the input of each order, over what the family says. A model of no known family gets the
-    prompt and ``extra`` alone.
+    prompt and ``extra`` alone. ``seconds``: the length where the caller names none; 0 = the family's own.
     """
 
+    base_url: str = ""
     model: str
     hd_model: str = ""
     seconds: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def order(self, request: VideoRequest) -> Call:
-        """What orders a video.
-
-        Raises:
-            ArgumentError: the model does not take it.
-        """
-        model = self.hd_model if self.hd_model and request.quality is Quality.HD else self.model
-        family = family_of(model)
+    def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
+        model = self._model_of(quality)
+        maker, family = f"{model} at Kie", family_of(model)
         if family is None:
-            _check_plain(request)
-        given = {"prompt": request.prompt} if family is None else family.input_of(request, self.seconds)
+            return Capabilities(
+                maker=maker,
+                prompt_limit=_LONGEST_PROMPT,
+                image_limit=0,
+                aspect_ratio=False,
+                hd=bool(self.hd_model),
+                retention=RETENTION,
+            )
+        own = family.allowed_seconds[0] if family.seconds else 0
+        return Capabilities(
+            maker=maker,
+            prompt_limit=family.prompt_limit,
+            image_limit=family.image_limit,
+            seconds=family.allowed_seconds,
+            default_seconds=self.seconds if self.seconds in family.allowed_seconds else own,
+            retention=RETENTION,
+        )
+
+    def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:  # noqa: ARG002 - takes none
+        model = self._model_of(request.quality)
+        family = family_of(model)
+        given = {"prompt": request.prompt} if family is None else family.input_of(request)
         if family is not None and request.image_urls:
             model = model.replace(*family.image_model)
         body: dict[str, Any] = {"model": model, "input": {**given, **self.extra}}
@@ -167,14 +164,46 @@ class Kie:
             body["callBackUrl"] = request.callback_url
         return Call(method="POST", path="/jobs/createTask", json=body)
 
-    def accepted(self, answer: Answer) -> str:
-        return Sora2API().accepted(answer)
+    @property
+    def picture_form(self) -> PictureForm:
+        return PictureForm.UPLOAD
+
+    def upload(self, picture: Picture) -> Call:
+        """Uploads have a host of their own; behind any other base address they are asked for beside it."""
+        parts = urlsplit(self.base_url or BASE_URL)
+        base = UPLOADS if not self.base_url or self.base_url == BASE_URL else f"{parts.scheme}://{parts.netloc}"
+        prefix = parts.path.removesuffix("/api/v1") if base != UPLOADS else ""
+        return Call(
+            method="POST",
+            path=f"{prefix}/api/file-stream-upload",
+            base_url=base,
+            form={"uploadPath": "sora2-mcp", "fileName": picture.name},
+            files={"file": picture},
+        )
+
+    def uploaded(self, answer: Answer) -> str:
+        envelope = envelope_of(answer)
+        if envelope.code != OK:
+            raise service_error(envelope.code or 0, envelope.words)
+        url = envelope.data.get("downloadUrl") if isinstance(envelope.data, dict) else ""
+        if not isinstance(url, str) or not is_http_url(url):
+            raise LostAnswerError("it took a picture but gives no address of it")
+        return url
 
     def look(self, task_id: str) -> Call:
         return Call(method="GET", path="/jobs/recordInfo", query={"taskId": task_id})
 
-    def snapshot(self, answer: Answer, seen_at: datetime) -> Snapshot:
-        return Sora2API().snapshot(answer, seen_at)
+    def balance(self) -> Call:
+        return Call(method="GET", path="/chat/credit")
 
-    def callback_task_id(self, body: bytes) -> str:
-        return Sora2API().callback_task_id(body)
+    def balance_in(self, answer: Answer) -> float | None:
+        return amount(envelope_of(answer).data)
+
+    def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:
+        # Only the task's id and the time are signed, so what a callback says remains a hint.
+        signed = f"{self.callback_task_id(body)}.{headers.get('x-webhook-timestamp', '')}"
+        mark = base64.b64encode(hmac.digest(secret.encode(), signed.encode(), sha256)).decode()
+        return hmac.compare_digest(mark.encode(), headers.get("x-webhook-signature", "").encode())
+
+    def _model_of(self, quality: Quality) -> str:
+        return self.hd_model if self.hd_model and quality is Quality.HD else self.model

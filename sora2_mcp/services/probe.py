@@ -9,9 +9,9 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.services.client import http_client
+from sora2_mcp.services.client import http_client, request_of
 from sora2_mcp.services.exchange import exchange
-from sora2_mcp.services.sora2api import envelope_of
+from sora2_mcp.services.service import Answer, Call, Service
 
 ANSWER_SECONDS = 8.0
 """The longest a question lasts, connecting included."""
@@ -38,7 +38,8 @@ class Reply:
 class Probe:
     """Asks the service at ``base_url``, with a key or without."""
 
-    def __init__(self, http: httpx2.AsyncClient, base_url: str, clock: Clock) -> None:
+    def __init__(self, service: Service, http: httpx2.AsyncClient, base_url: str, clock: Clock) -> None:
+        self._service = service
         self._http = http
         self.base_url = base_url
         self._clock = clock
@@ -50,31 +51,39 @@ class Probe:
             NotReachedError: nothing was sent; the reason says what stood in the way.
             LostAnswerError: it was sent, and nothing came back that the service would say.
         """
-        get = self._http.build_request(
-            "GET",
-            f"{self.base_url}/record-info",
-            params={"taskId": _NO_TASK},
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=_TIMEOUT,
-        )
         began = self._clock.monotonic()
-        answer = await exchange(self._http, get, clock=self._clock, limit_seconds=ANSWER_SECONDS)
-        envelope = envelope_of(answer)
+        answer = await self._answer(self._service.look(_NO_TASK), key)
+        said = self._service.said(answer)
         return Reply(
-            code=envelope.code or 0,
-            words=envelope.words,
+            code=said.code,
+            words=said.words,
             received_at=self._clock.now(),
             served_at=_date_of(answer.headers),
             seconds=self._clock.monotonic() - began,
             connect_seconds=answer.connect_seconds,
         )
 
+    async def balance(self, key: str) -> float | None:
+        """What is left in the account; None where that cannot be asked, or is not told.
+
+        Raises:
+            NotReachedError, LostAnswerError: as ``ask`` does.
+        """
+        call = self._service.balance()
+        return self._service.balance_in(await self._answer(call, key)) if call is not None else None
+
+    async def _answer(self, call: Call, key: str) -> Answer:
+        request = request_of(self._http, self.base_url, call, _TIMEOUT)
+        if key:
+            request.headers["authorization"] = f"Bearer {key}"
+        return await exchange(self._http, request, clock=self._clock, limit_seconds=ANSWER_SECONDS)
+
 
 @asynccontextmanager
-async def open_probe(base_url: str, clock: Clock) -> AsyncIterator[Probe]:
+async def open_probe(service: Service, base_url: str, clock: Clock) -> AsyncIterator[Probe]:
     """A probe that speaks to the service just as the server does, closed on exit."""
     async with http_client(key="") as http:
-        yield Probe(http, base_url, clock)
+        yield Probe(service, http, base_url, clock)
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime | None:

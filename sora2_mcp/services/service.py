@@ -3,12 +3,15 @@
 A service is one pure file (``sora2api.py``): requests as values, answers as tasks. The client that sends them is one.
 """
 
-from collections.abc import Mapping
+import base64
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
-from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest
 from sora2_mcp.domain.task import Snapshot
 
 ORDER_LIMIT_SECONDS = 30.0
@@ -22,14 +25,50 @@ The exceptions say that a request took too long, or that one like it is being wo
 """
 
 
+class PictureForm(StrEnum):
+    """How a service takes a picture that has no address of its own."""
+
+    ADDRESS = "address"
+    """Not at all: it takes addresses only."""
+
+    UPLOAD = "upload"
+    """By a call of its own, whose answer is an address."""
+
+    DATA = "data"
+    """In the address itself (``data:``)."""
+
+    FILE = "file"
+    """As a file beside the order's fields, and no addresses at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture's bytes, and what they are: ``image/png`` for example."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+    @property
+    def data_url(self) -> str:
+        """The picture as an address that holds it."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request to the service: ``path`` below its base address, and a body of JSON where there is one."""
+    """One request to the service: ``path`` below its base address, and a body of JSON or of a form where there is one.
+
+    ``base_url`` is only set where the service has another address for this call.
+    """
 
     method: str
     path: str
+    base_url: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, Any] | None = None
+    form: Mapping[str, str] | None = None
+    files: Mapping[str, Picture] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +86,46 @@ class Answer:
     connect_seconds: float = 0.0
 
 
-class Service(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What an answer says by itself: the service's code, 200 where all is well, and its words, sanitized."""
+
+    code: int
+    words: str = ""
+
+
+class Service(ABC):
     """How one service is spoken to. Pure: nothing is sent here."""
 
-    def order(self, request: VideoRequest) -> Call:
-        """What orders a video."""
-        ...
+    @abstractmethod
+    def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
+        """What can be asked for; another model may make another quality."""
 
+    @property
+    def picture_form(self) -> PictureForm:
+        """How it takes pictures that have no address."""
+        return PictureForm.ADDRESS
+
+    @abstractmethod
+    def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:
+        """What orders a video; ``request`` is within the capabilities, and its images have addresses the service takes.
+
+        ``pictures`` are those images instead, where the service takes files.
+        """
+
+    def upload(self, picture: Picture) -> Call:
+        """What hands a picture over, where there is a call for that; see ``PictureForm.UPLOAD``."""
+        raise NotImplementedError(picture)
+
+    def uploaded(self, answer: Answer) -> str:
+        """The address of a picture that was handed over.
+
+        Raises:
+            ServiceError, GatewayError, LostAnswerError: it was not taken.
+        """
+        raise NotImplementedError(answer)
+
+    @abstractmethod
     def accepted(self, answer: Answer) -> str:
         """The id under which an order was accepted.
 
@@ -62,12 +134,12 @@ class Service(Protocol):
             GatewayError: something in front of it refused, so nothing was spent.
             LostAnswerError: the answer leaves open whether it was accepted.
         """
-        ...
 
+    @abstractmethod
     def look(self, task_id: str) -> Call:
         """What asks how a task stands."""
-        ...
 
+    @abstractmethod
     def snapshot(self, answer: Answer, seen_at: datetime) -> Snapshot:
         """What the answer to a look shows of its task.
 
@@ -76,11 +148,30 @@ class Service(Protocol):
             GatewayError: something in front of it refused.
             LostAnswerError: the answer cannot be read.
         """
-        ...
 
-    def callback_task_id(self, body: bytes) -> str:
+    @abstractmethod
+    def said(self, answer: Answer) -> Said:
+        """What any answer says by itself.
+
+        Raises:
+            GatewayError, LostAnswerError: it is not the service's.
+        """
+
+    def balance(self) -> Call | None:
+        """What asks for what is left in the account; None where that cannot be asked."""
+        return None
+
+    def balance_in(self, answer: Answer) -> float | None:  # noqa: ARG002 - for those that have one
+        """What is left, in the unit of prices; None where the answer does not say."""
+        return None
+
+    def callback_task_id(self, body: bytes) -> str:  # noqa: ARG002 - for those that call back
         """The id of the task a callback says it is about; empty where it says none. Never raises."""
-        ...
+        return ""
+
+    def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:  # noqa: ARG002 - as above
+        """Whether a callback was signed with the secret; True of services that sign none. Never raises."""
+        return True
 
 
 class Turns(Protocol):

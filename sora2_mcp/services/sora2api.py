@@ -3,6 +3,7 @@
 Source: the vendor's quick start, "Step 1", "Step 2", "Status Codes" and "Generation Task Status".
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -12,16 +13,18 @@ from pydantic import ValidationError
 from sora2_mcp.domain.request import (
     IMAGE_LIMIT,
     PROMPT_LIMIT,
+    SORA2API,
     WATERMARK_LIMIT,
     AspectRatio,
+    Capabilities,
     Quality,
     VideoRequest,
     is_http_url,
     sanitized_url,
 )
-from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
+from sora2_mcp.domain.task import TASK_ID_LIMIT, Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_error
-from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call
+from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call, Picture, Said, Service
 from sora2_mcp.services.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, parsed
 
 OK = 200
@@ -31,7 +34,6 @@ _ENDED = (408, 501)
 
 _REFUSED = 400
 _INVALID = 422
-_TASK_ID_LIMIT = 200
 _RATE_LIMITED = 429
 _REDIRECTS = range(300, 400)
 _GATEWAY_CODES = (502, 503, 504)
@@ -46,10 +48,13 @@ _SPELLED = {
 Model = TypeVar("Model", Envelope, SubmitData, Record)
 
 
-class Sora2API:
-    """The reference service, and its siblings of the same maker; see ``service.Service``."""
+class Sora2API(Service):
+    """The reference service, and siblings that take the very same orders."""
 
-    def order(self, request: VideoRequest) -> Call:
+    def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:  # noqa: ARG002 - one model makes both
+        return SORA2API
+
+    def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:  # noqa: ARG002 - takes none
         """What was not given is left out."""
         body = {
             "prompt": request.prompt,
@@ -68,7 +73,7 @@ class Sora2API:
         if envelope.code != OK:
             raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=answer.retry_after_seconds)
         task_id = _read(SubmitData, envelope.data).task_id
-        if not _is_task_id(task_id):
+        if not is_task_id(task_id):
             raise LostAnswerError("it says the order is accepted but names no task")
         return task_id
 
@@ -84,7 +89,8 @@ class Sora2API:
             return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
         if envelope.code in _ENDED or (envelope.code == _REFUSED and _read(Record, envelope.data).task_id):
             failure = Failure(stage=Stage.GENERATION, code=envelope.code, message=envelope.words)
-            return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure)
+            cost = _read(Record, envelope.data).cost
+            return Snapshot(sighting=Sighting.FAILED, seen_at=seen_at, failure=failure, cost=cost)
         if envelope.code != OK:
             raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=answer.retry_after_seconds)
         if not isinstance(envelope.data, dict | None):
@@ -95,6 +101,10 @@ class Sora2API:
             return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
         return _snapshot(record, seen_at)
 
+    def said(self, answer: Answer) -> Said:
+        envelope = envelope_of(answer)
+        return Said(code=envelope.code or 0, words=envelope.words)
+
     def callback_task_id(self, body: bytes) -> str:
         # Both shapes of the vendor's callbacks hold ``data.taskId``.
         try:
@@ -102,17 +112,25 @@ class Sora2API:
             callback = Callback.model_validate(content if isinstance(content, dict) else {})
         except ValueError:
             return ""
-        return callback.said_id if _is_task_id(callback.said_id) else ""
+        return callback.said_id if is_task_id(callback.said_id) else ""
 
 
-def _is_task_id(text: str) -> bool:
-    return bool(text) and len(text) <= _TASK_ID_LIMIT and text.isprintable()
+def is_task_id(text: str) -> bool:
+    """Whether it is one that can be kept and asked by."""
+    return bool(text) and len(text) <= TASK_ID_LIMIT and text.isprintable()
 
 
 def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
     ordered = _ordered(record.ordered)
     said = frozenset(name for name, spelled in _SPELLED.items() if record.ordered.get(spelled) is not None)
-    seen = Snapshot(sighting=Sighting.GENERATING, seen_at=seen_at, request=ordered, said=said, task_id=record.task_id)
+    seen = Snapshot(
+        sighting=Sighting.GENERATING,
+        seen_at=seen_at,
+        cost=record.cost,
+        request=ordered,
+        said=said,
+        task_id=record.task_id,
+    )
     if record.flag == 1:
         url = record.video_url
         return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=sanitized_url(url))

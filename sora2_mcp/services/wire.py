@@ -42,7 +42,7 @@ def parsed(text: str | bytes) -> Any:
     return content
 
 
-def _integer(value: Any) -> int | None:
+def integer(value: Any) -> int | None:
     """A whole number however it is written; anything else counts as absent."""
     if isinstance(value, bool):
         return int(value)
@@ -53,10 +53,18 @@ def _integer(value: Any) -> int | None:
     return None
 
 
+def amount(value: Any) -> float | None:
+    """A number that can be a price; anything else counts as absent."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,12}(\.\d{1,12})?\s*", value):
+        value = float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < 1e12 else None
+
+
 def _flag(value: Any) -> int | None:
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return int(value.strip().lower() == "true")
-    return _integer(value)
+    return integer(value)
 
 
 def _text(value: Any) -> str:
@@ -77,7 +85,8 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-LenientInteger = Annotated[int | None, BeforeValidator(_integer)]
+LenientInteger = Annotated[int | None, BeforeValidator(integer)]
+LenientAmount = Annotated[float | None, BeforeValidator(amount)]
 LenientText = Annotated[str, BeforeValidator(_text)]
 LenientIdentifier = Annotated[str, BeforeValidator(_identifier)]
 LenientObject = Annotated[dict[str, Any], BeforeValidator(_object)]
@@ -143,6 +152,7 @@ class Record(Lenient):
     result_json: Any = Field(default=None, validation_alias="resultJson")
     fail_code: LenientInteger = Field(default=None, validation_alias="failCode")
     fail_message: LenientText = Field(default="", validation_alias="failMsg")
+    cost: LenientAmount = Field(default=None, validation_alias=AliasChoices("creditsConsumed", "consumeCredits"))
 
     @property
     def flag(self) -> int | None:

@@ -220,8 +220,10 @@ def saveable(task: Task) -> None:
 
 
 def _deleted(task: Task) -> NoVideoError:
-    problem = f"the service deleted it on {task.video_expires_at:%Y-%m-%d}, 15 days after it was done."
-    hint = "Tell the user; only a new order with generate_video makes it again, and costs credits."
+    days = f", {task.retention.days} days after it was done" if task.retention else ""
+    problem = f"the service deleted it on {task.video_expires_at:%Y-%m-%d}{days}."
+    costs = f", and costs {task.price_unit}" if task.price_unit else ""
+    hint = f"Tell the user; only a new order with generate_video makes it again{costs}."
     return NoVideoError(task.reference, problem, hint)
 
 

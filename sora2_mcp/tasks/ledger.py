@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from sora2_mcp.clock import Clock
@@ -17,7 +18,7 @@ from sora2_mcp.domain.events import (
     TaskUnconfirmed,
     VideoSaved,
 )
-from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.request import SORA2API, Capabilities, Quality, VideoRequest
 from sora2_mcp.domain.task import NOT_REACHED, Failure, SavedFile, Snapshot, Stage, Status, Task, advance
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error, UnknownTaskError
 from sora2_mcp.services.service import ORDER_LIMIT_SECONDS
@@ -36,7 +37,15 @@ class Ledger:
     """Facts about tasks, saved before anyone hears of them."""
 
     def __init__(
-        self, *, store: Store, service: str, bus: EventBus, clock: Clock, pacing: Pacing, budget: Budget
+        self,
+        *,
+        store: Store,
+        service: str,
+        bus: EventBus,
+        clock: Clock,
+        pacing: Pacing,
+        budget: Budget,
+        capabilities: Callable[[Quality], Capabilities] = lambda _: SORA2API,
     ) -> None:
         self._store = store
         self._service = service
@@ -44,6 +53,19 @@ class Ledger:
         self._clock = clock
         self._pacing = pacing
         self._budget = budget
+        self._capabilities = capabilities
+
+    def checked(self, request: VideoRequest) -> VideoRequest:
+        """The request as it is ordered.
+
+        Raises:
+            ArgumentError: the service cannot honour it, or nobody can.
+        """
+        return request.validated(self._capabilities(request.quality))
+
+    def calls(self, url: str) -> bool:
+        """Whether the service would call this address back."""
+        return self._capabilities(Quality.STANDARD).calls(url)
 
     async def preview(self, request: VideoRequest, principal: str, key: str) -> Reservation | None:
         """The task the order already has; None where it would be a new one.
@@ -83,7 +105,13 @@ class Ledger:
             created_at=now,
             idempotency_key=key,
             sending_until=now + SENDING_LEASE,
+            **self._terms(request.quality),
         )
+
+    def _terms(self, quality: Quality) -> dict[str, Any]:
+        """What is true of a task because of its service."""
+        capabilities = self._capabilities(quality)
+        return {"retention": capabilities.retention, "price_unit": capabilities.price_unit}
 
     async def bind(self, order: Task, task_id: str) -> Task:
         """Gives an order the service's id; idempotent."""
@@ -135,6 +163,7 @@ class Ledger:
             created_at=now,
             task_id=task_id,
             adopted=True,
+            **self._terms(Quality.STANDARD),
         )
         task, _ = advance(seen, snapshot)
         adopted = self._published(await self._store.adopt(task, self._pacing.plan(now)), TaskSubmitted)
@@ -169,7 +198,7 @@ def _reason(error: Sora2Error) -> str:
 
 def fingerprint(request: VideoRequest) -> str:
     """The same for exactly the same order, and nothing to be read back from."""
-    fields = [
+    fields: list[Any] = [
         request.prompt,
         list(request.image_urls),
         request.aspect_ratio,
@@ -177,4 +206,7 @@ def fingerprint(request: VideoRequest) -> str:
         request.watermark,
         request.callback_url,
     ]
+    if request.seconds:
+        # Orders of a service where no length can be chosen keep the mark they always had.
+        fields.append(request.seconds)
     return sha256(json.dumps(fields).encode()).hexdigest()

@@ -104,7 +104,9 @@ class Ordering:
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
         intent = _Intent(may_be_new=bool(consent) or not needs_consent)
-        self._senders.start_soon(self._order, intent, request.validated(), principal, checked_key(key), consent)
+        self._senders.start_soon(
+            self._order, intent, self._ledger.checked(request), principal, checked_key(key), consent
+        )
         with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
             await intent.settled.wait()
         if intent.error is not None:
@@ -138,7 +140,10 @@ class Ordering:
 
     def _callback_of(self, request: VideoRequest) -> CallbackPath:
         """A path of our own, unless the caller gave an address: the service calls back only once."""
-        return NO_CALLBACK if request.callback_url else self._callback_paths.new()
+        if request.callback_url:
+            return NO_CALLBACK
+        own = self._callback_paths.new()
+        return own if own.url and self._ledger.calls(own.url) else NO_CALLBACK
 
     async def _reserved(
         self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str, callback: CallbackPath

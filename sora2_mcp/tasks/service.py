@@ -11,7 +11,7 @@ import anyio
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, checked_key
-from sora2_mcp.domain.task import LOCAL_PREFIX, Sighting, Status, Task
+from sora2_mcp.domain.task import LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Status, Task
 from sora2_mcp.errors import (
     ArgumentError,
     LostAnswerError,
@@ -41,7 +41,6 @@ _STORE_PATIENCE_SECONDS = 30.0
 
 _FRESH = timedelta(seconds=2)
 _LOCAL_ID = re.compile(r"[0-9a-f]{32}")
-_REFERENCE_LIMIT = 200
 
 LOCAL = "local"
 """The principal of stdio, the command line, and HTTP without tokens."""
@@ -119,7 +118,7 @@ class TaskService:
         Raises:
             ArgumentError, KeyReusedError, LimitError, StoreError: as ``submit`` would.
         """
-        return await self._ledger.preview(request.validated(), principal, checked_key(key)) is None
+        return await self._ledger.preview(self._ledger.checked(request), principal, checked_key(key)) is None
 
     async def get(self, reference: str, principal: str, seconds: float = STATUS_SECONDS) -> Task:
         """The task, freshly looked at if it is unfinished; answers within ``seconds`` whatever the service does.
@@ -319,7 +318,7 @@ def _raise_if_unauthorized(task: Task, since: datetime) -> None:
 
 def _may_be_known(reference: str) -> bool:
     text = reference.strip()
-    return bool(text) and len(text) <= _REFERENCE_LIMIT and text.isprintable() and " " not in text
+    return bool(text) and len(text) <= TASK_ID_LIMIT and text.isprintable() and " " not in text
 
 
 def _cursor(task: Task) -> str:

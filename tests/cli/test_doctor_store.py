@@ -56,8 +56,8 @@ async def test_a_store_that_is_not_there_is_left_to_the_server(examined: Examine
 
 async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined, tmp_path: Path) -> None:
     clock, settings = FakeClock(), settings_in(tmp_path)
-    async with open_store(settings.store_url, settings.service, clock) as store:
-        await filled(store, clock, settings.service)
+    async with open_store(settings.store_url, settings.account, clock) as store:
+        await filled(store, clock, settings.account)
 
     report = await examined(offline=True, clock=clock)
     another = await examined(offline=True, clock=clock, SORA2_API_KEY="another")
@@ -81,8 +81,8 @@ async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined
 
 async def test_a_clock_behind_what_is_stored_was_set_back(examined: Examined, tmp_path: Path) -> None:
     clock, settings = FakeClock(), settings_in(tmp_path)
-    async with open_store(settings.store_url, settings.service, clock) as store:
-        await filled(store, clock, settings.service)
+    async with open_store(settings.store_url, settings.account, clock) as store:
+        await filled(store, clock, settings.account)
     fine = await examined(offline=True, clock=clock)
     clock.set_back(timedelta(minutes=10))
 
@@ -111,7 +111,7 @@ async def test_a_file_that_is_no_database_is_a_problem_and_is_left_as_it_is(exam
 
 async def test_a_store_of_a_newer_release_says_to_upgrade(examined: Examined, tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    async with open_store(settings.store_url, settings.service, SystemClock()):
+    async with open_store(settings.store_url, settings.account, SystemClock()):
         pass
     with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as connection:
         connection.execute("UPDATE schema_state SET revision = '9999', min_compatible = '9999'")
@@ -226,8 +226,8 @@ async def test_tasks_on_a_server_are_counted_too(examined: Examined, postgres: P
     clock, url = FakeClock(), postgres.empty_place()
     empty = await examined(offline=True, clock=clock, SORA2_DATABASE_URL=url)
     settings = settings_in(tmp_path, database_url=url)
-    async with open_store(settings.store_url, settings.service, clock) as store:
-        await filled(store, clock, settings.service)
+    async with open_store(settings.store_url, settings.account, clock) as store:
+        await filled(store, clock, settings.account)
 
     report = await examined(offline=True, clock=clock, SORA2_DATABASE_URL=url)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import (
+    GIVEN_UP_AFTER,
     NOT_REACHED,
-    RETENTION,
     Doubt,
     Failure,
     Sighting,
@@ -388,7 +388,7 @@ def test_of_a_task_nothing_is_unclear_until_somebody_says_so() -> None:
 
 
 def test_a_task_that_is_called_unfinished_for_fifteen_days_is_given_up_and_may_still_be_corrected() -> None:
-    days = RETENTION.total_seconds()
+    days = GIVEN_UP_AFTER.total_seconds()
 
     waiting = after(ORDERED, generating(days - 1))
     given_up = after(waiting, generating(days))
@@ -405,7 +405,7 @@ def test_a_task_that_is_called_unfinished_for_fifteen_days_is_given_up_and_may_s
 
 
 def test_a_task_that_no_look_learns_anything_of_for_fifteen_days_is_given_up() -> None:
-    days = RETENTION.total_seconds()
+    days = GIVEN_UP_AFTER.total_seconds()
     seen = after(ORDERED, generating(600))
 
     assert unseen(seen, at(days + 599), 500) is None

@@ -6,8 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.domain.task import RETENTION, Status
+from sora2_mcp.domain.request import RETENTION, VideoRequest
+from sora2_mcp.domain.task import Status
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.ledger import SENDING_LEASE
 from sora2_mcp.tasks.store.port import Outcome

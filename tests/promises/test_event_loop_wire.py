@@ -30,6 +30,7 @@ from sora2_mcp.server.stdio import serve_stdio
 from sora2_mcp.server.web import web_app
 from sora2_mcp.services.client import open_client
 from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
+from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
 from sora2_mcp.telemetry.whose import Named
@@ -197,7 +198,7 @@ ANSWERS: dict[str, bytes] = {
 @pytest.mark.parametrize("raw", ANSWERS.values(), ids=ANSWERS)
 async def test_no_answer_of_the_services_stops_the_loop(raw: bytes) -> None:
     with answering(raw) as base:
-        async with open_client(base_url=base, key=KEY, requests_per_second=1000, clock=CLOCK) as client:
+        async with open_client(Sora2API(), base_url=base, key=KEY, requests_per_second=1000, clock=CLOCK) as client:
 
             async def ask() -> None:
                 with suppress(Sora2Error):

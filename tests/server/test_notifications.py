@@ -318,8 +318,8 @@ async def test_an_order_whose_sender_died_is_news_when_time_has_made_it_unconfir
         await me.content("list_tasks")
         async with ear.listening(me.client, TASKS):
             settings = me.runtime.settings
-            async with open_store(settings.store_url, settings.service, clock) as dying:
-                await reserve(dying, draft(clock, service=settings.service))
+            async with open_store(settings.store_url, settings.account, clock) as dying:
+                await reserve(dying, draft(clock, service=settings.account))
             await until(clock, lambda: TASKS in ear.heard, step_seconds=5)
             ear.heard.clear()
             await until(clock, lambda: TASKS in ear.heard, step_seconds=5)

@@ -9,6 +9,7 @@ import pytest
 from sora2_mcp.domain.task import Sighting
 from sora2_mcp.errors import LostAnswerError
 from sora2_mcp.services.client import http_client, open_client
+from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.tasks.network import files_client
 from tests.clocks import FakeClock
 
@@ -27,14 +28,14 @@ def packed(content: bytes, times: int) -> httpx2.MockTransport:
 
 async def test_an_answer_that_is_packed_once_is_read() -> None:
     async with open_client(
-        base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 1)
+        Sora2API(), base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 1)
     ) as client:
         assert (await client.record_info("a")).sighting is Sighting.GENERATING
 
 
 async def test_an_answer_that_is_packed_more_than_once_is_none() -> None:
     async with open_client(
-        base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 2)
+        Sora2API(), base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 2)
     ) as client:
         with pytest.raises(LostAnswerError, match="DecodingError"):
             await client.record_info("a")

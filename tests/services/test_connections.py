@@ -6,6 +6,7 @@ import pytest
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Sighting
 from sora2_mcp.services.client import open_client
+from sora2_mcp.services.sora2api import Sora2API
 from tests.clocks import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,11 @@ async def test_orders_never_reuse_a_connection_while_looks_do_and_all_carry_the_
         async with (
             server,
             open_client(
-                base_url=f"http://127.0.0.1:{port}/v1", key="sk-Test", requests_per_second=1000, clock=FakeClock()
+                Sora2API(),
+                base_url=f"http://127.0.0.1:{port}/v1",
+                key="sk-Test",
+                requests_per_second=1000,
+                clock=FakeClock(),
             ) as client,
         ):
             for _ in range(3):

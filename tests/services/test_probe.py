@@ -15,6 +15,7 @@ import pytest
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import LostAnswerError, NotReachedError
 from sora2_mcp.services.probe import ANSWER_SECONDS, Probe, open_probe
+from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.certificates import self_signed
@@ -39,7 +40,7 @@ async def answering(answer: httpx2.Response | Exception) -> AsyncIterator[tuple[
         return answer
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(serve)) as http:
-        yield Probe(http, "https://api.example/v1", FakeClock()), requests
+        yield Probe(Sora2API(), http, "https://api.example/v1", FakeClock()), requests
 
 
 def silent() -> socket.socket:
@@ -54,7 +55,7 @@ def port_of(listener: socket.socket) -> int:
 
 async def test_without_a_key_none_is_sent_and_with_one_a_look_is_made_that_orders_nothing() -> None:
     simulator = Simulator(api_key=KEY)
-    async with running(simulator) as base_url, open_probe(base_url, CLOCK) as probe:
+    async with running(simulator) as base_url, open_probe(Sora2API(), base_url, CLOCK) as probe:
         unasked, refused, accepted = [await probe.ask(), await probe.ask("sk-wrong"), await probe.ask(KEY)]
 
     assert [reply.code for reply in (unasked, refused, accepted)] == [401, 401, 404]
@@ -143,7 +144,7 @@ async def test_a_proxy_that_refuses_is_named_and_not_quoted() -> None:
 
 
 async def test_a_port_nobody_listens_at_refuses() -> None:
-    async with open_probe(closed_address(), CLOCK) as probe:
+    async with open_probe(Sora2API(), closed_address(), CLOCK) as probe:
         with pytest.raises(NotReachedError) as raised:
             await probe.ask()
 
@@ -168,7 +169,7 @@ async def test_how_far_it_came_is_told_where_connecting_takes_too_long(events: l
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(connect)) as http:
         with pytest.raises(NotReachedError) as raised:
-            await Probe(http, "https://api.example/v1", FakeClock()).ask(KEY)
+            await Probe(Sora2API(), http, "https://api.example/v1", FakeClock()).ask(KEY)
 
     assert raised.value.reason == reason
 
@@ -176,7 +177,7 @@ async def test_how_far_it_came_is_told_where_connecting_takes_too_long(events: l
 async def test_a_service_that_says_nothing_is_given_up_after_its_time() -> None:
     clock, raised = FakeClock(), list[LostAnswerError]()
     with silent() as listener:
-        async with open_probe(f"http://127.0.0.1:{port_of(listener)}", clock) as probe:
+        async with open_probe(Sora2API(), f"http://127.0.0.1:{port_of(listener)}", clock) as probe:
 
             async def ask() -> None:
                 try:
@@ -206,7 +207,7 @@ async def test_a_service_that_hangs_up_has_answered_nothing() -> None:
                 connection.recv(65_536)
 
         async with (
-            open_probe(f"http://127.0.0.1:{port_of(listener)}", CLOCK) as probe,
+            open_probe(Sora2API(), f"http://127.0.0.1:{port_of(listener)}", CLOCK) as probe,
             anyio.create_task_group() as group,
         ):
             group.start_soon(anyio.to_thread.run_sync, hang_up)
@@ -225,7 +226,7 @@ async def test_a_certificate_of_nobodys_is_not_accepted(tmp_path: Path) -> None:
                 listener.accept()
 
         async with (
-            open_probe(f"https://127.0.0.1:{port_of(listener)}", CLOCK) as probe,
+            open_probe(Sora2API(), f"https://127.0.0.1:{port_of(listener)}", CLOCK) as probe,
             anyio.create_task_group() as group,
         ):
             group.start_soon(anyio.to_thread.run_sync, shake_hands)

@@ -24,6 +24,7 @@ from sora2_mcp.errors import (
     Sora2Error,
 )
 from sora2_mcp.services.client import Client, open_client
+from sora2_mcp.services.sora2api import Sora2API
 from tests.certificates import self_signed
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,9 @@ async def listening(*answers: bytes, context: ssl.SSLContext | None = None) -> A
 
 @asynccontextmanager
 async def client_of(base_url: str) -> AsyncIterator[Client]:
-    async with open_client(base_url=base_url, key=KEY, requests_per_second=1000, clock=SystemClock()) as client:
+    async with open_client(
+        Sora2API(), base_url=base_url, key=KEY, requests_per_second=1000, clock=SystemClock()
+    ) as client:
         yield client
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from sora2_mcp.domain.task import RETENTION, Failure, Stage, Status, Task
+from sora2_mcp.domain.task import GIVEN_UP_AFTER, Failure, Stage, Status, Task
 from sora2_mcp.errors import LostAnswerError, RateLimitedError, ServiceError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
@@ -160,7 +160,7 @@ async def test_a_task_whose_looks_fail_for_fifteen_days_is_looked_at_no_longer_b
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-455")
-    clock.set_back(-RETENTION)
+    clock.set_back(-GIVEN_UP_AFTER)
     with suppress(ServiceError):
         await service.get(task.task_id, "local")
 

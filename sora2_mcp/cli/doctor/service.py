@@ -5,14 +5,15 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 
-from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warning
+from sora2_mcp.cli.doctor.finding import Finding, Verdict, fine, problem, skipped, warning
 from sora2_mcp.cli.doctor.folder import obstacle_to
 from sora2_mcp.cli.doctor.network import CERTIFICATE_HINT, proxy_hint
 from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.domain.configured import SERVICES, KnownService
 from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError, quoted
 from sora2_mcp.server.simulated import state_folder
+from sora2_mcp.services.chosen import service_of
 from sora2_mcp.services.probe import Probe, Reply, open_probe
-from sora2_mcp.settings import API_BASE_URL
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 
@@ -29,11 +30,16 @@ _KEY_PLACE = "the env of this server's entry in your host"
 @asynccontextmanager
 async def probe_of(setup: Setup) -> AsyncIterator[Probe]:
     """A probe of the service, or of a simulator with nothing on disk where the settings ask for one."""
-    if setup.settings.simulate:
-        async with running(Simulator()) as base_url, open_probe(base_url, setup.clock) as probe:
+    settings = setup.settings
+    service = service_of(settings)
+    if settings.simulate:
+        async with (
+            running(Simulator(), dialect=settings.service) as base_url,
+            open_probe(service, base_url, setup.clock) as probe,
+        ):
             yield probe
     else:
-        async with open_probe(setup.settings.base_url, setup.clock) as probe:
+        async with open_probe(service, settings.base_url, setup.clock) as probe:
             yield probe
 
 
@@ -41,17 +47,24 @@ async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | No
     """Asks without a key, which the service refuses and a wrong address does not."""
     if variable := setup.unusable("api_base_url"):
         return skipped(SERVICE, f"{variable} cannot be used, so there is nobody to ask."), None
+    if (missing := setup.settings.missing) not in ("", "SORA2_API_KEY"):
+        hint = f"Set {missing} in {_KEY_PLACE}: SORA2_SERVICE={setup.settings.service} cannot do without it."
+        return problem(SERVICE, f"{missing} is not set, so nothing can be asked.", hint), None
     base_url = probe.base_url
     try:
         reply = await probe.ask()
     except (GatewayError, LostAnswerError) as error:
-        return problem(SERVICE, f"{base_url} did not answer as Sora2API does: {error.reason}.", _address_hint()), None
+        return problem(
+            SERVICE,
+            f"{base_url} did not answer as {known_service(setup).title} does: {error.reason}.",
+            _address_hint(setup),
+        ), None
     except NotReachedError as error:
         what = f"{base_url} could not be reached: {error.reason}."
         return problem(SERVICE, what, _way_hint(setup, error)), None
     if reply.code == _NOT_FOUND:
         what = f"{base_url} answers, but not at this path (404{_words(setup, reply)})."
-        return problem(SERVICE, what, _address_hint()), None
+        return problem(SERVICE, what, _address_hint(setup)), None
     if reply.code in _BUSY:
         what = f"{base_url} answers, but cannot work just now ({reply.code}{_words(setup, reply)})."
         return warning(SERVICE, what, "Try again in some minutes; nothing is lost meanwhile."), reply
@@ -88,7 +101,18 @@ async def check_key(setup: Setup, probe: Probe | None, unasked: Reply | None) ->
         reply = await probe.ask(setup.settings.key)
     except (NotReachedError, LostAnswerError) as error:
         return warning(KEY, f"Whether the key is accepted is not known: {error.reason}.", "Try again in a minute.")
-    return _verdict(setup, reply)
+    return await _with_balance(setup, probe, _verdict(setup, reply))
+
+
+async def _with_balance(setup: Setup, probe: Probe, found: Finding) -> Finding:
+    """A key that is accepted, and what is left in its account where that can be asked."""
+    if found.status is not Verdict.OK:
+        return found
+    try:
+        left = await probe.balance(setup.settings.key)
+    except (NotReachedError, LostAnswerError):
+        left = None
+    return found if left is None else fine(KEY, f"{found.what} The account has {left:g} credits left.")
 
 
 def _missing(setup: Setup) -> Finding | None:
@@ -97,8 +121,12 @@ def _missing(setup: Setup) -> Finding | None:
         return skipped(KEY, f"{reading.variable} cannot be used, so there is no key to ask with.")
     if setup.settings.key:
         return None
+    known = known_service(setup)
+    if "api_key" not in known.needs:
+        return skipped(KEY, "SORA2_API_KEY is not set; that server may want none.")
     hint = (
-        f"Set SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: SORA2_API_KEY=… sora2-mcp doctor), or "
+        f"Get a key at {known.account_page} and set SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: "
+        "SORA2_API_KEY=… sora2-mcp doctor), or "
         "try it without an account: sora2-mcp serve --simulate."
     )
     return problem(KEY, f"SORA2_API_KEY {reading.absence}: nothing can be ordered without a key.", hint)
@@ -129,11 +157,18 @@ def _milliseconds(reply: Reply) -> str:
     return f"{reply.seconds * 1000:.0f} ms{connecting}"
 
 
-def _address_hint() -> str:
+def _address_hint(setup: Setup) -> str:
+    known = known_service(setup)
+    vendors = f" (the vendor's is {known.base_url})" if known.base_url else ""
     return (
-        f"Check SORA2_API_BASE_URL, path included (the vendor's is {API_BASE_URL}); if it is right, something on the "
-        "way answers in the service's place: a proxy, or the network's login page."
+        f"Check SORA2_API_BASE_URL, path included{vendors}; if it is right, something on the way answers in the "
+        "service's place: a proxy, or the network's login page."
     )
+
+
+def known_service(setup: Setup) -> KnownService:
+    """What is known of the service that is chosen."""
+    return SERVICES[setup.settings.service]
 
 
 def _way_hint(setup: Setup, error: NotReachedError) -> str:

@@ -21,7 +21,7 @@ async def check_store(setup: Setup) -> tuple[Sequence[Finding], Survey | None]:
     if variable := setup.unusable("database_url"):
         return [skipped(NAME, f"{variable} cannot be used, so there is no store to look at.")], None
     try:
-        found = await survey(settings.store_url, settings.service, setup.clock)
+        found = await survey(settings.store_url, settings.account, setup.clock)
     except StoreError as error:
         return [problem(NAME, f"{setup.blot(str(error))} ({_place(setup)}).", _hint_of(setup, error))], None
     obstacle = found.obstacle if found else ""

@@ -8,9 +8,21 @@ from urllib.parse import urlsplit
 
 from sora2_mcp.cli.hosts.host import Host
 from sora2_mcp.cli.hosts.launch import Launch
+from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES, KnownService
 
 API_KEY = "SORA2_API_KEY"
-SERVICE = "SORA2_API_BASE_URL"
+SERVICE = "SORA2_SERVICE"
+OF_SERVICE = (
+    SERVICE,
+    "SORA2_API_BASE_URL",
+    "SORA2_MODEL",
+    "SORA2_MODEL_HD",
+    "SORA2_MODEL_INPUT",
+    "SORA2_REQUEST_FORMAT",
+    "SORA2_VIDEO_SECONDS",
+)
+"""What says which service a key is of, and how that one is asked."""
+
 YOUR_KEY = "your-key"
 YOUR_TOKEN = "your-token"  # noqa: S105 - what stands in its place
 _URLS = ("url", "httpUrl", "serverUrl")
@@ -59,9 +71,19 @@ class Wanted:
         return bool(self.url) and (self.has_tokens or urlsplit(self.url).hostname not in _THIS_MACHINE)
 
     @property
-    def needs_key(self) -> bool:
-        """Whether the program asks the real service."""
+    def is_real(self) -> bool:
+        """Whether the program asks a real service."""
         return not (self.url or self.simulate)
+
+    @property
+    def service(self) -> KnownService:
+        """The service it asks."""
+        return SERVICES[self.given.get(SERVICE, DEFAULT_SERVICE)]
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether there is a key to be put in: of the service, unless that one wants none and none is given."""
+        return self.is_real and ("api_key" in self.service.needs or API_KEY in self.given)
 
 
 def entry_of(host: Host, wanted: Wanted) -> Document:
@@ -121,7 +143,9 @@ def _given(host: Host, wanted: Wanted) -> dict[str, str]:
     """A file that is shared holds no key, and neither does one of a host that keeps keys itself."""
     shared = host.asks or wanted.project
     return {
-        name: value for name, value in wanted.given.items() if wanted.needs_key and not (shared and name == API_KEY)
+        name: value
+        for name, value in wanted.given.items()
+        if (wanted.is_real and not (shared and name == API_KEY)) or (wanted.simulate and name == SERVICE)
     }
 
 
@@ -145,6 +169,9 @@ def _joined(host: Host, wanted: Wanted, theirs: Any) -> Document:
     for table in (host.shape.env, host.shape.headers):
         if table in ours:
             kept = theirs[table] if isinstance(theirs.get(table), dict) else {}
+            if kept.get(SERVICE, DEFAULT_SERVICE) != ours[table].get(SERVICE, kept.get(SERVICE, DEFAULT_SERVICE)):
+                # Another service is wanted: what was said of the one before is not true of it, its key least of all.
+                kept = {name: value for name, value in kept.items() if name not in (API_KEY, *OF_SERVICE)}
             joined[table] = _joined_values(ours[table], kept, sure=_sure(host, wanted, kept))
     return joined
 
@@ -170,7 +197,7 @@ def _in_todays_form(host: Host, theirs: Any) -> Any:
 def _sure(host: Host, wanted: Wanted, theirs: Document) -> dict[str, str]:
     """What takes the place of their own values: nothing, if their key is another service's."""
     given = _given(host, wanted)
-    return {} if SERVICE in theirs and SERVICE not in given else given
+    return given if all(name in given for name in OF_SERVICE if name in theirs) else {}
 
 
 def _joined_values(ours: Document, theirs: Document, sure: Mapping[str, str]) -> Document:
@@ -208,7 +235,7 @@ def _asking(wanted: Wanted, document: Document, entry: Document) -> Document:
 
 def question(wanted: Wanted) -> Document:
     """What a host asks the user for. Source: VS Code's documentation, "Input variables for sensitive data"."""
-    what = "Token of the sora2-mcp server" if wanted.url else "Sora2API key"
+    what = "Token of the sora2-mcp server" if wanted.url else f"{wanted.service.title} key"
     return {"type": "promptString", "id": wanted.input_id, "description": what, "password": True}
 
 

@@ -38,6 +38,7 @@ class Budget:
 
     max_active_tasks: int
     daily_limit: int
+    daily_cost: float = 0.0
     duplicate_window: timedelta
 
 

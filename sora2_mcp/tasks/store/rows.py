@@ -1,7 +1,7 @@
 """Tasks to rows and back."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -22,6 +22,9 @@ def order_columns(task: Task, fingerprint: str) -> dict[str, Any]:
         "aspect_ratio": request.aspect_ratio.value,
         "quality": request.quality.value,
         "watermark": request.watermark,
+        "seconds": request.seconds,
+        "retention_days": task.retention.days if task.retention is not None else None,
+        "price_unit": task.price_unit,
         "fingerprint": fingerprint,
         "idempotency_key": task.idempotency_key or None,
         "callback": task.callback_hash or None,
@@ -50,6 +53,7 @@ def fact_columns(task: Task) -> dict[str, Any]:
         "video_url": task.video_url or None,
         "url_seen_at": task.url_seen_at,
         "video_expires_at": task.video_expires_at,
+        "cost": task.cost,
     }
 
 
@@ -65,6 +69,7 @@ def task_from(row: RowMapping) -> Task:
             aspect_ratio=AspectRatio(row["aspect_ratio"]),
             quality=Quality(row["quality"]),
             watermark=row["watermark"],
+            seconds=row["seconds"],
         ),
         created_at=row["created_at"],
         task_id=row["task_id"] or "",
@@ -80,6 +85,9 @@ def task_from(row: RowMapping) -> Task:
         unclear_because="" if row["failure_stage"] else row["failure_message"] or "",
         video_url=row["video_url"] or "",
         url_seen_at=row["url_seen_at"],
+        retention=timedelta(days=row["retention_days"]) if row["retention_days"] is not None else None,
+        price_unit=row["price_unit"],
+        cost=row["cost"],
         file=_file(row),
         last_look_at=row["last_look_at"],
         look_failed_at=row["look_failed_at"],

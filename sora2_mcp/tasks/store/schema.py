@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, Float, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; its number only grows."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +53,7 @@ tasks = Table(
     Column("aspect_ratio", String(20), nullable=False),
     Column("quality", String(20), nullable=False),
     Column("watermark", Words, nullable=False),
+    Column("seconds", Integer, nullable=False, server_default="0"),
     Column("fingerprint", String(64), nullable=False),
     Column("idempotency_key", String(200)),
     Column("confirmation", String(64)),
@@ -62,7 +63,7 @@ tasks = Table(
     Column("sending_until", Instant),
     Column("handed_out", Boolean, nullable=False),
     Column("adopted", Boolean, nullable=False),
-    Column("task_id", String(200)),
+    Column("task_id", Text),
     # What is known of the task.
     Column("status", String(20), nullable=False),
     Column("known_unfinished_at", Instant),
@@ -75,6 +76,10 @@ tasks = Table(
     Column("video_url", Words),
     Column("url_seen_at", Instant),
     Column("video_expires_at", Instant),
+    # None where the service does not say how long it keeps a video.
+    Column("retention_days", Integer, server_default="15"),
+    Column("price_unit", String(20), nullable=False, server_default="credits"),
+    Column("cost", Float),
     # When it is looked at, and by whom.
     Column("next_look_at", Instant),
     Column("wanted_until", Instant),

@@ -8,7 +8,8 @@ import anyio
 import pytest
 from sqlalchemy import text
 
-from sora2_mcp.domain.task import RETENTION, SavedFile, Task
+from sora2_mcp.domain.request import RETENTION
+from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.database import Database, open_store

@@ -1,0 +1,60 @@
+"""What ``generate_video`` offers: its parameters and words, cut to what the configured service can honour."""
+
+from datetime import timedelta
+from typing import Any
+
+from sora2_mcp.domain.request import Capabilities
+
+
+def offered(parameters: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
+    """The schema of the parameters without those that would have no effect, and with the service's limits."""
+    chosen = {
+        "image_urls": bool(capabilities.image_limit),
+        "aspect_ratio": capabilities.aspect_ratio,
+        "quality": capabilities.hd,
+        "watermark": capabilities.watermark,
+        "callback_url": capabilities.callback_url,
+        "seconds": bool(capabilities.seconds),
+    }
+    properties = {name: dict(item) for name, item in parameters["properties"].items() if chosen.get(name, True)}
+    properties["prompt"]["maxLength"] = capabilities.prompt_limit
+    if "image_urls" in properties:
+        properties["image_urls"]["maxItems"] = capabilities.image_limit
+    if "seconds" in properties:
+        properties["seconds"] |= _length(capabilities)
+    for item in properties.values():
+        item["description"] = item["description"].format_map(wording(capabilities))
+    return {**parameters, "properties": properties}
+
+
+def _length(capabilities: Capabilities) -> dict[str, Any]:
+    default = capabilities.default_seconds
+    own = "" if default else " 0: the model's own."
+    return {"default": default, "description": f"Length of the video: {capabilities.lengths}.{own}"}
+
+
+def wording(capabilities: Capabilities) -> dict[str, str]:
+    """What the texts for agents say of the service, by the names that stand in them."""
+    price = price_of(capabilities.price_unit)
+    days = days_of(capabilities.retention)
+    return {
+        "maker": capabilities.maker,
+        "costs": f" Costs the user {price} each time." if price else "",
+        "it_costs": f" (it costs the user {price})" if price else "",
+        "kept": f" Finished videos are kept {days}." if days else "",
+        "deletes": f"the service deletes it after {days}" if days else "the service keeps it for a time only",
+        "deleted": f"Videos are deleted after {days}: offer" if days else "Videos are kept for a time only: offer",
+        "charged": "may have been charged" if price else "may be under way all the same",
+        "paid": "paid" if price else "made",
+        "hd": "costs more" if price else "takes longer",
+    }
+
+
+def price_of(unit: str) -> str:
+    """What is spent, in a word; empty where nothing is."""
+    return unit if unit in ("", "credits") else f"money ({unit})"
+
+
+def days_of(retention: timedelta | None) -> str:
+    """``15 days``; empty where it is not known."""
+    return "" if retention is None else f"{retention.days} days"

@@ -1,0 +1,278 @@
+"""The Videos API (``/v1/videos``) that OpenAI began and others speak: servers for one's own GPU, and gateways. Pure.
+
+Source: OpenAI's API reference ("Videos") and its dialects in vLLM-Omni, SGLang Diffusion, FastVideo, LiteLLM and New
+API, 2026-11. What one of them leaves out or spells another way is read leniently.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import AliasChoices, Field, ValidationError
+
+from sora2_mcp.domain.request import (
+    PROMPT_LIMIT,
+    AspectRatio,
+    Capabilities,
+    Quality,
+    VideoRequest,
+    sanitized_url,
+)
+from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
+from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_error
+from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call, Picture, PictureForm, Said, Service
+from sora2_mcp.services.sora2api import is_task_id
+from sora2_mcp.services.wire import (
+    WORDS_LIMIT,
+    Lenient,
+    LenientAmount,
+    LenientIdentifier,
+    LenientText,
+    first_url,
+    integer,
+    parsed,
+)
+
+DEFAULT_SECONDS = 4
+"""What the original made where nobody chose. vLLM-Omni makes a single frame unless a length is sent."""
+
+_LONGEST_SECONDS = 600
+_LONGEST_PROMPT = 20_000
+_OK = range(200, 300)
+_NOT_FOUND = 404
+_RATE_LIMITED = 429
+_FORBIDDEN = 403
+_UNAUTHORIZED = 401
+_SUCCEEDED = frozenset({"completed", "succeeded", "succeed", "success"})
+_FAILED = frozenset({"failed", "fail", "failure", "error", "cancelled", "canceled", "expired"})
+_SIZES = {
+    (AspectRatio.LANDSCAPE, Quality.STANDARD): "1280x720",
+    (AspectRatio.PORTRAIT, Quality.STANDARD): "720x1280",
+    (AspectRatio.LANDSCAPE, Quality.HD): "1792x1024",
+    (AspectRatio.PORTRAIT, Quality.HD): "1024x1792",
+}
+_NO_SUCH_PATH = "Not Found"
+"""What the frameworks of such servers say of a path they do not serve; of an unknown task they say more."""
+
+
+class Video(Lenient):
+    """A task's record; ``error`` may be a text, an object or a list, and addresses stand in several places."""
+
+    id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("id", "video_id", "task_id"))
+    status: LenientText = ""
+    error: Any = None
+    detail: Any = None
+    prompt: LenientText = ""
+    size: LenientText = ""
+    seconds: Any = None
+    url: Any = None
+    urls: Any = None
+    metadata: Any = None
+    output: Any = None
+    usage: Any = None
+
+    @property
+    def word(self) -> str:
+        """The status, as it is compared."""
+        return self.status.strip().lower()
+
+    @property
+    def public_url(self) -> str:
+        """The first address that the record itself holds; empty where there is none."""
+        videos = self.output.get("videos") if isinstance(self.output, dict) else None
+        return first_url([self.url, self.urls, self.metadata, videos])
+
+    @property
+    def cost(self) -> float | None:
+        """What it has cost, where the record says so."""
+        return _Usage.model_validate(self.usage).cost if isinstance(self.usage, dict) else None
+
+
+class _Usage(Lenient):
+    cost: LenientAmount = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAI(Service):
+    """A server that speaks the Videos API, at ``base_url``.
+
+    ``extra`` is merged into each order. ``seconds``: the length where the caller names none. ``as_json``: orders go out
+    as JSON; by default as a form, which every dialect takes.
+    """
+
+    base_url: str = ""
+    model: str = ""
+    hd_model: str = ""
+    seconds: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    as_json: bool = False
+
+    def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
+        return Capabilities(
+            maker=self._model_of(quality) or "the configured server",
+            prompt_limit=_LONGEST_PROMPT,
+            image_limit=1,
+            callback_url=False,
+            seconds=range(1, _LONGEST_SECONDS + 1),
+            default_seconds=self.seconds or DEFAULT_SECONDS,
+            price_unit="",
+        )
+
+    @property
+    def picture_form(self) -> PictureForm:
+        return PictureForm.DATA if self.as_json else PictureForm.FILE
+
+    def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:
+        body: dict[str, Any] = {
+            "prompt": request.prompt,
+            "model": self._model_of(request.quality),
+            "seconds": str(request.seconds or DEFAULT_SECONDS),
+            "size": _SIZES[request.aspect_ratio, request.quality],
+        }
+        given = {name: value for name, value in body.items() if value} | dict(self.extra)
+        if self.as_json:
+            pictured = {"input_reference": {"image_url": request.image_urls[0]}} if request.image_urls else {}
+            return Call(method="POST", path="/videos", json={**given, **pictured})
+        form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+        files = {"input_reference": pictures[0]} if pictures else {}
+        return Call(method="POST", path="/videos", form=form, files=files)
+
+    def accepted(self, answer: Answer) -> str:
+        content = _content(answer)
+        if answer.status not in _OK:
+            if self._refuses(answer.status):
+                raise _fault(answer, content)
+            raise LostAnswerError(f"HTTP {answer.status}")
+        task_id = _read(content).id
+        if not is_task_id(task_id):
+            raise LostAnswerError("it says the order is accepted but names no task")
+        return task_id
+
+    def _refuses(self, status: int) -> bool:
+        """Whether an order that was answered so was certainly not accepted.
+
+        Of 5xx that is not certain: a gateway may have passed it on before it failed.
+        """
+        return status in NOT_ACCEPTED
+
+    def look(self, task_id: str) -> Call:
+        return Call(method="GET", path=_path_of(task_id))
+
+    def snapshot(self, answer: Answer, seen_at: datetime) -> Snapshot:
+        if answer.status == _NOT_FOUND:
+            return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+        content = _content(answer)
+        if answer.status not in _OK:
+            raise _fault(answer, content)
+        video = _read(content)
+        if not video.id:
+            raise LostAnswerError("its answer holds no task record")
+        return self._seen(video, seen_at)
+
+    def _seen(self, video: Video, seen_at: datetime) -> Snapshot:
+        request, said = _ordered(video)
+        seen = Snapshot(
+            sighting=Sighting.GENERATING,
+            seen_at=seen_at,
+            request=request,
+            said=said,
+            task_id=video.id,
+            cost=video.cost,
+        )
+        if video.word in _SUCCEEDED:
+            return replace(seen, sighting=Sighting.SUCCEEDED, video_url=self._address_of(video))
+        if video.word in _FAILED:
+            code, words = _words(video)
+            failure = Failure(stage=Stage.GENERATION, code=code, message=words or video.word)
+            return replace(seen, sighting=Sighting.FAILED, failure=failure)
+        # Anything else, words that nobody knows too: a fresh task of some servers is "unknown".
+        return seen
+
+    def _address_of(self, video: Video) -> str:
+        """Where the video is: at an address of its own, or below the service's, where only the key opens it."""
+        url = video.public_url
+        is_own = urlsplit(url).netloc == urlsplit(self.base_url).netloc
+        return sanitized_url(url) if url and not is_own else f"{_path_of(video.id)}/content"
+
+    def said(self, answer: Answer) -> Said:
+        content = _content(answer)
+        code, words = _words(_read(content))
+        if answer.status == _NOT_FOUND and words != _NO_SUCH_PATH:
+            # It knows no such task, which is as it should be where one is asked for that cannot exist.
+            return Said(code=200, words=words)
+        return Said(
+            code=_UNAUTHORIZED if answer.status == _FORBIDDEN else answer.status, words=words or str(code or "")
+        )
+
+    def _model_of(self, quality: Quality) -> str:
+        return self.hd_model if self.hd_model and quality is Quality.HD else self.model
+
+
+def _path_of(task_id: str) -> str:
+    return f"/videos/{quote(task_id, safe='')}"
+
+
+def _content(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        ServiceError: a rate limit, whoever keeps it.
+        GatewayError: something in front of the service refused in its place.
+        LostAnswerError: it holds none.
+    """
+    try:
+        content = parsed(answer.text)
+    except ValueError:
+        content = None
+    if isinstance(content, dict):
+        return content
+    if answer.status == _RATE_LIMITED:
+        raise service_error(_RATE_LIMITED, retry_after_seconds=answer.retry_after_seconds)
+    kind = "an empty body" if not answer.text.strip() else "no readable JSON"
+    reason = f"HTTP {answer.status} with {kind}"
+    raise GatewayError(reason) if answer.status in NOT_ACCEPTED else LostAnswerError(reason)
+
+
+def _fault(answer: Answer, content: dict[str, Any]) -> Exception:
+    _, words = _words(_read(content))
+    code = _UNAUTHORIZED if answer.status == _FORBIDDEN else answer.status
+    return service_error(code, words, retry_after_seconds=answer.retry_after_seconds)
+
+
+def _read(content: dict[str, Any]) -> Video:
+    try:
+        return Video.model_validate(content)
+    except ValidationError as error:
+        raise LostAnswerError("its JSON has an unknown shape") from error
+
+
+def _words(video: Video) -> tuple[int, str]:
+    """The code, where it is a number, and the words of an error in all its shapes."""
+    error = video.error if video.error is not None else video.detail
+    if isinstance(error, list) and error:
+        error = error[0]
+    if not isinstance(error, dict):
+        return 0, sanitized(error, WORDS_LIMIT) if isinstance(error, str) else ""
+    told = next((error[name] for name in ("message", "msg", "detail", "error") if error.get(name)), "")
+    code, words = error.get("code"), sanitized(told if isinstance(told, str) else str(told), WORDS_LIMIT)
+    number = integer(code)
+    if number is not None or not isinstance(code, str) or not code.strip():
+        return number or 0, words
+    word = sanitized(code, 100)
+    return 0, f"{word}: {words}" if words else word
+
+
+def _ordered(video: Video) -> tuple[VideoRequest, frozenset[str]]:
+    """What the record says was ordered, and which of it it says."""
+    said = {name for name, told in (("prompt", video.prompt), ("aspect_ratio", video.size)) if told}
+    width, _, height = video.size.lower().partition("x")
+    portrait = (integer(height) or 0) > (integer(width) or 0)
+    request = VideoRequest(
+        prompt=sanitized(video.prompt, PROMPT_LIMIT),
+        aspect_ratio=AspectRatio.PORTRAIT if portrait else AspectRatio.LANDSCAPE,
+        seconds=max(0, integer(video.seconds) or 0),
+    )
+    return request, frozenset(said)

@@ -1,11 +1,9 @@
-"""What goes back over the wire: envelopes, and the spoilt answers of scripted faults."""
+"""What goes back over the wire in several dialects: envelopes, and answers that break off."""
 
 from typing import Any, Final
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
-
-from sora2_mcp.simulator.faults import Fault
 
 # The server puts the connection's transport here, so that a scripted fault can close it.
 TRANSPORT: Final = "simulator.transport"
@@ -15,8 +13,11 @@ MESSAGES: Final = {
     401: "You do not have access permissions: the API key is missing or wrong",
     402: "Insufficient credits",
     404: "Not found",
+    408: "The upstream gave no answer in time",
     422: "Validation failed",
     429: "Too many requests, please try again later",
+    433: "The limit of this key is reached",
+    451: "An image could not be fetched",
     455: "The service is under maintenance",
     500: "Server error, please try again later",
     501: "Generation failed",
@@ -45,39 +46,16 @@ class CutResponse(Response):
             pass
 
 
-def success(content: dict[str, Any] | None) -> Response:
-    """`{"code": 200, "msg": "success", "data": content}`."""
-    return JSONResponse({"code": 200, "msg": "success", "data": content})
+def envelope(code: int, message: str, content: Any, *, status: int, headers: dict[str, str] | None = None) -> Response:
+    """`{"code": code, "msg": message, "data": content}` with this HTTP status, also where no such status exists."""
+    return JSONResponse({"code": code, "msg": message, "data": content}, status_code=status, headers=headers)
 
 
-def error(code: int, message: str = "", headers: dict[str, str] | None = None) -> Response:
-    """An error envelope; its code is the HTTP status too, also where no such status exists."""
-    content = {"code": code, "msg": message or MESSAGES[code], "data": None}
-    return JSONResponse(content, status_code=code, headers=headers)
+def bad_gateway() -> Response:
+    """The HTML page of a gateway that cannot reach the service."""
+    return HTMLResponse(_BAD_GATEWAY, status_code=502)
 
 
-def spoilt(fault: Fault | None, usual: Response) -> Response:
-    """The answer under a fault; `usual` is the one without, and the one of a fault that spoils nothing."""
-    if fault is None:
-        return usual
-    if fault.what.isdigit():
-        return error(int(fault.what), headers=_headers(fault))
-    match fault.what:
-        case "html" | "html-accepted":
-            return HTMLResponse(_BAD_GATEWAY, status_code=502)
-        case "empty":
-            return Response(b"")
-        case "drop":
-            return CutResponse(b"")
-        case "half":
-            return CutResponse(usual.body, media_type="application/json")
-        case "no-id":
-            return success(None)
-        case _:
-            return usual
-
-
-def _headers(fault: Fault) -> dict[str, str] | None:
-    if fault.what != "429":
-        return None
-    return {"Retry-After": f"{1.0 if fault.value is None else fault.value:g}"}
+def blocked() -> Response:
+    """What Cloudflare answers to user agents it does not like."""
+    return PlainTextResponse("error code: 1010", status_code=403)

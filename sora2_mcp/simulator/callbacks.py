@@ -1,17 +1,22 @@
-"""Tells an order's `callBackUrl` that its task has ended."""
+"""Tells the callback address of an order that its task has ended."""
 
+import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Literal
 
 import anyio
 import httpx2
+from anyio.abc import TaskGroup
 
 from sora2_mcp.simulator.folder import TaskFolder
-from sora2_mcp.simulator.world import Task, record
+from sora2_mcp.simulator.groups import plain_task_group
+from sora2_mcp.simulator.world import Task
 
 CallbackShape = Literal["full", "short"]
 LIMIT_SECONDS: Final = 15.0
@@ -19,14 +24,27 @@ PAUSES_SECONDS: Final = (1.0, 5.0)
 logger = logging.getLogger(__name__)
 
 
-def callback_body(task: Task, shape: CallbackShape) -> dict[str, Any]:
-    """What the service posts once the task has ended; on failure `code` and `msg` say why."""
-    ended = record(task, task.ends_at, task.origin)
-    return {
-        "code": ended["errorCode"] or 200,
-        "msg": ended["errorMessage"] or "success",
-        "data": ended if shape == "full" else _short(ended),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a dialect may know when it spells a callback: `secret` "" means unsigned, `tasks` are all there are."""
+
+    at: datetime
+    shape: CallbackShape = "full"
+    secret: str = field(default="", repr=False)
+    tasks: Iterable[Task] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """What is posted."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_bytes(content: dict[str, Any]) -> bytes:
+    """JSON as it goes over the wire."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class CallbackSender:
@@ -36,16 +54,35 @@ class CallbackSender:
         self,
         *,
         tasks: TaskFolder,
-        shape: CallbackShape,
+        spell: Callable[[Task, datetime], Callback],
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]],
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._transport = transport
         self._tasks = tasks
-        self._shape = shape
+        self._spell = spell
         self._now = now
         self._sleep = sleep
+        self._group: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Delivers for the block, beginning with what is still owed."""
+        async with plain_task_group() as group:
+            for task in self._tasks.undelivered():
+                group.start_soon(self.deliver, task)
+            self._group = group
+            try:
+                yield
+            finally:
+                self._group = None
+                group.cancel_scope.cancel()
+
+    def schedule(self, task: Task) -> None:
+        """Sees to the callback of a task that has just been accepted, if it wants one."""
+        if task.callback_url and self._group is not None:
+            self._group.start_soon(self.deliver, task)
 
     async def deliver(self, task: Task) -> None:
         """Waits for the end of the task, then posts; nothing is posted that another process delivered meanwhile."""
@@ -76,22 +113,18 @@ class CallbackSender:
     def _client(self, url: str) -> httpx2.AsyncClient:
         # A stand-in on this machine must not send its callbacks through the proxy of the environment.
         verify = self._tls if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        headers = {"user-agent": "sora2-mcp-simulator"}
+        headers = {"user-agent": "sora2-mcp-simulator", "content-type": "application/json"}
         return httpx2.AsyncClient(
             headers=headers, timeout=None, trust_env=False, verify=verify, transport=self._transport
         )
 
     async def _post(self, task: Task) -> bool:
+        callback = self._spell(task, self._now())
         try:
             with anyio.fail_after(LIMIT_SECONDS):
                 async with self._client(task.callback_url) as client:
-                    answer = await client.post(task.callback_url, json=callback_body(task, self._shape))
+                    answer = await client.post(task.callback_url, content=callback.body, headers=callback.headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             logger.debug("Callback for task %s: %s", task.task_id, type(error).__name__)
             return False
         return answer.is_success
-
-
-def _short(ended: dict[str, Any]) -> dict[str, Any]:
-    url = (ended["response"] or {}).get("imageUrl")
-    return {"taskId": ended["taskId"], "promptJson": ended["paramJson"], "resultUrls": [url] if url else []}

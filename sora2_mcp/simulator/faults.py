@@ -19,7 +19,9 @@ class Place(StrEnum):
     ANSWERED = "the order is accepted, its answer is spoilt"
     OUTCOME = "how an accepted task ends"
     DURATION = "how long an accepted task takes"
+    SPELLING = "how an accepted task is spelled"
     LOOK = "a look is answered"
+    CONTENT = "the bytes of a video are asked for with the key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,36 +34,70 @@ class FaultKind:
     needs_value: bool = False
 
 
+_BLOCKED: Final = "403 of a gateway in front of the service, `error code: 1010`"
+
 KINDS: Final[dict[str, FaultKind]] = {
     "refused-prompt": FaultKind(place=Place.REFUSED, meaning="400, refused by the content policy"),
     "order-401": FaultKind(place=Place.REFUSED, meaning="401, key missing or wrong"),
     "order-402": FaultKind(place=Place.REFUSED, meaning="402, not enough credits"),
     "order-422": FaultKind(place=Place.REFUSED, meaning="422, validation failed"),
     "order-429": FaultKind(place=Place.REFUSED, meaning="429 with Retry-After: SECONDS (1)", takes_value=True),
+    "order-433": FaultKind(place=Place.REFUSED, meaning="433, the limit of this key is reached"),
+    "order-451": FaultKind(place=Place.REFUSED, meaning="451, an image could not be fetched"),
     "order-455": FaultKind(place=Place.REFUSED, meaning="455, maintenance"),
     "order-500": FaultKind(place=Place.REFUSED, meaning="500, server error"),
     "order-501": FaultKind(place=Place.REFUSED, meaning="501, generation failed"),
     "order-505": FaultKind(place=Place.REFUSED, meaning="505, feature disabled"),
+    "order-blocked": FaultKind(place=Place.REFUSED, meaning=_BLOCKED),
     "order-html": FaultKind(place=Place.REFUSED, meaning="an HTML page with status 502"),
     "order-html-accepted": FaultKind(place=Place.ANSWERED, meaning="an HTML page with status 502"),
     "order-slow": FaultKind(place=Place.ANSWERED, meaning="the answer comes SECONDS later", takes_value=True),
     "order-drop": FaultKind(place=Place.ANSWERED, meaning="the connection is closed without an answer"),
     "order-half": FaultKind(place=Place.ANSWERED, meaning="the connection is closed after half of the answer"),
     "order-empty": FaultKind(place=Place.ANSWERED, meaning="200 with an empty body"),
-    "order-no-id": FaultKind(place=Place.ANSWERED, meaning="200 with `data` null"),
-    "creation-failure": FaultKind(place=Place.OUTCOME, meaning="successFlag 2, errorCode 500"),
-    "generation-failure": FaultKind(place=Place.OUTCOME, meaning="successFlag 3, errorCode 501"),
-    "no-url": FaultKind(place=Place.OUTCOME, meaning="successFlag 1, but no video URL"),
+    "order-no-id": FaultKind(place=Place.ANSWERED, meaning="a success without an id (Sora2API, Kie: `data` null)"),
+    "creation-failure": FaultKind(place=Place.OUTCOME, meaning="failed with 500, could not be created"),
+    "generation-failure": FaultKind(place=Place.OUTCOME, meaning="failed with 501, could not be generated"),
+    "moderation": FaultKind(place=Place.OUTCOME, meaning="failed with 400, refused by moderation"),
+    "moderation-look": FaultKind(
+        place=Place.OUTCOME, meaning="the same; Sora2API and Kie answer looks with code 400 and the record"
+    ),
+    "expired": FaultKind(place=Place.OUTCOME, meaning="expired (Kie: looks are answered with code 408)"),
+    "cancelled": FaultKind(place=Place.OUTCOME, meaning="cancelled"),
+    "no-url": FaultKind(place=Place.OUTCOME, meaning="succeeded, but there is no video"),
     "seconds": FaultKind(place=Place.DURATION, meaning="the task takes SECONDS", takes_value=True, needs_value=True),
+    "status-unknown": FaultKind(place=Place.SPELLING, meaning="while generating, its status is `unknown`"),
+    "status-strange": FaultKind(place=Place.SPELLING, meaning="while generating, its status is `warming_up`"),
+    "status-succeeded": FaultKind(place=Place.SPELLING, meaning="once succeeded, its status is `succeeded`"),
+    "status-success": FaultKind(place=Place.SPELLING, meaning="once succeeded, its status is `success`"),
+    "success-flag": FaultKind(
+        place=Place.SPELLING,
+        meaning="Kie: `successFlag` and `response` in place of `state` and `resultJson`",
+    ),
+    "signed-url": FaultKind(
+        place=Place.SPELLING,
+        meaning="once succeeded, it also has an address that needs no key (OpenAI: `url`, OpenRouter: `urls`)",
+    ),
+    "long-id": FaultKind(place=Place.SPELLING, meaning="its id has 206 characters"),
     "look-401": FaultKind(place=Place.LOOK, meaning="401, key missing or wrong"),
     "look-404": FaultKind(place=Place.LOOK, meaning="404, no such task"),
     "look-429": FaultKind(place=Place.LOOK, meaning="429 with Retry-After: SECONDS (1)", takes_value=True),
+    "look-433": FaultKind(place=Place.LOOK, meaning="433, the limit of this key is reached"),
     "look-455": FaultKind(place=Place.LOOK, meaning="455, maintenance"),
     "look-500": FaultKind(place=Place.LOOK, meaning="500, server error"),
+    "look-blocked": FaultKind(place=Place.LOOK, meaning=_BLOCKED),
+    "look-missing": FaultKind(place=Place.LOOK, meaning="as for an unknown id (Kie: 422, recordInfo is null)"),
     "look-html": FaultKind(place=Place.LOOK, meaning="an HTML page with status 502"),
     "look-slow": FaultKind(place=Place.LOOK, meaning="the answer comes SECONDS later", takes_value=True),
     "look-drop": FaultKind(place=Place.LOOK, meaning="the connection is closed without an answer"),
     "look-empty": FaultKind(place=Place.LOOK, meaning="200 with an empty body"),
+    "forget": FaultKind(place=Place.LOOK, meaning="the service restarts: every task ordered before is unknown"),
+    "content-redirect": FaultKind(place=Place.CONTENT, meaning="302 to the address that needs no key"),
+    "content-401": FaultKind(place=Place.CONTENT, meaning="401, key missing or wrong"),
+    "content-404": FaultKind(place=Place.CONTENT, meaning="404, no such video"),
+    "content-500": FaultKind(place=Place.CONTENT, meaning="500, server error"),
+    "content-html": FaultKind(place=Place.CONTENT, meaning="an HTML page with status 502"),
+    "content-half": FaultKind(place=Place.CONTENT, meaning="the connection is closed after half of the video"),
 }
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 
 from sora2_mcp.simulator.world import Task
 
-TASK_ID: Final = re.compile(r"sora2_task_[a-z0-9]{12}")
+TASK_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{7,219}")
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +40,19 @@ class TaskFolder:
         """The task with this id, whichever process accepted it."""
         return self._tasks.get(task_id) or self._read(task_id)
 
+    def all(self) -> Iterator[Task]:
+        """Every task there is, in no order."""
+        yield from tuple(self._tasks.values())
+        if self._folder is not None and self._folder.is_dir():
+            unread = sorted({path.stem for path in self._folder.glob("*.json")} - self._tasks.keys())
+            yield from (task for task_id in unread if (task := self._read(task_id)) is not None)
+
+    def remove(self, task_id: str) -> None:
+        """Forgets one task, also in the folder."""
+        self._tasks.pop(task_id, None)
+        if self._folder is not None:
+            (self._folder / f"{task_id}.json").unlink(missing_ok=True)
+
     def callback_delivered(self, task_id: str) -> bool:
         """Whether any process delivered the callback: read afresh."""
         task = self._read(task_id) or self._tasks.get(task_id)
@@ -49,10 +63,9 @@ class TaskFolder:
 
     def undelivered(self) -> list[Task]:
         """Every task in the folder whose callback is still owed, oldest first."""
-        if self._folder is None or not self._folder.is_dir():
+        if self._folder is None:
             return []
-        found = (self.get(path.stem) for path in self._folder.glob("sora2_task_*.json"))
-        owed = (task for task in found if task is not None and task.callback_url and not task.callback_delivered)
+        owed = (task for task in self.all() if task.callback_url and not task.callback_delivered)
         return sorted(owed, key=lambda task: task.accepted_at)
 
     def _read(self, task_id: str) -> Task | None:
@@ -76,4 +89,10 @@ def _to_text(task: Task) -> str:
 
 def _from_text(text: str) -> Task:
     fields = json.loads(text)
-    return Task(**{**fields, "accepted_at": datetime.fromisoformat(fields["accepted_at"])})
+    return Task(
+        **{
+            **fields,
+            "accepted_at": datetime.fromisoformat(fields["accepted_at"]),
+            "spellings": tuple(fields.get("spellings", ())),
+        }
+    )

@@ -1,30 +1,33 @@
-"""Reads and checks the body of an order as the service does. Pure."""
+"""What an order is in every dialect, and the checks that dialects share. Pure."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sora2_mcp.simulator.faults import Fault, faults_in_prompt
 
-MAX_PROMPT_CHARACTERS: Final = 5_000
 ASPECT_RATIOS: Final = ("landscape", "portrait")
-QUALITIES: Final = ("standard", "hd")
+Check = Callable[[str, object], None]
+"""Takes the name and the value of a field; raises `Refusal` if they do not fit."""
 
 
 class Refusal(Exception):  # noqa: N818  (it is the service's answer, not an error of ours)
-    """A request answered with an error envelope; `code` is the envelope's code and the HTTP status."""
+    """A request that is refused; `code` is one of Sora2API's, which every dialect spells its own way.
 
-    def __init__(self, code: int, message: str) -> None:
+    `param` is the field that does not fit, where there is one.
+    """
+
+    def __init__(self, code: int, message: str = "", *, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.param = param
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One valid order; `param_json` holds the submitted fields the service knows, `""` means not given."""
+    """One valid order; `param_json` is what its dialect wants to know of it later, `""` means not given."""
 
     prompt: str
     aspect_ratio: str
@@ -33,68 +36,33 @@ class Order:
     faults: tuple[Fault, ...]
 
 
-def read_order(body: bytes) -> Order:
-    """The order a request body holds; unknown fields are ignored, null counts as not given.
+def check_fields(fields: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
+    """Applies to each field the check with its name.
 
     Raises:
-        Refusal: 400 for what is no JSON object or lacks a prompt, 422 for a field that does not fit.
+        Refusal: 422 for a field that does not fit.
     """
-    fields = {name: value for name, value in _read_object(body).items() if name in _CHECKS and value is not None}
-    if "prompt" not in fields:
-        raise Refusal(400, "prompt is required")
     for name, value in fields.items():
-        _CHECKS[name](name, value)
-    return Order(
-        prompt=fields["prompt"],
-        aspect_ratio=fields.get("aspectRatio", "landscape"),
-        callback_url=fields.get("callBackUrl", ""),
-        param_json=json.dumps(fields, ensure_ascii=False),
-        faults=_faults(fields["prompt"]),
-    )
+        if name in checks:
+            checks[name](name, value)
 
 
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except ValueError as error:
-        raise Refusal(400, "Malformed JSON in the request body") from error
-    if not isinstance(parsed, dict):
-        raise Refusal(400, "The request body must be a JSON object")
-    return parsed
+def prompt_faults(prompt: str) -> tuple[Fault, ...]:
+    """The faults written in a prompt.
 
-
-def _faults(prompt: str) -> tuple[Fault, ...]:
+    Raises:
+        Refusal: 400 for one that cannot be read.
+    """
     try:
         return faults_in_prompt(prompt)
     except ValueError as error:
-        raise Refusal(400, str(error)) from error
+        raise Refusal(400, str(error), param="prompt") from error
 
 
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise Refusal(422, f"{name} must be a string")
-
-
-def _check_prompt(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise Refusal(422, f"{name} must be a string")
-    if not value.strip():
-        raise Refusal(400, f"{name} must not be blank")
-    if len(value) > MAX_PROMPT_CHARACTERS:
-        raise Refusal(422, f"{name} must have at most {MAX_PROMPT_CHARACTERS} characters")
-
-
-def _check_url(name: str, value: object) -> None:
-    if not isinstance(value, str) or not _is_http_url(value):
-        raise Refusal(422, f"{name} must be an http or https URL")
-
-
-def _check_urls(name: str, value: object) -> None:
-    if not isinstance(value, list) or not all(isinstance(url, str) and _is_http_url(url) for url in value):
-        raise Refusal(422, f"{name} must be an array of http or https URLs")
-
-
-def _is_http_url(text: str) -> bool:
+def is_http_url(text: object) -> bool:
+    """Whether this is an http or https address."""
+    if not isinstance(text, str):
+        return False
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -102,19 +70,62 @@ def _is_http_url(text: str) -> bool:
         return False
 
 
-def _one_of(*allowed: str) -> Callable[[str, object], None]:
+def check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise Refusal(422, f"{name} must be a string", param=name)
+
+
+def check_switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise Refusal(422, f"{name} must be true or false", param=name)
+
+
+def check_url(name: str, value: object) -> None:
+    if not is_http_url(value):
+        raise Refusal(422, f"{name} must be an http or https URL", param=name)
+
+
+def urls(most: int | None = None) -> Check:
+    """A list of addresses; with `most`, of 1 to so many."""
+
     def check(name: str, value: object) -> None:
-        if value not in allowed:
-            raise Refusal(422, f"{name} must be one of: {', '.join(allowed)}")
+        if not isinstance(value, list) or not all(is_http_url(url) for url in value):
+            raise Refusal(422, f"{name} must be an array of http or https URLs", param=name)
+        if most is not None and not 1 <= len(value) <= most:
+            raise Refusal(422, f"{name} must have 1 to {most} URLs", param=name)
 
     return check
 
 
-_CHECKS: Final[dict[str, Callable[[str, object], None]]] = {
-    "prompt": _check_prompt,
-    "aspectRatio": _one_of(*ASPECT_RATIOS),
-    "quality": _one_of(*QUALITIES),
-    "imageUrls": _check_urls,
-    "watermark": _check_text,
-    "callBackUrl": _check_url,
-}
+def one_of(*allowed: str) -> Check:
+    """One of these texts."""
+
+    def check(name: str, value: object) -> None:
+        if value not in allowed:
+            raise Refusal(422, f"{name} must be one of: {', '.join(allowed)}", param=name)
+
+    return check
+
+
+def prompt_up_to(characters: int, *, blank_code: int = 422) -> Check:
+    """A prompt that says something, in at most so many characters."""
+
+    def check(name: str, value: object) -> None:
+        if not isinstance(value, str):
+            raise Refusal(422, f"{name} must be a string", param=name)
+        if not value.strip():
+            raise Refusal(blank_code, f"{name} must not be blank", param=name)
+        if len(value) > characters:
+            raise Refusal(422, f"{name} must have at most {characters} characters", param=name)
+
+    return check
+
+
+def integer(least: int, most: int) -> Check:
+    """A whole number, not as a text."""
+
+    def check(name: str, value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise Refusal(422, f"{name} must be an integer from {least} to {most}", param=name)
+
+    return check

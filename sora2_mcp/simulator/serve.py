@@ -14,7 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sora2_mcp.simulator.answers import TRANSPORT
-from sora2_mcp.simulator.app import API_PATH, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.dialects import DIALECTS
 from sora2_mcp.simulator.groups import plain_task_group
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -22,24 +23,31 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @asynccontextmanager
 async def running(
-    simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, fallback: bool = False
+    simulator: Simulator,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    fallback: bool = False,
+    dialect: str = "sora2api",
 ) -> AsyncIterator[str]:
-    """Serves the simulator for the block and gives its API base URL, `http://127.0.0.1:43121/api/v1/sora2`.
+    """Serves the simulator for the block and gives the base URL of a dialect, `http://127.0.0.1:43121/api/v1/sora2`.
 
     It listens before the block starts and has stopped within a second after it, also when the block is
     cancelled or answers are being held back. Signals are left alone. Port 0 is any free port; with `fallback`
     any free port also stands in for a `port` that is taken.
 
     Raises:
+        KeyError: `dialect` is none of `DIALECTS`.
         OSError: `host` and `port` cannot be listened on.
     """
+    base_path = DIALECTS[dialect]
     with _bound(host, port, fallback=fallback) as listener:
         server = _Server(_config(simulator))
         async with simulator.app.router.lifespan_context(simulator.app), plain_task_group() as group:
             try:
                 group.start_soon(_serve, server, listener)
                 await server.listening.wait()
-                yield f"http://{_address(host, listener)}{API_PATH}"
+                yield f"http://{_address(host, listener)}{base_path}"
             finally:
                 simulator.cut_slow_answers()
                 server.stop.set()
@@ -48,7 +56,9 @@ async def running(
 async def serve(
     simulator: Simulator, *, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], None] | None = None
 ) -> None:
-    """Serves the simulator until SIGINT or SIGTERM, then returns; calls `ready` with the API base URL once it listens.
+    """Serves the simulator until SIGINT or SIGTERM, then returns.
+
+    Once it listens, it calls `ready` with the base URL of Sora2API's dialect.
 
     Raises:
         OSError: `host` and `port` cannot be listened on.

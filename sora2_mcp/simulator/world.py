@@ -3,21 +3,31 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sora2_mcp.simulator.faults import Fault, FaultScript, Place, faults_in_prompt
+from sora2_mcp.simulator.faults import KINDS, Fault, FaultScript, Place, faults_in_prompt
 from sora2_mcp.simulator.order import Order
 
-GENERATING: Final = 0
-SUCCEEDED: Final = 1
-CREATION_FAILED: Final = 2
-GENERATION_FAILED: Final = 3
+LONG_ID_CHARACTERS: Final = 206
+_SPELLINGS: Final = tuple(name for name, kind in KINDS.items() if kind.place is Place.SPELLING)
 
-_OUTCOMES: Final = {
-    "": (SUCCEEDED, 0, None),
-    "no-url": (SUCCEEDED, 0, None),
-    "creation-failure": (CREATION_FAILED, 500, "The task could not be created"),
-    "generation-failure": (GENERATION_FAILED, 501, "The video could not be generated"),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a task ended without success; `code` is one of Sora2API's or Kie's."""
+
+    code: int
+    message: str
+
+
+_MODERATED: Final = Failure(code=400, message="The video was refused by the content policy")
+_FAILURES: Final = {
+    "creation-failure": Failure(code=500, message="The task could not be created"),
+    "generation-failure": Failure(code=501, message="The video could not be generated"),
+    "moderation": _MODERATED,
+    "moderation-look": _MODERATED,
+    "expired": Failure(code=408, message="The task took too long and expired"),
+    "cancelled": Failure(code=501, message="The task was cancelled"),
 }
 
 
@@ -25,8 +35,9 @@ _OUTCOMES: Final = {
 class Task:
     """One accepted order. Everything it will ever answer follows from this and the time.
 
-    `outcome` is "" for a video, or the name of the fault it ends with; `origin` is `http://host:port` as the
-    order addressed it, for the video URL in the callback.
+    `outcome` is "" for a video, or the name of the fault it ends with; `spellings` are the names of the faults
+    its dialect spells it with; `origin` is `http://host:port` as the order addressed it, for the video URL in the
+    callback.
     """
 
     task_id: str
@@ -36,7 +47,9 @@ class Task:
     param_json: str
     accepted_at: datetime
     seconds: float
+    dialect: str = "sora2api"
     outcome: str = ""
+    spellings: tuple[str, ...] = ()
     origin: str = ""
     callback_delivered: bool = False
 
@@ -47,29 +60,42 @@ class Task:
     def finished(self, now: datetime) -> bool:
         return now >= self.ends_at
 
+    def progress(self, now: datetime) -> float:
+        """How much of its time has passed, 0 to 1."""
+        if self.finished(now) or not self.seconds:
+            return float(self.finished(now))
+        return max(0.0, (now - self.accepted_at).total_seconds() / self.seconds)
+
+    def failure(self, now: datetime) -> Failure | None:
+        """Why it ended without success, if it did."""
+        return _FAILURES.get(self.outcome) if self.finished(now) else None
+
+    def succeeded(self, now: datetime) -> bool:
+        return self.finished(now) and self.outcome not in _FAILURES
+
     def has_video(self, now: datetime) -> bool:
         return self.finished(now) and self.outcome == ""
 
 
+def status_of(task: Task, now: datetime, *, waiting: str, working: str, succeeded: str, failed: str) -> str:
+    """The word for how a task stands, out of those of its dialect; the faults of its spelling come first.
+
+    It waits for the first quarter of its time.
+    """
+    if task.succeeded(now):
+        given = {"status-succeeded": "succeeded", "status-success": "success"}
+        usual = succeeded
+    elif task.finished(now):
+        return failed
+    else:
+        given = {"status-unknown": "unknown", "status-strange": "warming_up"}
+        usual = waiting if task.progress(now) < 0.25 else working
+    return next((given[name] for name in task.spellings if name in given), usual)
+
+
 def video_url(task: Task, origin: str) -> str:
-    """Where the clip of a task lies for whoever reached the simulator at `origin`."""
+    """Where the clip of a task lies for whoever reached the simulator at `origin`; it needs no key there."""
     return f"{origin.rstrip('/')}/videos/{task.task_id}.mp4"
-
-
-def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
-    """`data` of record-info, every field always present; times are UTC, as the service states no zone."""
-    finished = task.finished(now)
-    flag, code, message = _OUTCOMES[task.outcome] if finished else (GENERATING, 0, None)
-    return {
-        "taskId": task.task_id,
-        "paramJson": task.param_json,
-        "completeTime": _spell(task.ends_at) if finished else None,
-        "response": _response(task, now, origin) if flag == SUCCEEDED else None,
-        "successFlag": flag,
-        "errorCode": code,
-        "errorMessage": message,
-        "createTime": _spell(task.accepted_at),
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +119,7 @@ class World:
         self._scripts_by_prompt: dict[str, FaultScript] = {}
         self._scripts_by_task: dict[str, FaultScript] = {}
 
-    def order(self, order: Order, *, task_id: str, now: datetime, origin: str) -> Verdict:
+    def order(self, order: Order, *, dialect: str, task_id: str, now: datetime, origin: str) -> Verdict:
         """Accepts or refuses one order; a refused one uses up nothing but the fault that refused it."""
         scripts = (self._prompt_script(order), self._script)
         fault = _take(lambda fault: fault.place in (Place.REFUSED, Place.ANSWERED), *scripts)
@@ -101,15 +127,18 @@ class World:
             return Verdict(task=None, fault=fault)
         outcome = _take(lambda fault: fault.place is Place.OUTCOME, *scripts)
         duration = _take(lambda fault: fault.place is Place.DURATION, *scripts)
+        spellings = _spellings(*scripts)
         task = Task(
-            task_id=task_id,
+            task_id=task_id.ljust(LONG_ID_CHARACTERS, "0") if "long-id" in spellings else task_id,
             prompt=order.prompt,
             aspect_ratio=order.aspect_ratio,
             callback_url=order.callback_url,
             param_json=order.param_json,
             accepted_at=now,
             seconds=self._seconds_per_task if duration is None else duration.value or 0.0,
+            dialect=dialect,
             outcome="" if outcome is None else outcome.name,
+            spellings=spellings,
             origin=origin,
         )
         return Verdict(task=task, fault=fault)
@@ -117,6 +146,10 @@ class World:
     def look(self, task: Task | None) -> Fault | None:
         """The fault that strikes this look, if any; `task` None is a look at an unknown id."""
         return _take(lambda fault: fault.place is Place.LOOK, self._task_script(task), self._script)
+
+    def content(self, task: Task | None) -> Fault | None:
+        """The fault that strikes this request for a video, if any."""
+        return _take(lambda fault: fault.place is Place.CONTENT, self._task_script(task), self._script)
 
     def _prompt_script(self, order: Order) -> FaultScript:
         if not order.faults:
@@ -133,9 +166,10 @@ def _take(wanted: Callable[[Fault], bool], *scripts: FaultScript) -> Fault | Non
     return next((fault for script in scripts if (fault := script.take(wanted)) is not None), None)
 
 
-def _response(task: Task, now: datetime, origin: str) -> dict[str, Any]:
-    return {"imageUrl": video_url(task, origin) if task.has_video(now) else None}
+def _spellings(*scripts: FaultScript) -> tuple[str, ...]:
+    """The names of all that strike: a task may be spelled in several ways at once."""
+    return tuple(name for name in _SPELLINGS if _take(_named(name), *scripts) is not None)
 
 
-def _spell(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+def _named(name: str) -> Callable[[Fault], bool]:
+    return lambda fault: fault.name == name

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import anyio.lowlevel
@@ -6,8 +7,10 @@ import httpx2
 import pytest
 
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.dialects import DIALECTS
 from sora2_mcp.simulator.serve import running
 from tests.network import NETWORK
+from tests.simulator.spoken import TALKS, Talk
 from tests.web import client_of, client_on_network
 
 KEY = {"Authorization": "Bearer any-key"}
@@ -47,3 +50,29 @@ async def wired(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
     """The same over a real socket, for answers that break off and for files."""
     async with running(simulator) as url, client_of(url, headers=KEY) as http:
         yield http
+
+
+@asynccontextmanager
+async def speaking(simulator: Simulator, dialect: str, key: str = "any-key") -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of one dialect within the process, with a key; relative addresses start at its base path."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with (
+        NETWORK.serving(simulator.app) as url,
+        simulator.app.router.lifespan_context(simulator.app),
+        client_on_network(f"{url}{DIALECTS[dialect]}", headers=headers) as http,
+    ):
+        yield http
+
+
+@pytest.fixture(params=DIALECTS)
+async def talk(request: pytest.FixtureRequest, simulator: Simulator) -> AsyncIterator[Talk]:
+    """A client of each dialect in turn."""
+    async with speaking(simulator, request.param) as http:
+        yield TALKS[request.param](http)
+
+
+@pytest.fixture(params=DIALECTS)
+async def wired_talk(request: pytest.FixtureRequest, simulator: Simulator) -> AsyncIterator[Talk]:
+    """The same over a real socket, for answers that break off."""
+    async with running(simulator, dialect=request.param) as url, client_of(url, headers=KEY) as http:
+        yield TALKS[request.param](http)

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.dialects import DIALECTS
 from tests.network import NETWORK
 from tests.simulator.conftest import KEY
 from tests.web import client_of, client_on_network
@@ -135,6 +136,23 @@ async def test_errors_are_envelopes_whose_code_is_the_status(
     assert (answer.status_code, answer.json()) == (code, {"code": code, "msg": answer.json()["msg"], "data": None})
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "Malformed JSON in the request body"),
+        (b'{"prompt": ', "Malformed JSON in the request body"),
+        (b"\xff", "Malformed JSON in the request body"),
+        (b'["A cat"]', "The request body must be a JSON object"),
+    ],
+)
+async def test_an_order_that_is_no_json_object_is_refused_with_400(
+    client: httpx2.AsyncClient, body: bytes, message: str
+) -> None:
+    answer = await client.post("generate", content=body)
+
+    assert (answer.status_code, answer.json()) == (400, {"code": 400, "msg": message, "data": None})
+
+
 async def test_a_refused_order_makes_no_task(client: httpx2.AsyncClient, simulator: Simulator) -> None:
     answer = await client.post("generate", json={"prompt": "A cat", "quality": "4k"})
 
@@ -168,6 +186,7 @@ async def test_received_requests_are_listed_in_order_without_the_key(client: htt
         {
             "method": "POST",
             "path": "/api/v1/sora2/generate",
+            "hasKey": True,
             "taskId": task_id,
             "prompt": "A cat",
             "body": {"prompt": "A cat", "quality": "hd"},
@@ -178,6 +197,7 @@ async def test_received_requests_are_listed_in_order_without_the_key(client: htt
         {
             "method": "GET",
             "path": "/api/v1/sora2/record-info",
+            "hasKey": True,
             "taskId": "unknown",
             "prompt": None,
             "body": None,
@@ -219,4 +239,7 @@ async def test_the_controls_answer_this_machine_only(simulator: Simulator) -> No
         greeting = await client.get("/")
 
     assert [answer.status_code for answer in controls] == [403, 403]
-    assert greeting.text == "A stand-in for Sora2API, part of sora2-mcp. Its API is at /api/v1/sora2.\n"
+    assert greeting.text.splitlines() == [
+        "A stand-in for video services, part of sora2-mcp. Its APIs:",
+        *(f"{name}: {path}" for name, path in DIALECTS.items()),
+    ]

@@ -11,7 +11,8 @@ import anyio.abc
 import pytest
 
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.simulator.callbacks import CallbackSender, callback_body
+from sora2_mcp.simulator.callbacks import Callback, CallbackSender, CallbackShape, Occasion
+from sora2_mcp.simulator.dialects.sora2api import Sora2API
 from sora2_mcp.simulator.folder import TaskFolder
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.simulator.world import Task
@@ -75,6 +76,11 @@ def failed(outcome: str) -> Task:
     )
 
 
+def callback_body(task: Task, shape: CallbackShape) -> dict[str, Any]:
+    posted: dict[str, Any] = json.loads(Sora2API().callback(task, Occasion(at=task.ends_at, shape=shape)).body)
+    return posted
+
+
 def sender(folder: Path, moments: list[datetime], slept: list[float]) -> CallbackSender:
     """A sender over the tasks of a folder whose waits move the clock and are over at once."""
 
@@ -82,7 +88,10 @@ def sender(folder: Path, moments: list[datetime], slept: list[float]) -> Callbac
         slept.append(seconds)
         moments.append(moments[-1] + timedelta(seconds=seconds))
 
-    return CallbackSender(tasks=TaskFolder(folder), shape="full", now=lambda: moments[-1], sleep=sleep)
+    def spell(task: Task, at: datetime) -> Callback:
+        return Sora2API().callback(task, Occasion(at=at))
+
+    return CallbackSender(tasks=TaskFolder(folder), spell=spell, now=lambda: moments[-1], sleep=sleep)
 
 
 async def test_the_end_of_a_task_is_posted_as_the_record(simulator: Simulator, slept: list[float]) -> None:
@@ -130,7 +139,8 @@ async def test_the_short_shape_holds_the_parameters_and_the_addresses() -> None:
 
 
 async def test_a_failure_says_why_in_both_shapes() -> None:
-    full, short = (callback_body(failed("generation-failure"), shape) for shape in ("full", "short"))
+    full = callback_body(failed("generation-failure"), "full")
+    short = callback_body(failed("generation-failure"), "short")
 
     assert (full["code"], full["msg"]) == (501, "The video could not be generated")
     assert (full["data"]["successFlag"], full["data"]["response"]) == (3, None)

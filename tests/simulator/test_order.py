@@ -3,8 +3,13 @@ from typing import Any
 
 import pytest
 
+from sora2_mcp.simulator.dialects.sora2api import Sora2API
 from sora2_mcp.simulator.faults import Fault
-from sora2_mcp.simulator.order import Order, Refusal, read_order
+from sora2_mcp.simulator.order import Order, Refusal
+
+
+def read_order(body: bytes) -> Order:
+    return Sora2API().read_order(json.loads(body))
 
 
 def test_an_order_keeps_the_fields_the_service_knows_as_they_were_submitted() -> None:
@@ -37,22 +42,18 @@ def test_only_a_prompt_is_required_and_null_counts_as_not_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "message"),
+    ("body", "message"),
     [
-        (b"", 400, "Malformed JSON in the request body"),
-        (b'{"prompt": ', 400, "Malformed JSON in the request body"),
-        (b"\xff", 400, "Malformed JSON in the request body"),
-        (b'["A cat"]', 400, "The request body must be a JSON object"),
-        (b"{}", 400, "prompt is required"),
-        (b'{"prompt": null}', 400, "prompt is required"),
-        (b'{"prompt": " \\n"}', 400, "prompt must not be blank"),
+        (b"{}", "prompt is required"),
+        (b'{"prompt": null}', "prompt is required"),
+        (b'{"prompt": " \\n"}', "prompt must not be blank"),
     ],
 )
-def test_a_body_without_a_prompt_is_refused_with_400(body: bytes, code: int, message: str) -> None:
+def test_a_body_without_a_prompt_is_refused_with_400(body: bytes, message: str) -> None:
     with pytest.raises(Refusal) as raised:
         read_order(body)
 
-    assert (raised.value.code, raised.value.message) == (code, message)
+    assert (raised.value.code, raised.value.message) == (400, message)
 
 
 @pytest.mark.parametrize(

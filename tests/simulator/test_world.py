@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
+from sora2_mcp.simulator.dialects.sora2api import record
 from sora2_mcp.simulator.faults import FaultScript, faults_in_prompt, parse_fault
 from sora2_mcp.simulator.order import Order
-from sora2_mcp.simulator.world import Task, Verdict, World, record
+from sora2_mcp.simulator.world import LONG_ID_CHARACTERS, Task, Verdict, World
 
 NOW = datetime(2026, 3, 20, 10, 25, tzinfo=UTC)
 ORIGIN = "http://127.0.0.1:8901/"
@@ -36,7 +37,7 @@ def order(made: World, prompt: str = "A cat") -> Verdict:
     placed = Order(
         prompt=prompt, aspect_ratio="portrait", callback_url="", param_json="{}", faults=faults_in_prompt(prompt)
     )
-    return made.order(placed, task_id="sora2_task_abcdef123456", now=NOW, origin=ORIGIN)
+    return made.order(placed, dialect="kie", task_id="sora2_task_abcdef123456", now=NOW, origin=ORIGIN)
 
 
 def looks(made: World, at: Task | None, count: int) -> list[str | None]:
@@ -82,6 +83,9 @@ def test_a_finished_task_answers_the_same_for_ever() -> None:
     [
         ("creation-failure", (2, 500, "The task could not be created", None)),
         ("generation-failure", (3, 501, "The video could not be generated", None)),
+        ("moderation", (3, 400, "The video was refused by the content policy", None)),
+        ("expired", (3, 408, "The task took too long and expired", None)),
+        ("cancelled", (3, 501, "The task was cancelled", None)),
         ("no-url", (1, 0, None, {"imageUrl": None})),
     ],
 )
@@ -104,6 +108,7 @@ def test_an_accepted_order_becomes_a_task_that_takes_the_usual_time() -> None:
         param_json="{}",
         accepted_at=NOW,
         seconds=4,
+        dialect="kie",
         origin=ORIGIN,
     )
 
@@ -154,3 +159,24 @@ def test_look_faults_of_a_prompt_count_per_task() -> None:
 
 def test_look_faults_for_everybody_strike_any_look() -> None:
     assert looks(world("look-html*2"), None, 3) == ["look-html", "look-html", None]
+
+
+def test_a_task_may_be_spelled_in_several_ways_at_once() -> None:
+    made = world("long-id*1", "status-unknown*1", "signed-url")
+
+    first, second = order(made, "A cat [sim:status-success]").task, order(made).task
+
+    assert first is not None
+    assert second is not None
+    assert first.spellings == ("status-unknown", "status-success", "signed-url", "long-id")
+    assert len(first.task_id) == LONG_ID_CHARACTERS
+    assert (second.spellings, second.task_id) == (("signed-url",), "sora2_task_abcdef123456")
+
+
+def test_requests_for_a_video_have_faults_of_their_own() -> None:
+    made = world("content-404*1", "look-404*1")
+    at = task()
+
+    struck = [made.content(at), made.content(at), made.look(at)]
+
+    assert [fault and fault.name for fault in struck] == ["content-404", None, "look-404"]

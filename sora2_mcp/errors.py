@@ -136,8 +136,8 @@ class LimitError(Sora2Error):
 
     retryable = True
 
-    def __init__(self, variable: str, limit: int, used: int, frees: str) -> None:
-        super().__init__(f"The limit {variable}={limit} is reached ({used} counted)")
+    def __init__(self, variable: str, limit: float, used: float, frees: str) -> None:
+        super().__init__(f"The limit {variable}={limit:g} is reached ({used:g} counted)")
         self.variable = variable
         self.limit = limit
         self.used = used

@@ -32,6 +32,7 @@ from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.ordering import Ordering
 from sora2_mcp.tasks.outage import Outage
 from sora2_mcp.tasks.pacing import Pacing
+from sora2_mcp.tasks.pictures import PictureAddresses, Pictures
 from sora2_mcp.tasks.poller import Poller
 from sora2_mcp.tasks.relay import relay_changes
 from sora2_mcp.tasks.sender import Sender
@@ -67,6 +68,7 @@ class Runtime:
         self.clock = clock or SystemClock()
         self.bus = EventBus()
         self.callback_paths = CallbackPaths(settings.public_url, settings.callback_key)
+        self.picture_addresses = PictureAddresses(settings.public_url, settings.callback_key, self.clock)
         self.stopping = anyio.Event()
         self._transport = transport
         self._endpoint = endpoint or (lambda: nullcontext(settings.base_url))
@@ -181,9 +183,9 @@ class Runtime:
                     )
                 )
                 files = await stack.enter_async_context(
-                    files_client(base_url, networks=settings.networks, tls=tls, transport=transport)
+                    files_client(base_url, key=settings.key, networks=settings.networks, tls=tls, transport=transport)
                 )
-                await self._serve(opening, store, client, files)
+                await self._serve(opening, store, client, files, base_url)
         except Sora2Error as error:
             opening.error = error
         except Exception as error:
@@ -195,19 +197,22 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(self, opening: "_Opening", store: Store, client: ServiceClient, files: httpx2.AsyncClient) -> None:
+    async def _serve(
+        self, opening: "_Opening", store: Store, client: ServiceClient, files: httpx2.AsyncClient, base_url: str
+    ) -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
-                opening.service = self._assembled(store, client, files, background, senders)
+                opening.service = self._assembled(store, client, files, base_url, background, senders)
                 opening.done.set()
                 await self.stopping.wait()
                 background.cancel_scope.cancel()
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(
-        self, store: Store, client: ServiceClient, files: httpx2.AsyncClient, background: TaskGroup, senders: TaskGroup
-    ) -> TaskService:
+        self, store: Store, client: ServiceClient, files: httpx2.AsyncClient, base_url: str,
+        background: TaskGroup, senders: TaskGroup,
+    ) -> TaskService:  # fmt: skip
         settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
         alarm, outage = Alarm(clock), Outage(settings.poll_seconds)
         pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
@@ -228,12 +233,18 @@ class Runtime:
         service = SIMULATED if settings.simulate else urlsplit(settings.base_url).hostname or settings.service
         background.start_soon(Census(store=store, service=service).run)
         downloads = Downloads(
-            http=files, folder=settings.videos, limit_bytes=int(settings.max_video_mb * 1_000_000), store=store,
-            ledger=ledger, looker=looker, clock=clock, owner=owner, background=background,
+            http=files, base_url=base_url, folder=settings.videos,
+            limit_bytes=int(settings.max_video_mb * 1_000_000), store=store, ledger=ledger, looker=looker, clock=clock,
+            owner=owner, background=background,
         )  # fmt: skip
-        if settings.auto_download:
-            background.start_soon(AutoSave(store=store, downloads=downloads, bus=bus, clock=clock).run)
-        sender = Sender(client=client, ledger=ledger, store=store, clock=clock, alarm=alarm)
+        saving = AutoSave(store=store, downloads=downloads, bus=bus, clock=clock, only_keyed=not settings.auto_download)
+        if settings.auto_download or self.upstream.hides_videos:
+            background.start_soon(saving.run)
+        pictures = Pictures(
+            folder=settings.image_dir, form=self.upstream.picture_form, addresses=self.picture_addresses, http=files,
+            upload=client.upload, clock=clock,
+        )  # fmt: skip
+        sender = Sender(client=client, pictures=pictures, ledger=ledger, store=store, clock=clock, alarm=alarm)
         demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
         ordering = Ordering(
             store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders, stopping=self.stopping,
@@ -245,7 +256,7 @@ class Runtime:
         )  # fmt: skip
         return TaskService(
             store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,
-            callbacks=callbacks, client=client, bus=bus, clock=clock, stopping=self.stopping,
+            callbacks=callbacks, pictures=pictures, client=client, bus=bus, clock=clock, stopping=self.stopping,
         )  # fmt: skip
 
 

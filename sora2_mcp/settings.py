@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     video_dir: Path | None = Field(
         default=None, description="The folder videos are saved to; by default `sora2` in your videos folder."
     )
+    image_dir: Path | None = Field(
+        default=None, description="The folder whose pictures may be sent along by name; without it addresses only."
+    )
     auto_download: bool = Field(default=False, description="1 saves every finished video by itself.")
     max_wait_seconds: Seconds = Field(default=200, description="The longest one wait_for_video call may last.")
     poll_seconds: Seconds = Field(default=5, description="How often a task is looked at while somebody waits for it.")
@@ -166,7 +169,7 @@ class Settings(BaseSettings):
             raise ValueError("not a database URL")
         return SecretStr(text)
 
-    @field_validator("video_dir")
+    @field_validator("video_dir", "image_dir")
     @classmethod
     def _folder_is_a_path(cls, folder: Path | None) -> Path | None:
         if folder is not None and (configured.SCHEME.match(str(folder)) or str(folder)[0] in configured.QUOTES):

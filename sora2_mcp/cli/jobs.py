@@ -59,6 +59,8 @@ class Jobs:
             return 1
         first = "Ordered" if submission.outcome is Outcome.NEW else "Nothing new was ordered; this is"
         self._display.line(f"{first}: {task.reference}")
+        for warning in texts.limits_nearly_reached(submission):
+            self._display.line(warning)
         if arguments.no_wait:
             return self._ended(task)
         code = await self._wait(task.reference, arguments.timeout)

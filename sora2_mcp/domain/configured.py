@@ -92,6 +92,7 @@ ALLOWED = {
     "request_format": "multipart or json",
     "video_seconds": "a whole number of seconds from 0 to 600 (0 = the service's or the model's own)",
     "daily_cost": "a number from 0 to 1,000,000 (0 = no limit)",
+    "image_dir": "a path of a folder, written out (~ is your home folder)",
     "callback_secret": "printable ASCII characters without spaces",
     "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
     "api_base_url": "an http:// or https:// address, path included",

@@ -98,6 +98,8 @@ class VideoRequest:
     def validated(self, capabilities: Capabilities = SORA2API) -> "VideoRequest":
         """Itself, with outer white space off and the default length filled in.
 
+        Of files' paths among the images only the form is looked at; see ``tasks/pictures.py``.
+
         Raises:
             ArgumentError: the first argument that is not allowed, or that the service cannot honour.
         """
@@ -112,7 +114,7 @@ class VideoRequest:
             problem = f"has {len(watermark):,} characters; allowed are at most {WATERMARK_LIMIT}."
             raise ArgumentError("watermark", problem)
         self._check_images(capabilities)
-        images = tuple(checked_url("image_urls", url) for url in self.image_urls)
+        images = tuple(_checked_image(image) for image in self.image_urls)
         callback = checked_url("callback_url", self.callback_url) if self.callback_url.strip() else ""
         given = replace(
             self,
@@ -189,6 +191,20 @@ def sanitized_url(url: str) -> str:
     end = _HOST_END.search(rest)
     host_end = end.start() if end else len(rest)
     return scheme + slashes + rest[:host_end] + rest[host_end:].translate(_ESCAPED)
+
+
+def _checked_image(image: str) -> str:
+    """An image's address, or the path of its file, without outer white space.
+
+    Raises:
+        ArgumentError: neither, or too long.
+    """
+    image = image.strip()
+    if image.lower().startswith(("http:", "https:")) or "://" in image.removeprefix("file://") or not image:
+        return checked_url("image_urls", image)
+    if len(image) > URL_LIMIT or not image.isprintable():
+        raise ArgumentError("image_urls", f"holds a path that no file has; allowed are up to {URL_LIMIT:,} characters.")
+    return image
 
 
 def checked_url(argument: str, url: str) -> str:

@@ -12,12 +12,13 @@ from starlette.routing import Route
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER
+from sora2_mcp.tasks.pictures import PICTURE_FOLDER
 from sora2_mcp.telemetry.work import CALLBACK, counted
 
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 64 * 1024
-_SECRET_PATH = re.compile(rf"(/{CALLBACK_FOLDER}/)[^\s?]+")
+_SECRET_PATH = re.compile(rf"(/(?:{CALLBACK_FOLDER}|{PICTURE_FOLDER})/)[^\s?]+")
 BODY_SECONDS = 0.5
 """How long a body is waited for; what has come by then is all there is."""
 
@@ -27,6 +28,8 @@ _STORE_SECONDS = 0.4
 
 def callback_routes(runtime: Runtime) -> list[Route]:
     """``POST /callbacks/<secret>``: 200 on a known path, 404 on any other, 413 for a body over 64 kB; never a 5xx.
+
+    401 where ``SORA2_CALLBACK_SECRET`` is set, and the signature is missing or wrong.
 
     The answer never waits for what a callback leads to.
     """
@@ -40,12 +43,21 @@ def callback_routes(runtime: Runtime) -> list[Route]:
         if body is None:
             counted(CALLBACK, "too_large")
             return Response(status_code=413)
+        if not _is_signed(runtime, request, body):
+            counted(CALLBACK, "unsigned")
+            return Response(status_code=401)
         status = 200 if await _taken_in(runtime, secret, body) else 404
         # Whoever still sends is not listened to any longer.
         return Response(status_code=status, headers={"connection": "close"} if was_slow else None)
 
     paths = (f"/{CALLBACK_FOLDER}", f"/{CALLBACK_FOLDER}/{{secret:path}}")
     return [Route(path, receive, methods=["POST"]) for path in paths]
+
+
+def _is_signed(runtime: Runtime, request: Request, body: bytes) -> bool:
+    """Whether the service signed it, where the secret that it signs with is set."""
+    secret = runtime.settings.callback_secret.get_secret_value()
+    return not secret or runtime.upstream.is_signed(dict(request.headers), body, secret)
 
 
 async def _taken_in(runtime: Runtime, secret: str, body: bytes) -> bool:

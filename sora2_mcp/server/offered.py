@@ -6,7 +6,7 @@ from typing import Any
 from sora2_mcp.domain.request import Capabilities
 
 
-def offered(parameters: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
+def offered(parameters: dict[str, Any], capabilities: Capabilities, *, takes_files: bool) -> dict[str, Any]:
     """The schema of the parameters without those that would have no effect, and with the service's limits."""
     chosen = {
         "image_urls": bool(capabilities.image_limit),
@@ -20,6 +20,8 @@ def offered(parameters: dict[str, Any], capabilities: Capabilities) -> dict[str,
     properties["prompt"]["maxLength"] = capabilities.prompt_limit
     if "image_urls" in properties:
         properties["image_urls"]["maxItems"] = capabilities.image_limit
+        if takes_files:
+            properties["image_urls"]["description"] += " Or names of files in the user's folder for images."
     if "seconds" in properties:
         properties["seconds"] |= _length(capabilities)
     for item in properties.values():

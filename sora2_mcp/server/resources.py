@@ -24,7 +24,7 @@ from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
 from sora2_mcp.tasks.downloads import is_kept
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.service import LOCAL, TaskService
 from sora2_mcp.tasks.store.port import Usage
 
 TASKS_URI = "sora2://tasks"
@@ -58,7 +58,9 @@ def build_resources(runtime: Runtime) -> list[Resource]:
         service = await _service(runtime)
         with _explained():
             counted = await service.usage(current_principal())
-        return _json(_usage(counted, runtime))
+        # Whose account it is decides who may see what is left in it.
+        balance = await service.balance() if current_principal() == LOCAL else None
+        return _json(_usage(counted, runtime, balance))
 
     async def guide() -> str:
         return GUIDE.format_map(wording(runtime.upstream.capabilities()))
@@ -189,19 +191,23 @@ def _listed(task: Task, runtime: Runtime) -> ListedResource:
     )
 
 
-def _usage(usage: Usage, runtime: Runtime) -> dict[str, Any]:
-    settings = runtime.settings
+def _usage(usage: Usage, runtime: Runtime, balance: float | None) -> dict[str, Any]:
+    settings, unit = runtime.settings, runtime.upstream.capabilities().price_unit
+    costs = {"today": usage.mine_cost_today, "this_month": usage.mine_cost_this_month, "balance": balance}
+    known = {name: amount for name, amount in costs.items() if amount is not None and unit}
     return {
+        **({"cost": {**known, "unit": unit}} if known else {}),
         "today": {"orders": usage.mine_today, "failed": usage.mine_failed_today},
         "this_month": {"orders": usage.mine_this_month, "failed": usage.mine_failed_this_month},
         "limits": {
             **_limit("daily", settings.daily_limit, usage.all_today),
             **_limit("active", settings.max_active_tasks, usage.all_active),
+            **_limit("daily_cost", settings.daily_cost, usage.all_cost_today or 0.0),
         },
     }
 
 
-def _limit(name: str, limit: int, used: int) -> dict[str, dict[str, int]]:
+def _limit(name: str, limit: float, used: float) -> dict[str, dict[str, float]]:
     """What all callers together have used of a limit; without one, how much others order is nobody's business."""
     return {name: {"used": used, "limit": limit, "left": max(0, limit - used)}} if limit else {}
 

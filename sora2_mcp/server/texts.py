@@ -38,7 +38,30 @@ class Answer:
 
 
 def submitted(submission: Submission, now: datetime) -> Answer:
-    """After generate_video."""
+    """After generate_video; where a limit is nearly reached, that too."""
+    answer = _submitted(submission, now)
+    near = limits_nearly_reached(submission)
+    return Answer("\n".join([answer.message, *near]), answer.next)
+
+
+def limits_nearly_reached(submission: Submission) -> list[str]:
+    """A sentence for each limit of which four fifths are used."""
+    unit = submission.task.price_unit
+    return [
+        f"{limit.used:g} of {limit.limit:g} {_COUNTED[limit.variable].format(unit=unit)} ({limit.variable})."
+        for limit in submission.limits
+        if limit.is_near
+    ]
+
+
+_COUNTED = {
+    "SORA2_MAX_ACTIVE_TASKS": "tasks that may be unfinished at a time are",
+    "SORA2_DAILY_LIMIT": "orders of today are made",
+    "SORA2_DAILY_COST": "{unit} of today are spent",
+}
+
+
+def _submitted(submission: Submission, now: datetime) -> Answer:
     task = submission.task
     if submission.outcome is Outcome.REPEAT:
         return _repeated(task, now)

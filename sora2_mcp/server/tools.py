@@ -299,7 +299,7 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         _tool(tools.download_video, "Save a video", SavedVideoView, read_only=False, repeats_harmlessly=True),
     ]
     order = listed[0]
-    order.parameters = offered(order.parameters, capabilities)
+    order.parameters = offered(order.parameters, capabilities, takes_files=runtime.settings.image_dir is not None)
     for tool in listed:
         # One flowing text: a word that says nothing for this service leaves no gap.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())

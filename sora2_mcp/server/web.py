@@ -22,6 +22,7 @@ from sora2_mcp.server.connections import Limits, open_files_limit
 from sora2_mcp.server.gate import Gate, is_loopback
 from sora2_mcp.server.health import health_routes
 from sora2_mcp.server.messages import LONGEST_CALL_BYTES
+from sora2_mcp.server.pictures import picture_routes
 from sora2_mcp.server.request_id import RequestIds
 from sora2_mcp.server.sessions import FairRequests, FairSessions
 from sora2_mcp.server.simulated import endpoint_of
@@ -106,7 +107,12 @@ def web_app(
     fair = FairRequests((limits or Limits.of_files(open_files_limit())).connections)
     routes = [guarded for route in (*own, *sse.routes) for guarded in _guarded(route, gate, access, fair)]
     # What the service and whoever watches over this process call; the secret in its path lets a callback in.
-    open_routes = [*callback_routes(runtime), *issuer_routes(settings), *_limited(health_routes(runtime))]
+    open_routes = [
+        *callback_routes(runtime),
+        *picture_routes(runtime),
+        *issuer_routes(settings),
+        *_limited(health_routes(runtime)),
+    ]
     app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan, middleware=[Middleware(RequestIds)])
     # A redirect would name whatever host the request does, before the gate has looked at it.
     app.router.redirect_slashes = False

@@ -1,6 +1,7 @@
 """The one client of video services: sends what a service's own file says, and has it read what comes back."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -15,11 +16,16 @@ from sora2_mcp.errors import LostAnswerError, ServiceError, Sora2Error
 from sora2_mcp.services.exchange import exchange, leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.services.proxies import proxied_client
 from sora2_mcp.services.rate_limit import Pace
-from sora2_mcp.services.service import ORDER_LIMIT_SECONDS, Answer, Call, Service
+from sora2_mcp.services.service import ORDER_LIMIT_SECONDS, Answer, Call, Picture, Service
 from sora2_mcp.services.tls import TLSContext
+
+logger = logging.getLogger(__name__)
 
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
+
+BALANCE_SECONDS = 4.0
+"""The longest the balance is waited for; without it a result only says less."""
 
 _ORDER_TIMEOUT = httpx2.Timeout(connect=2, read=ORDER_LIMIT_SECONDS, write=10, pool=2)
 _LOOK_TIMEOUT = httpx2.Timeout(connect=5, read=8, write=5, pool=5)
@@ -48,16 +54,27 @@ class Client:
         self.pace = pace
         self.last_contact_at: datetime | None = None
 
-    async def generate(self, request: VideoRequest) -> str:
-        """Orders a video, once, after the caller has taken its turn, and gives the task's id. Costs credits.
+    async def generate(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
+        """Orders a video, once, after the caller has taken its turn, and gives the task's id. May cost credits.
 
         Raises:
             NotReachedError: nothing was sent.
             ServiceError: refused; nothing was spent.
             LostAnswerError: sent, and nobody knows whether it was accepted.
         """
-        answer = await self._answer(self._orders, self._service.order(request), _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
+        order = self._service.order(request, pictures)
+        answer = await self._answer(self._orders, order, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.accepted(answer)
+
+    async def upload(self, picture: Picture) -> str:
+        """Hands a picture over and gives its address.
+
+        Raises:
+            NotReachedError, LostAnswerError, ServiceError: it was not taken.
+        """
+        call = self._service.upload(picture)
+        answer = await self._answer(self._orders, call, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
+        return self._service.uploaded(answer)
 
     async def record_info(self, task_id: str) -> Snapshot:
         """Looks at a task, after the caller has taken its turn; transient faults are repeated.
@@ -75,6 +92,19 @@ class Client:
                         await self.pace.look()
                     return await self._look(task_id)
         raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
+
+    async def balance(self) -> float | None:
+        """What is left in the account, in the unit of prices; None where that cannot be asked, or is not told."""
+        call = self._service.balance()
+        if call is None:
+            return None
+        await self.pace.look()
+        try:
+            answer = await self._answer(self._looks, call, _LOOK_TIMEOUT, BALANCE_SECONDS)
+            return self._service.balance_in(answer)
+        except Sora2Error as error:
+            logger.debug("the balance is not known: %s", error.own_words)
+            return None
 
     async def _look(self, task_id: str) -> Snapshot:
         answer = await self._answer(self._looks, self._service.look(task_id), _LOOK_TIMEOUT, LOOK_LIMIT_SECONDS)

@@ -122,6 +122,10 @@ class OpenAI(Service):
         )
 
     @property
+    def hides_videos(self) -> bool:
+        return True
+
+    @property
     def picture_form(self) -> PictureForm:
         return PictureForm.DATA if self.as_json else PictureForm.FILE
 

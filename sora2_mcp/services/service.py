@@ -102,6 +102,11 @@ class Service(ABC):
         """What can be asked for; another model may make another quality."""
 
     @property
+    def hides_videos(self) -> bool:
+        """Whether videos may have no address but one that only the key opens."""
+        return False
+
+    @property
     def picture_form(self) -> PictureForm:
         """How it takes pictures that have no address."""
         return PictureForm.ADDRESS
@@ -203,14 +208,28 @@ class ServiceClient(Protocol):
         """When the service last answered anything, in this process."""
         ...
 
-    async def generate(self, request: VideoRequest) -> str:
-        """Orders a video, once, after the caller has taken its turn, and gives the task's id. Costs credits.
+    async def generate(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
+        """Orders a video, once, after the caller has taken its turn, and gives the task's id. May cost credits.
+
+        ``pictures``: its images, where the service takes files.
 
         Raises:
             NotReachedError: nothing was sent.
             ServiceError: refused; nothing was spent.
             LostAnswerError: sent, and nobody knows whether it was accepted.
         """
+        ...
+
+    async def upload(self, picture: Picture) -> str:
+        """Hands a picture over and gives its address.
+
+        Raises:
+            NotReachedError, LostAnswerError, ServiceError: it was not taken.
+        """
+        ...
+
+    async def balance(self) -> float | None:
+        """What is left in the account, in the unit of prices; None where that cannot be asked, or is not told."""
         ...
 
     async def record_info(self, task_id: str) -> Snapshot:

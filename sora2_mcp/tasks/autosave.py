@@ -1,4 +1,7 @@
-"""Saves every finished video by itself (``SORA2_AUTO_DOWNLOAD``), also those that ended while nobody ran."""
+"""Saves finished videos by itself, also those that ended while nobody ran.
+
+All of them with ``SORA2_AUTO_DOWNLOAD``; without it those whose address only the service's key opens.
+"""
 
 import logging
 from urllib.parse import urlsplit
@@ -30,7 +33,10 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 class AutoSave:
     """What is to be saved is read from the store; events only say that it is time to read again."""
 
-    def __init__(self, *, store: Store, downloads: Downloads, bus: EventBus, clock: Clock) -> None:
+    def __init__(
+        self, *, store: Store, downloads: Downloads, bus: EventBus, clock: Clock, only_keyed: bool = False
+    ) -> None:
+        self._only_keyed = only_keyed
         self._store = store
         self._downloads = downloads
         self._bus = bus
@@ -61,7 +67,7 @@ class AutoSave:
         """Begins, the oldest first, what is neither under way nor to be tried later, as far as there is room."""
         now = self._clock.monotonic()
         passed_over = len(self._under_way) + len(self._failing)
-        unsaved = await self._store.unsaved(_BATCH + passed_over)
+        unsaved = await self._store.unsaved(_BATCH + passed_over, only_keyed=self._only_keyed)
         if len(unsaved) < _BATCH + passed_over:
             # All there are: what is not among them has been saved, or deleted by the service.
             self._failing = {task.id: self._failing[task.id] for task in unsaved if task.id in self._failing}

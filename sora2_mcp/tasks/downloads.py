@@ -52,6 +52,7 @@ class Downloads:
         self,
         *,
         http: httpx2.AsyncClient,
+        base_url: str,
         folder: Path,
         limit_bytes: int,
         store: Store,
@@ -62,6 +63,7 @@ class Downloads:
         background: TaskGroup,
     ) -> None:
         self._http = http
+        self._base_url = base_url
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._store = store
@@ -91,7 +93,7 @@ class Downloads:
         try:
             await self._save(task, filename, download)
         except Sora2Error as error:
-            download.error = error
+            download.error = _without_link(error) if task.needs_key else error
         except OSError as error:
             problem = f"the folder {self._folder} cannot be used ({error.strerror})."
             download.error = UnwritableError(task.reference, problem)
@@ -167,7 +169,8 @@ class Downloads:
         try:
             file = await fetch(
                 self._http,
-                url=url,
+                url=f"{self._base_url}{url}" if url.startswith("/") else url,
+                needs_key=url.startswith("/"),
                 part=part,
                 task_id=task.reference,
                 limit_bytes=self._limit_bytes,
@@ -217,6 +220,15 @@ def saveable(task: Task) -> None:
         Status.UNCONFIRMED: "Ask the user whether to order it again with generate_video.",
     }.get(task.status, "Change the prompt and order again with generate_video.")
     raise NoVideoError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
+
+
+def _without_link(error: Sora2Error) -> Sora2Error:
+    """The same without advice to hand out a link: there is none that opens without the key."""
+    if isinstance(error, StaleAddressError):
+        error.hint = "Look with get_task_status; the service may have deleted it, or not take SORA2_API_KEY any more."
+    elif isinstance(error, DownloadError) and "the link" in error.hint:
+        error.hint = "Tell the user; its address opens with the service's key only."
+    return error
 
 
 def _deleted(task: Task) -> NoVideoError:

@@ -26,6 +26,9 @@ Progress = Callable[[int, int | None], Awaitable[None]]
 The bytes fall only where the host made us start anew.
 """
 
+KEYED = "sora2.keyed_url"
+"""The request's extension that names the one address which the service's key is sent to."""
+
 STALE = frozenset({401, 403, 404, 410})
 """What a video's host answers when an address is no longer good."""
 
@@ -80,8 +83,11 @@ async def fetch(
     limit_bytes: int,
     clock: Clock,
     progress: Progress,
+    needs_key: bool = False,
 ) -> SavedFile:
     """Streams ``url`` into ``part``, durably, and says what came; ``path`` of the result is ``part``.
+
+    ``needs_key``: the address is one of the service's own, and its key is shown there.
 
     Goes on after a break, at the byte where it broke if the host can, for as long as attempts bring new bytes.
 
@@ -89,7 +95,14 @@ async def fetch(
         DownloadError: no whole MP4 came; ``part`` may hold anything then.
     """
     transfer = _Transfer(
-        http, url=url, part=part, task_id=task_id, limit_bytes=limit_bytes, clock=clock, progress=progress
+        http,
+        url=url,
+        part=part,
+        task_id=task_id,
+        limit_bytes=limit_bytes,
+        clock=clock,
+        progress=progress,
+        needs_key=needs_key,
     )
     try:
         await _in_attempts(transfer, clock, task_id)
@@ -151,7 +164,9 @@ class _Transfer:
         limit_bytes: int,
         clock: Clock,
         progress: Progress,
+        needs_key: bool = False,
     ) -> None:
+        self._extensions = {KEYED: str(httpx2.URL(url))} if needs_key else {}
         self.furthest_bytes = 0
         self._http = http
         self._url = url
@@ -179,7 +194,7 @@ class _Transfer:
 
     async def _exchange(self, asked: dict[str, str], *, is_rest: bool) -> None:
         async with AsyncExitStack() as stack:
-            answer = self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT)
+            answer = self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT, extensions=self._extensions)
             with self._in_time():
                 response = await stack.enter_async_context(answer)
             if is_rest and response.status_code in (206, 416):

@@ -13,6 +13,7 @@ from sora2_mcp.domain.configured import Network
 from sora2_mcp.services.exchange import leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.services.proxies import proxied_client
 from sora2_mcp.services.tls import TLSContext
+from sora2_mcp.tasks.fetch import KEYED
 from sora2_mcp.tasks.reach import Address, Reach, Resolve, resolved
 
 _MAX_REDIRECTS = 5
@@ -73,16 +74,35 @@ async def _leave_unread(response: httpx2.Response) -> None:
         response.stream = _NoBody(response.stream)
 
 
+class KeyHolder:
+    """Adds the service's key to requests for the one address that it was asked to, and to no other.
+
+    A redirect leads elsewhere, so it never carries the key, wherever it leads.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def add(self, request: httpx2.Request) -> None:
+        """An event hook."""
+        request.headers.pop("authorization", None)
+        if self._key and request.extensions.get(KEYED) == str(request.url):
+            request.headers["authorization"] = f"Bearer {self._key}"
+
+
 def files_client(
     base_url: str,
     *,
+    key: str = "",
     networks: tuple[Network, ...] = (),
     resolve: Resolve = resolved,
     network: httpcore2.AsyncNetworkBackend | None = None,
     tls: TLSContext | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> httpx2.AsyncClient:
-    """For videos: without the API key, within its reach, and past any proxy where the simulator serves them.
+    """For videos: within its reach, and past any proxy where the simulator serves them.
+
+    The ``key`` goes along only where a request asks for it by its ``KEYED`` extension.
 
     ``networks`` are not public and allowed all the same.
 
@@ -98,7 +118,7 @@ def files_client(
         verify=tls,
         transport=transport,
         event_hooks={
-            "request": [reach.check, tls.prepare],
+            "request": [reach.check, KeyHolder(key).add, tls.prepare],
             "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],
         },
     )

@@ -23,7 +23,7 @@ from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callback_path import NO_CALLBACK, CallbackPath, CallbackPaths
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.sender import Sender
-from sora2_mcp.tasks.store.port import Outcome, Reservation, Store
+from sora2_mcp.tasks.store.port import LimitUse, Outcome, Reservation, Store
 from sora2_mcp.telemetry.whose import about
 from sora2_mcp.telemetry.work import ORDER, ended, noted, watched
 
@@ -37,10 +37,11 @@ _MARGIN_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """The task an order belongs to, and whether it is a new one."""
+    """The task an order belongs to, whether it is a new one, and how much it leaves of the limits that are set."""
 
     task: Task
     outcome: Outcome
+    limits: tuple[LimitUse, ...] = ()
 
 
 class _Intent:
@@ -118,7 +119,7 @@ class Ordering:
         task = await self._answered(reservation.task, deadline)
         if task.status is Status.REFUSED:
             raise intent.refusal or refusal_of(task)
-        return Submission(task=task, outcome=reservation.outcome)
+        return Submission(task=task, outcome=reservation.outcome, limits=reservation.limits)
 
     async def _order(self, intent: _Intent, request: VideoRequest, principal: str, key: str, consent: str) -> None:
         """Reserves and sends, so that no caller's end can tear the two apart."""

@@ -22,6 +22,7 @@ from sora2_mcp.errors import (
 from sora2_mcp.services.service import ServiceClient
 from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.ledger import SENDING_LEASE, Ledger
+from sora2_mcp.tasks.pictures import PREPARING_SECONDS, Pictures, Prepared
 from sora2_mcp.tasks.store.port import Store
 from sora2_mcp.telemetry.whose import about
 from sora2_mcp.telemetry.work import ended
@@ -48,7 +49,17 @@ class Caller(Protocol):
 class Sender:
     """Carries reserved orders to the service and their outcome to the ledger."""
 
-    def __init__(self, *, client: ServiceClient, ledger: Ledger, store: Store, clock: Clock, alarm: Alarm) -> None:
+    def __init__(
+        self,
+        *,
+        client: ServiceClient,
+        pictures: Pictures,
+        ledger: Ledger,
+        store: Store,
+        clock: Clock,
+        alarm: Alarm,
+    ) -> None:
+        self._pictures = pictures
         self._client = client
         self._ledger = ledger
         self._store = store
@@ -62,10 +73,12 @@ class Sender:
         """
         started = self._clock.monotonic()
         pause = 0.25
+        prepared: Prepared | None = None
         while True:
             await self._turn(task)
             try:
-                task_id = await self._post(task)
+                prepared = prepared or await self._prepared(task)
+                task_id = await self._post(task, prepared)
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:
                 patience = _UNREACHED_SECONDS if isinstance(error, NotReachedError) else _BUSY_SECONDS
                 told = error.retry_after_seconds if isinstance(error, ServiceError) else None
@@ -96,9 +109,21 @@ class Sender:
                 await self._refused(task, NotReachedError("this program ended before it was sent"))
             raise
 
-    async def _post(self, task: Task) -> str:
+    async def _prepared(self, task: Task) -> Prepared:
+        """The order as the service takes it; nothing of it has been sent when this fails."""
+        if not task.request.image_urls:
+            return Prepared(request=task.request)
+        await self._hold(task, PREPARING_SECONDS)
         try:
-            return await self._client.generate(task.request)
+            return await self._pictures.prepared(task.request)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await self._refused(task, NotReachedError("this program ended before it was sent"))
+            raise
+
+    async def _post(self, task: Task, prepared: Prepared) -> str:
+        try:
+            return await self._client.generate(prepared.request, prepared.pictures)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
                 await self._unclear(task, LostAnswerError("the server ended before an answer came"))

@@ -19,7 +19,7 @@ from sora2_mcp.errors import (
     UnauthorizedError,
     UnknownTaskError,
 )
-from sora2_mcp.services.service import ServiceClient
+from sora2_mcp.services.service import Picture, ServiceClient
 from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.demand import Demand
@@ -27,6 +27,7 @@ from sora2_mcp.tasks.downloads import Download, Downloads, is_kept, saveable
 from sora2_mcp.tasks.ledger import Ledger
 from sora2_mcp.tasks.looker import Looker
 from sora2_mcp.tasks.ordering import Ordering, Submission
+from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.store.port import PageMark, Store, Usage
 from sora2_mcp.telemetry.whose import about
 from sora2_mcp.telemetry.work import LOOK, ended, waiting, watched
@@ -67,6 +68,7 @@ class TaskService:
         demand: Demand,
         downloads: Downloads,
         callbacks: Callbacks,
+        pictures: Pictures,
         client: ServiceClient,
         bus: EventBus,
         clock: Clock,
@@ -79,6 +81,7 @@ class TaskService:
         self._demand = demand
         self._downloads = downloads
         self._callbacks = callbacks
+        self._pictures = pictures
         self._client = client
         self._bus = bus
         self._clock = clock
@@ -106,6 +109,7 @@ class TaskService:
             ArgumentError, KeyReusedError, LimitError, NotAskedError, StoreError: nothing was sent.
             ServiceError, NotReachedError: the order was not accepted; nothing was spent.
         """
+        request = await self._pictures.admitted(self._ledger.checked(request), is_local=principal == LOCAL)
         submission = await self._ordering.submit(
             request, principal, key, called_at, consent, needs_consent=needs_consent
         )
@@ -118,7 +122,8 @@ class TaskService:
         Raises:
             ArgumentError, KeyReusedError, LimitError, StoreError: as ``submit`` would.
         """
-        return await self._ledger.preview(self._ledger.checked(request), principal, checked_key(key)) is None
+        request = await self._pictures.admitted(self._ledger.checked(request), is_local=principal == LOCAL)
+        return await self._ledger.preview(request, principal, checked_key(key)) is None
 
     async def get(self, reference: str, principal: str, seconds: float = STATUS_SECONDS) -> Task:
         """The task, freshly looked at if it is unfinished; answers within ``seconds`` whatever the service does.
@@ -163,7 +168,8 @@ class TaskService:
                 if self._settled(task) or left <= 0 or self._stopping.is_set():
                     return task
                 _raise_if_unauthorized(task, began_at)
-                self._demand.note(task)
+                if not task.finished:
+                    self._demand.note(task)
                 with self._clock.timeout(min(left, self._demand.refresh_seconds)):
                     await watch.changed()
         # The store is closing, so it is not read once more.
@@ -229,9 +235,17 @@ class TaskService:
         """
         return await self._callbacks.received(secret, said_id)
 
+    async def picture(self, token: str) -> Picture | None:
+        """The picture at one of our own addresses; None where there is none."""
+        return await self._pictures.served(token)
+
     async def usage(self, principal: str) -> Usage:
         """How many orders there were today and this month."""
         return await self._store.usage(principal)
+
+    async def balance(self) -> float | None:
+        """What is left in the account, in the unit of prices; None where the service does not say."""
+        return await self._client.balance()
 
     async def find(self, reference: str, principal: str) -> Task:
         """The task as it is known, without a look.
@@ -304,6 +318,9 @@ class TaskService:
         return stored
 
     def _settled(self, task: Task) -> bool:
+        if task.needs_key and task.file is None and task.download_attempts <= 1:
+            # It is being saved and cannot be seen before; once a second try is needed, nobody waits for it.
+            return False
         return self.status_of(task) is not Status.GENERATING
 
     def _is_fresh(self, task: Task) -> bool:

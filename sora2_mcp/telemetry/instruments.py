@@ -29,6 +29,7 @@ class Instruments:
         }
         self.failures = meter.create_counter("sora2.failures", "{failure}", "What went wrong, by the error's class.")
         self.downloaded = meter.create_counter("sora2.download.io", "By", "Bytes of the videos that were saved.")
+        self.cost = meter.create_counter("sora2.tasks.cost", "1", "What tasks have cost, where the service tells.")
         self.waits = meter.create_up_down_counter("sora2.waits.open", "{wait}", "Waits for a video that are open.")
         self.task_seconds = meter.create_histogram(
             "sora2.task.duration",

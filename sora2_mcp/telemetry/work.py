@@ -166,6 +166,8 @@ def task_ended(task: Task) -> None:
     seconds = max(0.0, (task.finished_at - task.created_at).total_seconds())
     labels = {"sora2.task.status": task.status.value, "sora2.quality": task.request.quality.value}
     instruments().task_seconds.record(seconds, labels)
+    if task.cost:
+        instruments().cost.add(task.cost, {"sora2.price.unit": task.price_unit})
 
 
 def saved(size_bytes: int) -> None:

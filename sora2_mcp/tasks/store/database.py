@@ -73,21 +73,25 @@ class Database(Orders, Looks, Changes):
         async with self._engine.reading() as connection:
             now = self._clock.now()
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-            mine_today, failed_today = await self._orders_since(connection, today, principal)
-            mine_month, failed_month = await self._orders_since(connection, today.replace(day=1), principal)
+            mine_today, failed_today, cost_today = await self._orders_since(connection, today, principal)
+            mine_month, failed_month, cost_month = await self._orders_since(connection, today.replace(day=1), principal)
             return Usage(
                 mine_today=mine_today,
                 mine_failed_today=failed_today,
                 mine_this_month=mine_month,
                 mine_failed_this_month=failed_month,
+                mine_cost_today=cost_today,
+                mine_cost_this_month=cost_month,
                 all_today=await self._count(connection, ordered_since(today)),
                 all_active=await self._count(connection, active(now)),
+                all_cost_today=await self._cost_since(connection, today),
             )
 
-    async def unsaved(self, limit: int) -> Sequence[Task]:
+    async def unsaved(self, limit: int, *, only_keyed: bool = False) -> Sequence[Task]:
         async with self._engine.reading() as connection:
             promising = tasks.c.download_attempts < DOWNLOAD_ATTEMPTS
-            wanted = self._mine(*unsaved_videos(self._clock.now()), promising)
+            keyed = [tasks.c.video_url.startswith("/")] if only_keyed else []
+            wanted = self._mine(*unsaved_videos(self._clock.now()), promising, *keyed)
             oldest_first = select(tasks).where(*wanted).order_by(tasks.c.created_at).limit(limit)
             return [task_from(row) for row in (await connection.execute(oldest_first)).mappings()]
 
@@ -130,12 +134,16 @@ class Database(Orders, Looks, Changes):
         released = {"download_owner": None, "download_lease_until": None}
         await self._note(connection, id, released, tasks.c.download_owner == owner)
 
-    async def _orders_since(self, connection: AsyncConnection, instant: datetime, principal: str) -> tuple[int, int]:
+    async def _orders_since(
+        self, connection: AsyncConnection, instant: datetime, principal: str
+    ) -> tuple[int, int, float | None]:
         failed = func.coalesce(func.sum(case((tasks.c.status == Status.FAILED.value, 1), else_=0)), 0)
         mine = self._mine(tasks.c.principal == principal, ordered_since(instant))
-        counted = await connection.execute(select(func.count(), failed).select_from(tasks).where(*mine))
-        orders, failures = counted.one()
-        return int(orders), int(failures)
+        counted = await connection.execute(
+            select(func.count(), failed, func.sum(tasks.c.cost)).select_from(tasks).where(*mine)
+        )
+        orders, failures, cost = counted.one()
+        return int(orders), int(failures), cost
 
 
 @asynccontextmanager

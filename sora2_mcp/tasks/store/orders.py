@@ -13,7 +13,7 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.base import StorePart
 from sora2_mcp.tasks.store.conditions import UNCONFIRMED_COUNTS_ACTIVE, active, next_look, ordered_since, unconfirmed
-from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
+from sora2_mcp.tasks.store.port import Budget, LimitUse, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.rows import fact_columns, order_columns, task_from
 from sora2_mcp.tasks.store.schema import tasks
 
@@ -29,7 +29,10 @@ class Orders(StorePart):
 
     async def preview(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation | None:
         async with self._engine.reading() as connection:
-            return await self._known_order(connection, draft, fingerprint, budget)
+            known = await self._known_order(connection, draft, fingerprint, budget)
+            if known is None:
+                await self._checked_budget(connection, budget, draft.principal, self._clock.now())
+            return known
 
     async def reserve(
         self,
@@ -46,13 +49,14 @@ class Orders(StorePart):
             known = await self._known_order(connection, draft, fingerprint, budget)
             if known is not None:
                 return known
+            limits = await self._checked_budget(connection, budget, draft.principal, self._clock.now())
             admit(draft)
             if draft.sending_until is not None:
                 # The lease lasts from here on, however long this transaction was waited for.
                 waited = max(self._clock.now() - draft.created_at, timedelta())
                 draft = replace(draft, sending_until=draft.sending_until + waited)
             await self._insert(connection, draft, fingerprint, consent)
-            return Reservation(task=draft, outcome=Outcome.NEW)
+            return Reservation(task=draft, outcome=Outcome.NEW, limits=limits)
 
     async def hold(self, id: str, lease: timedelta) -> None:
         async with self._engine.writing() as connection:
@@ -132,7 +136,7 @@ class Orders(StorePart):
     async def _known_order(
         self, connection: AsyncConnection, draft: Task, fingerprint: str, budget: Budget
     ) -> Reservation | None:
-        """The task the order already has; None where it is new and within the budget."""
+        """The task the order already has; None where it is new."""
         now = self._clock.now()
         same = await self._same_key(connection, draft, fingerprint)
         if same is not None:
@@ -140,7 +144,6 @@ class Orders(StorePart):
         repeat = await self._repeat(connection, draft, fingerprint, now - budget.duplicate_window, now)
         if repeat is not None:
             return Reservation(task=repeat, outcome=Outcome.REPEAT)
-        await self._check_budget(connection, budget, draft.principal, now)
         return None
 
     async def _insert(self, connection: AsyncConnection, task: Task, fingerprint: str, consent: str = "") -> None:
@@ -188,7 +191,17 @@ class Orders(StorePart):
         )
         return task_from(row) if row is not None else None
 
-    async def _check_budget(self, connection: AsyncConnection, budget: Budget, principal: str, now: datetime) -> None:
+    async def _checked_budget(
+        self, connection: AsyncConnection, budget: Budget, principal: str, now: datetime
+    ) -> tuple[LimitUse, ...]:
+        """How much one more order leaves of each limit that is set.
+
+        Raises:
+            LimitError: nothing.
+        """
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        tomorrow = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
+        limits: list[LimitUse] = []
         if budget.max_active_tasks:
             running = await self._count(connection, active(now))
             if running >= budget.max_active_tasks:
@@ -196,12 +209,18 @@ class Orders(StorePart):
                 raise LimitError(
                     "SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running, f"{frees} list_tasks shows them."
                 )
+            limits.append(LimitUse("SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running + 1))
         if budget.daily_limit:
-            today = now.replace(hour=0, minute=0, second=0, microsecond=0)
             ordered = await self._count(connection, ordered_since(today))
             if ordered >= budget.daily_limit:
-                frees = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
-                raise LimitError("SORA2_DAILY_LIMIT", budget.daily_limit, ordered, frees)
+                raise LimitError("SORA2_DAILY_LIMIT", budget.daily_limit, ordered, tomorrow)
+            limits.append(LimitUse("SORA2_DAILY_LIMIT", budget.daily_limit, ordered + 1))
+        if budget.daily_cost:
+            cost = await self._cost_since(connection, today) or 0.0
+            if cost >= budget.daily_cost:
+                raise LimitError("SORA2_DAILY_COST", budget.daily_cost, cost, tomorrow)
+            limits.append(LimitUse("SORA2_DAILY_COST", budget.daily_cost, cost))
+        return tuple(limits)
 
     async def _unclear_until(self, connection: AsyncConnection, principal: str, now: datetime) -> str:
         """When the principal's oldest order of unknown fate ceases to count as active, in words.
@@ -215,6 +234,12 @@ class Orders(StorePart):
             if oldest
             else ""
         )
+
+    async def _cost_since(self, connection: AsyncConnection, instant: datetime) -> float | None:
+        """What the orders since then have cost, as far as it is known; None where nothing is."""
+        known = select(func.sum(tasks.c.cost)).where(*self._mine(ordered_since(instant)))
+        cost: float | None = (await connection.execute(known)).scalar_one()
+        return cost
 
     async def _count(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> int:
         counted = await connection.execute(select(func.count()).select_from(tasks).where(*self._mine(condition)))

@@ -24,17 +24,38 @@ class Outcome(Enum):
     REPEAT = "repeat"
 
 
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """How much of the limit that ``variable`` sets is used, over all principals."""
+
+    variable: str
+    limit: float
+    used: float
+
+    @property
+    def is_near(self) -> bool:
+        """Whether four fifths are used."""
+        return self.used >= self.limit * 0.8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """The task an order belongs to; only with ``Outcome.NEW`` is it the caller's to send."""
+    """The task an order belongs to; only with ``Outcome.NEW`` is it the caller's to send.
+
+    ``limits``: how much is used of those that are set, a new order included.
+    """
 
     task: Task
     outcome: Outcome
+    limits: tuple[LimitUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What limits orders; 0 = no limit. Counted over all principals of one service."""
+    """What limits orders; 0 = no limit. Counted over all principals of one service.
+
+    ``daily_cost`` is in the service's own unit.
+    """
 
     max_active_tasks: int
     daily_limit: int
@@ -44,7 +65,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Orders counted: ``mine`` of one principal, ``all`` of every principal of the service."""
+    """Orders counted: ``mine`` of one principal, ``all`` of every principal of the service.
+
+    Costs are those that the service has told of, in its own unit; None where it has told of none.
+    """
 
     mine_today: int
     mine_failed_today: int
@@ -52,6 +76,9 @@ class Usage:
     mine_failed_this_month: int
     all_today: int
     all_active: int
+    mine_cost_today: float | None = None
+    mine_cost_this_month: float | None = None
+    all_cost_today: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,9 +253,10 @@ class Store(Protocol):
         """Gives the lease back where the look was broken off: the task is due at once."""
         ...
 
-    async def unsaved(self, limit: int) -> Sequence[Task]:
+    async def unsaved(self, limit: int, *, only_keyed: bool = False) -> Sequence[Task]:
         """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first.
 
+        ``only_keyed``: those whose address only the service's key opens.
         Without those whose download has failed ``DOWNLOAD_ATTEMPTS`` times.
         """
         ...

@@ -59,7 +59,7 @@ async def test_twenty_exact_repeats_are_one_task(store: Database, second: Databa
 
 async def test_twenty_orders_never_overrun_a_limit(store: Database, second: Database, clock: FakeClock) -> None:
     limited = replace(NO_LIMITS, max_active_tasks=5)
-    refused: list[int] = []
+    refused: list[float] = []
 
     def order(store: Database, number: int) -> Callable[[], Coroutine[Any, Any, None]]:
         async def place() -> None:

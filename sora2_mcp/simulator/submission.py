@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -10,8 +10,6 @@ from starlette.requests import Request
 
 from sora2_mcp.simulator.order import Refusal
 from sora2_mcp.simulator.received import ReceivedRequest, json_object
-
-_PICTURES: Final = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +57,6 @@ def is_form(request: Request) -> bool:
     """Whether a request says that it holds a form."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind in ("multipart/form-data", "application/x-www-form-urlencoded")
-
-
-def picture_type(content: bytes) -> str | None:
-    """The type of a real JPEG, PNG or WebP by its first bytes."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for beginning, kind in _PICTURES.items() if content.startswith(beginning)), None)
 
 
 async def _value(value: UploadFile | str) -> Attachment | str:

@@ -19,7 +19,7 @@ class Place(StrEnum):
     ANSWERED = "the order is accepted, its answer is spoilt"
     OUTCOME = "how an accepted task ends"
     DURATION = "how long an accepted task takes"
-    SPELLING = "how an accepted task is spelled"
+    TRAIT = "what is unusual about an accepted task"
     LOOK = "a look is answered"
     CONTENT = "the bytes of a video are asked for with the key"
 
@@ -66,19 +66,20 @@ KINDS: Final[dict[str, FaultKind]] = {
     "cancelled": FaultKind(place=Place.OUTCOME, meaning="cancelled"),
     "no-url": FaultKind(place=Place.OUTCOME, meaning="succeeded, but there is no video"),
     "seconds": FaultKind(place=Place.DURATION, meaning="the task takes SECONDS", takes_value=True, needs_value=True),
-    "status-unknown": FaultKind(place=Place.SPELLING, meaning="while generating, its status is `unknown`"),
-    "status-strange": FaultKind(place=Place.SPELLING, meaning="while generating, its status is `warming_up`"),
-    "status-succeeded": FaultKind(place=Place.SPELLING, meaning="once succeeded, its status is `succeeded`"),
-    "status-success": FaultKind(place=Place.SPELLING, meaning="once succeeded, its status is `success`"),
+    "status-unknown": FaultKind(place=Place.TRAIT, meaning="while generating, its status is `unknown`"),
+    "status-strange": FaultKind(place=Place.TRAIT, meaning="while generating, its status is `warming_up`"),
+    "status-succeeded": FaultKind(place=Place.TRAIT, meaning="once succeeded, its status is `succeeded`"),
+    "status-success": FaultKind(place=Place.TRAIT, meaning="once succeeded, its status is `success`"),
     "success-flag": FaultKind(
-        place=Place.SPELLING,
+        place=Place.TRAIT,
         meaning="Kie: `successFlag` and `response` in place of `state` and `resultJson`",
     ),
     "signed-url": FaultKind(
-        place=Place.SPELLING,
+        place=Place.TRAIT,
         meaning="once succeeded, it also has an address that needs no key (OpenAI: `url`, OpenRouter: `urls`)",
     ),
-    "long-id": FaultKind(place=Place.SPELLING, meaning="its id has 206 characters"),
+    "no-callback": FaultKind(place=Place.TRAIT, meaning="its callback address is dropped without a word"),
+    "long-id": FaultKind(place=Place.TRAIT, meaning="its id has 206 characters"),
     "look-401": FaultKind(place=Place.LOOK, meaning="401, key missing or wrong"),
     "look-404": FaultKind(place=Place.LOOK, meaning="404, no such task"),
     "look-429": FaultKind(place=Place.LOOK, meaning="429 with Retry-After: SECONDS (1)", takes_value=True),

@@ -93,6 +93,6 @@ def _from_text(text: str) -> Task:
         **{
             **fields,
             "accepted_at": datetime.fromisoformat(fields["accepted_at"]),
-            "spellings": tuple(fields.get("spellings", ())),
+            "traits": tuple(fields.get("traits", ())),
         }
     )

@@ -125,8 +125,10 @@ class Service:
     _slow_answers: set[anyio.CancelScope] = field(default_factory=set)
 
     def check_key(self, visit: Visit) -> None:
-        """Raises:
-        Refusal: 401, the key is missing or wrong.
+        """Lets pass whoever has the key.
+
+        Raises:
+            Refusal: 401, it is missing or wrong.
         """
         key = bearer_key(visit.request)
         fits = not self.api_key or hmac.compare_digest(key.encode(), self.api_key.encode())

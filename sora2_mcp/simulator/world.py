@@ -9,7 +9,7 @@ from sora2_mcp.simulator.faults import KINDS, Fault, FaultScript, Place, faults_
 from sora2_mcp.simulator.order import Order
 
 LONG_ID_CHARACTERS: Final = 206
-_SPELLINGS: Final = tuple(name for name, kind in KINDS.items() if kind.place is Place.SPELLING)
+_TRAITS: Final = tuple(name for name, kind in KINDS.items() if kind.place is Place.TRAIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ _FAILURES: Final = {
 class Task:
     """One accepted order. Everything it will ever answer follows from this and the time.
 
-    `outcome` is "" for a video, or the name of the fault it ends with; `spellings` are the names of the faults
-    its dialect spells it with; `origin` is `http://host:port` as the order addressed it, for the video URL in the
+    `outcome` is "" for a video, or the name of the fault it ends with; `traits` are the names of the faults
+    that make it unusual; `origin` is `http://host:port` as the order addressed it, for the video URL in the
     callback.
     """
 
@@ -49,7 +49,7 @@ class Task:
     seconds: float
     dialect: str = "sora2api"
     outcome: str = ""
-    spellings: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
     origin: str = ""
     callback_delivered: bool = False
 
@@ -78,7 +78,7 @@ class Task:
 
 
 def status_of(task: Task, now: datetime, *, waiting: str, working: str, succeeded: str, failed: str) -> str:
-    """The word for how a task stands, out of those of its dialect; the faults of its spelling come first.
+    """The word for how a task stands, out of those of its dialect; its traits come first.
 
     It waits for the first quarter of its time.
     """
@@ -90,7 +90,7 @@ def status_of(task: Task, now: datetime, *, waiting: str, working: str, succeede
     else:
         given = {"status-unknown": "unknown", "status-strange": "warming_up"}
         usual = waiting if task.progress(now) < 0.25 else working
-    return next((given[name] for name in task.spellings if name in given), usual)
+    return next((given[name] for name in task.traits if name in given), usual)
 
 
 def video_url(task: Task, origin: str) -> str:
@@ -127,18 +127,18 @@ class World:
             return Verdict(task=None, fault=fault)
         outcome = _take(lambda fault: fault.place is Place.OUTCOME, *scripts)
         duration = _take(lambda fault: fault.place is Place.DURATION, *scripts)
-        spellings = _spellings(*scripts)
+        traits = _traits(*scripts)
         task = Task(
-            task_id=task_id.ljust(LONG_ID_CHARACTERS, "0") if "long-id" in spellings else task_id,
+            task_id=task_id.ljust(LONG_ID_CHARACTERS, "0") if "long-id" in traits else task_id,
             prompt=order.prompt,
             aspect_ratio=order.aspect_ratio,
-            callback_url=order.callback_url,
+            callback_url="" if "no-callback" in traits else order.callback_url,
             param_json=order.param_json,
             accepted_at=now,
             seconds=self._seconds_per_task if duration is None else duration.value or 0.0,
             dialect=dialect,
             outcome="" if outcome is None else outcome.name,
-            spellings=spellings,
+            traits=traits,
             origin=origin,
         )
         return Verdict(task=task, fault=fault)
@@ -166,9 +166,9 @@ def _take(wanted: Callable[[Fault], bool], *scripts: FaultScript) -> Fault | Non
     return next((fault for script in scripts if (fault := script.take(wanted)) is not None), None)
 
 
-def _spellings(*scripts: FaultScript) -> tuple[str, ...]:
-    """The names of all that strike: a task may be spelled in several ways at once."""
-    return tuple(name for name in _SPELLINGS if _take(_named(name), *scripts) is not None)
+def _traits(*scripts: FaultScript) -> tuple[str, ...]:
+    """The names of all that strike: a task may be unusual in several ways at once."""
+    return tuple(name for name in _TRAITS if _take(_named(name), *scripts) is not None)
 
 
 def _named(name: str) -> Callable[[Fault], bool]:

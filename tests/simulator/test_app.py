@@ -160,6 +160,14 @@ async def test_a_refused_order_makes_no_task(client: httpx2.AsyncClient, simulat
     assert [request.task_id for request in simulator.received] == [None]
 
 
+async def test_moderation_may_show_as_the_code_of_a_look_with_a_record(client: httpx2.AsyncClient) -> None:
+    task_id = await order(client, prompt="A cat [sim:moderation-look][sim:seconds=0]")
+
+    answer = await client.get("record-info", params={"taskId": task_id})
+    assert (answer.status_code, answer.json()["code"]) == (400, 400)
+    assert (answer.json()["data"]["taskId"], answer.json()["data"]["successFlag"]) == (task_id, 3)
+
+
 async def test_a_restarted_simulator_still_knows_its_tasks(tmp_path: Path) -> None:
     first = Simulator(seconds_per_task=0, state_folder=tmp_path)
     async with NETWORK.simulating(first) as url, client_on_network(url, headers=KEY) as client:

@@ -24,8 +24,8 @@ OUTCOMES = {
     "cancelled": "cancelled",
     "no-url": "succeeded",
 }
-OF_THEIR_OWN = {"moderation-look", "expired", "success-flag", "signed-url"}
-"""Each dialect has its own way with these: see its tests."""
+OF_THEIR_OWN = {"moderation-look", "expired", "success-flag", "signed-url", "no-callback"}
+"""Each dialect has its own way with these: see its tests, and tests/simulator/test_callbacks.py."""
 WORDS = {"status-unknown": "unknown", "status-strange": "warming_up"}
 END_WORDS = {"status-succeeded": "succeeded", "status-success": "success"}
 CONNECTIONS = {"order-drop", "order-half", "look-drop"}

@@ -218,3 +218,15 @@ async def test_a_restart_takes_up_the_callbacks_still_owed(moments: list[datetim
 
     assert posted_before_the_end == []
     assert [posted["data"]["taskId"] for posted in receiver.posted] == [task_id]
+
+
+async def test_a_callback_address_may_be_dropped_without_a_word() -> None:
+    simulator = Simulator(seconds_per_task=0)
+    async with receiving() as receiver, running(simulator) as api:
+        dropped = await order(api, receiver, "[sim:no-callback]")
+        kept = await order(api, receiver)
+        with anyio.fail_after(30):
+            await receiver.arrived.wait()
+
+    assert [posted["data"]["taskId"] for posted in receiver.posted] == [kept]
+    assert [received.task_id for received in simulator.received] == [dropped, kept]

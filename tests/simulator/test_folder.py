@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,3 +69,24 @@ def test_a_file_that_cannot_be_read_counts_as_no_task(tmp_path: Path, caplog: py
 
     assert TaskFolder(tmp_path).get(TASK.task_id) is None
     assert TASK.task_id in caplog.text
+
+
+def test_tasks_of_other_processes_are_among_all_and_a_removed_one_is_gone(tmp_path: Path) -> None:
+    mine, other = TaskFolder(tmp_path), TaskFolder(tmp_path)
+    theirs = replace(TASK, task_id="0" * 32, dialect="kie", traits=("status-unknown", "long-id"))
+    mine.save(TASK)
+    other.save(theirs)
+    both = sorted(mine.all(), key=lambda task: task.task_id)
+    mine.remove(TASK.task_id)
+
+    assert both == [theirs, TASK]
+    assert list(TaskFolder(tmp_path).all()) == [theirs]
+
+
+def test_a_task_saved_before_there_were_dialects_is_one_of_the_first(tmp_path: Path) -> None:
+    TaskFolder(tmp_path).save(TASK)
+    file = tmp_path / f"{TASK.task_id}.json"
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({name: value for name, value in fields.items() if name not in ("dialect", "traits")}))
+
+    assert TaskFolder(tmp_path).get(TASK.task_id) == TASK

@@ -224,7 +224,7 @@ def test_a_callback_names_the_ending_and_holds_the_record(outcome: str, word: st
         seconds=4,
         dialect="openrouter",
         outcome=outcome,
-        spellings=("status-success",),
+        traits=("status-success",),
         origin="http://127.0.0.1:8901",
     )
 

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.dialects import DIALECTS
 from sora2_mcp.simulator.serve import running, serve
 from tests.clocks import PATIENCE_SECONDS
 from tests.simulator.conftest import KEY
@@ -59,6 +60,12 @@ async def test_it_listens_inside_the_block_and_not_after_it() -> None:
     assert api.endswith("/api/v1/sora2")
     with pytest.raises(httpx2.ConnectError):
         await greeting(api)
+
+
+@pytest.mark.parametrize(("dialect", "base_path"), DIALECTS.items())
+async def test_it_gives_the_base_url_of_the_dialect_asked_for(dialect: str, base_path: str) -> None:
+    async with running(Simulator(), dialect=dialect) as api:
+        assert httpx2.URL(api).path == base_path
 
 
 async def test_it_stops_while_an_answer_is_held_back() -> None:

@@ -161,16 +161,16 @@ def test_look_faults_for_everybody_strike_any_look() -> None:
     assert looks(world("look-html*2"), None, 3) == ["look-html", "look-html", None]
 
 
-def test_a_task_may_be_spelled_in_several_ways_at_once() -> None:
+def test_a_task_may_be_unusual_in_several_ways_at_once() -> None:
     made = world("long-id*1", "status-unknown*1", "signed-url")
 
     first, second = order(made, "A cat [sim:status-success]").task, order(made).task
 
     assert first is not None
     assert second is not None
-    assert first.spellings == ("status-unknown", "status-success", "signed-url", "long-id")
+    assert first.traits == ("status-unknown", "status-success", "signed-url", "long-id")
     assert len(first.task_id) == LONG_ID_CHARACTERS
-    assert (second.spellings, second.task_id) == (("signed-url",), "sora2_task_abcdef123456")
+    assert (second.traits, second.task_id) == (("signed-url",), "sora2_task_abcdef123456")
 
 
 def test_requests_for_a_video_have_faults_of_their_own() -> None:

@@ -140,7 +140,7 @@ def _standing(task: Task, now: datetime, origin: str) -> dict[str, Any]:
     """How the task stands and what came of it, in the form of the documents or in that of October."""
     results = {"resultUrls": [video_url(task, origin)] if task.has_video(now) else []}
     succeeded = task.succeeded(now)
-    if "success-flag" in task.spellings:
+    if "success-flag" in task.traits:
         failed = 2 if task.outcome == "creation-failure" else 3
         flag = 1 if succeeded else failed if task.finished(now) else 0
         return {"successFlag": flag, "response": results if succeeded else None}

@@ -40,8 +40,10 @@ class Family:
     exclusive: frozenset[str] = frozenset()
 
     def check(self, model: str, given: Mapping[str, Any]) -> None:
-        """Raises:
-        Refusal: 422, a field is unknown, missing or does not fit.
+        """Checks the input of one of these models.
+
+        Raises:
+            Refusal: 422, a field is unknown, missing or does not fit.
         """
         checks = {"prompt": prompt_up_to(self.prompt_characters), "seed": integer(0, 2**31 - 1), **self.fields}
         for name in given:

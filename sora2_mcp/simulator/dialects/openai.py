@@ -159,7 +159,7 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
     }
     if failure is not None:
         spelled["error"] = {"code": _FAILURE_CODES.get(task.outcome, task.outcome), "message": failure.message}
-    if "signed-url" in task.spellings and task.has_video(now):
+    if "signed-url" in task.traits and task.has_video(now):
         spelled["url"] = video_url(task, origin)
     return spelled
 

@@ -53,8 +53,10 @@ class Model:
     frames: tuple[str, ...] = _FRAME_TYPES
 
     def check(self, fields: dict[str, Any]) -> None:
-        """Raises:
-        Refusal: 400, the model does not support this.
+        """Checks an order of this model, whose fields are known to be good in themselves.
+
+        Raises:
+            Refusal: 400, the model does not support this.
         """
         supported = {
             "resolution": self.resolutions,
@@ -225,7 +227,7 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
         spelled["usage"] = {"cost": USD_PER_VIDEO, "is_byok": False}
     if task.has_video(now):
         spelled["unsigned_urls"] = [f"{_address(task, origin)}/content?index=0"]
-        if "signed-url" in task.spellings:
+        if "signed-url" in task.traits:
             spelled["urls"] = [video_url(task, origin)]
     return spelled
 

@@ -126,7 +126,7 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
 
 def _flag(task: Task, now: datetime) -> int:
     if not task.finished(now):
-        return UNKNOWN if {"status-unknown", "status-strange"} & set(task.spellings) else GENERATING
+        return UNKNOWN if {"status-unknown", "status-strange"} & set(task.traits) else GENERATING
     if task.succeeded(now):
         return SUCCEEDED
     return CREATION_FAILED if task.outcome == "creation-failure" else GENERATION_FAILED

@@ -11,7 +11,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
 
 
 def test_the_page_names_every_fault_with_its_meaning_and_no_other() -> None:
-    rows = re.findall(r"^\| `([a-z0-9-]+)(?:=SECONDS)?` \| ([^|]+?) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([a-z0-9-]+)(?:=SECONDS)?` \| ([^|]+?) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
 
     assert dict(rows) == {name: kind.meaning for name, kind in KINDS.items()}
     assert len(rows) == len(KINDS)

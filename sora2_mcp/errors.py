@@ -100,6 +100,9 @@ class MissingKeyError(MissingSettingError):
 
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
+        self.hint += (
+            " SORA2_SERVICE chooses who makes the videos: kie and openrouter do today, or a GPU of their own (openai)."
+        )
 
 
 class ArgumentError(Sora2Error):
@@ -391,9 +394,5 @@ SERVICE_ERRORS: dict[int, type[ServiceError]] = {
 
 def service_error(code: int, message: str = "", *, retry_after_seconds: float | None = None) -> ServiceError:
     """The error class of a code of the service's table, or ``ServiceError`` itself for one not in it."""
-    error = SERVICE_ERRORS.get(code)
-    if code in _GATEWAY_FAULTS:
-        return ServerFaultError(message, code=code, retry_after_seconds=retry_after_seconds)
-    if error is None:
-        return ServiceError(message, code=code, retry_after_seconds=retry_after_seconds)
-    return error(message, retry_after_seconds=retry_after_seconds)
+    kind = ServerFaultError if code in _GATEWAY_FAULTS else SERVICE_ERRORS.get(code, ServiceError)
+    return kind(message, code=code, retry_after_seconds=retry_after_seconds)

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp
 from sora2_mcp.clock import Clock
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
-from sora2_mcp.simulator.app import API_PATH, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.dialects import DIALECTS
 
 
 class Network(httpx2.AsyncBaseTransport):
@@ -40,10 +41,10 @@ class Network(httpx2.AsyncBaseTransport):
             del self._applications[host]
 
     @asynccontextmanager
-    async def simulating(self, simulator: Simulator) -> AsyncIterator[str]:
-        """The same for a simulator, whose callbacks are delivered; gives its API base URL."""
+    async def simulating(self, simulator: Simulator, dialect: str = "sora2api") -> AsyncIterator[str]:
+        """The same for a simulator, whose callbacks are delivered; gives the base URL of a dialect."""
         async with self.serving(simulator.app) as url, simulator.app.router.lifespan_context(simulator.app):
-            yield f"{url}{API_PATH}"
+            yield f"{url}{DIALECTS[dialect]}"
 
 
 NETWORK = Network()
@@ -52,4 +53,6 @@ NETWORK = Network()
 
 def simulated(settings: Settings, simulator: Simulator, clock: Clock | None = None) -> Runtime:
     """A runtime whose service is the simulator."""
-    return Runtime(settings, clock=clock, endpoint=lambda: NETWORK.simulating(simulator), transport=NETWORK)
+    return Runtime(
+        settings, clock=clock, endpoint=lambda: NETWORK.simulating(simulator, settings.service), transport=NETWORK
+    )

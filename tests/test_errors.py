@@ -8,7 +8,8 @@ from sora2_mcp.errors import SERVICE_ERRORS, ServerFaultError, ServiceError, Sor
 TREE = {
     "Sora2Error": ["Exception", ""],
     "ConfigurationError": ["Sora2Error", ""],
-    "MissingKeyError": ["ConfigurationError", "needs_change"],
+    "MissingSettingError": ["ConfigurationError", "needs_change"],
+    "MissingKeyError": ["MissingSettingError", "needs_change"],
     "ArgumentError": ["Sora2Error", ""],
     "UnknownTaskError": ["Sora2Error", ""],
     "KeyReusedError": ["Sora2Error", ""],
@@ -26,6 +27,8 @@ TREE = {
     "GatewayError": ["NotReachedError", "retryable needs_change"],
     "LostAnswerError": ["Sora2Error", "retryable"],
     "ServiceError": ["Sora2Error", ""],
+    "KeyLimitError": ["ServiceError", "needs_change"],
+    "ImageNotFetchedError": ["ServiceError", ""],
     "BadRequestError": ["ServiceError", ""],
     "UnauthorizedError": ["ServiceError", "needs_change"],
     "NoCreditsError": ["ServiceError", "needs_change"],
@@ -44,6 +47,7 @@ RAISED: list[tuple[Sora2Error, str]] = [
         errors.MissingKeyError(),
         "SORA2_API_KEY is not set, and the service answers nobody without an API key",
     ),
+    (errors.MissingSettingError("SORA2_MODEL"), "SORA2_MODEL is not set, and nothing can be ordered without it"),
     (errors.ArgumentError("prompt", "is empty."), "prompt is empty."),
     (errors.UnknownTaskError("a\nb"), 'There is no task "a b"'),
     (errors.UnknownTaskError("x" * 1000), f'There is no task "{"x" * 80}"'),
@@ -120,7 +124,7 @@ def test_a_path_the_service_does_not_know_is_blamed_on_its_address() -> None:
 
 
 def test_each_code_of_the_services_table_has_an_error_of_its_own() -> None:
-    assert list(SERVICE_ERRORS) == [400, 401, 402, 404, 422, 429, 455, 500, 501, 505]
+    assert list(SERVICE_ERRORS) == [400, 401, 402, 404, 422, 429, 433, 451, 455, 500, 501, 505]
     for code, kind in SERVICE_ERRORS.items():
         error = service_error(code, "why", retry_after_seconds=7.0)
         assert type(error) is kind

@@ -12,11 +12,18 @@ from sora2_mcp.settings import Settings, environment, variable_of
 KEY = "no-key-0123456789"
 
 DEFAULTS: dict[str, Any] = {
+    "service": "sora2api",
     "api_key": SecretStr(""),
-    "api_base_url": "https://api.sora2api.ai/api/v1/sora2",
+    "api_base_url": "",
+    "model": "",
+    "model_hd": "",
+    "model_input": "",
+    "request_format": "multipart",
+    "video_seconds": 0,
     "simulate": False,
     "database_url": SecretStr(""),
     "video_dir": None,
+    "image_dir": None,
     "auto_download": False,
     "max_wait_seconds": 200,
     "poll_seconds": 5,
@@ -24,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "max_requests_per_second": 10,
     "max_active_tasks": 0,
     "daily_limit": 0,
+    "daily_cost": 0,
     "duplicate_window_seconds": 60,
     "confirm": "never",
     "auth_tokens": SecretStr(""),
@@ -34,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "allowed_origins": "",
     "state_keys": SecretStr(""),
     "public_url": "",
+    "callback_secret": SecretStr(""),
     "max_video_mb": 2000,
     "download_networks": "",
     "log_level": "INFO",
@@ -42,6 +51,19 @@ DEFAULTS: dict[str, Any] = {
 
 GOOD: list[tuple[str, str, Any]] = [
     ("SORA2_API_KEY", f"  {KEY}\n", SecretStr(KEY)),
+    ("SORA2_SERVICE", "Kie", "kie"),
+    ("SORA2_MODEL", "kling-3.0/video", "kling-3.0/video"),
+    ("SORA2_MODEL_HD", "wan/2-7-text-to-video", "wan/2-7-text-to-video"),
+    (
+        "SORA2_MODEL_INPUT",
+        '{"resolution": "480p", "nested": {"seed": 7}}',
+        '{"resolution": "480p", "nested": {"seed": 7}}',
+    ),
+    ("SORA2_REQUEST_FORMAT", "JSON", "json"),
+    ("SORA2_VIDEO_SECONDS", "8", 8),
+    ("SORA2_DAILY_COST", "2.5", 2.5),
+    ("SORA2_IMAGE_DIR", "/srv/images", Path("/srv/images")),
+    ("SORA2_CALLBACK_SECRET", "a-secret-of-mine", SecretStr("a-secret-of-mine")),
     ("SORA2_STATE_KEYS", f"{'k' * 32}", SecretStr("k" * 32)),
     ("SORA2_API_BASE_URL", "http://localhost:8000/api/", "http://localhost:8000/api/"),
     ("SORA2_SIMULATE", "1", True),
@@ -124,6 +146,23 @@ BAD: list[tuple[str, list[str], str]] = [
         ],
         "an http:// or https:// address, path included",
     ),
+    ("SORA2_SERVICE", [PASTED, "sora"], "sora2api, kie, openai or openrouter"),
+    ("SORA2_MODEL", [f"{PASTED} x"], "a model's id as the service spells it, without spaces"),
+    ("SORA2_MODEL_HD", [f"{PASTED}\x07"], "a model's id as the service spells it, without spaces"),
+    (
+        "SORA2_MODEL_INPUT",
+        [PASTED, f'["{PASTED}"]', f'{{"a": {PASTED}}}'],
+        'a JSON object, such as {"resolution": "480p"}',
+    ),
+    ("SORA2_REQUEST_FORMAT", [PASTED], "multipart or json"),
+    (
+        "SORA2_VIDEO_SECONDS",
+        [PASTED, "-1", "601", "1.5"],
+        "a whole number of seconds from 0 to 600 (0 = the service's or the model's own)",
+    ),
+    ("SORA2_DAILY_COST", [PASTED, "-1", "nan", "1e9"], "a number from 0 to 1,000,000 (0 = no limit)"),
+    ("SORA2_IMAGE_DIR", [f"~{PASTED}-nobody/images"], "a path of a folder, written out (~ is your home folder)"),
+    ("SORA2_CALLBACK_SECRET", [f"{PASTED} x"], "printable ASCII characters without spaces"),
     ("SORA2_SIMULATE", [PASTED, "2"], "1 or 0"),
     (
         "SORA2_DATABASE_URL",
@@ -377,14 +416,39 @@ def test_a_base_url_is_used_without_its_last_slash() -> None:
 def test_the_same_account_is_the_same_service_and_any_other_key_or_address_is_another() -> None:
     mine = Settings.load(api_key=KEY)
 
-    assert mine.service == Settings.load(api_key=KEY, api_base_url=mine.api_base_url + "/").service
-    assert mine.service != Settings.load(api_key=KEY + "0").service
-    assert mine.service != Settings.load().service
-    assert mine.service != Settings.load(api_key=KEY, api_base_url="https://api.sora2api.ai/api/v1/sora2api").service
+    assert mine.account == Settings.load(api_key=KEY, api_base_url=mine.base_url + "/").account
+    assert mine.account != Settings.load(api_key=KEY + "0").account
+    assert mine.account != Settings.load().account
+    assert mine.account != Settings.load(api_key=KEY, api_base_url="https://api.sora2api.ai/api/v1/sora2api").account
+    assert mine.account != Settings.load(api_key=KEY, api_base_url=mine.base_url, service="kie").account
+
+
+def test_the_first_service_keeps_the_accounts_it_always_had_and_the_others_name_themselves() -> None:
+    assert Settings.load(api_key=KEY).account.startswith("https://api.sora2api.ai/api/v1/sora2#")
+    assert Settings.load(api_key=KEY, service="kie").account.startswith("kie https://api.kie.ai/api/v1#")
+    assert Settings.load(service="openrouter", simulate=True).account == "simulator openrouter"
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({}, "SORA2_API_KEY"),
+        ({"api_key": KEY}, ""),
+        ({"simulate": True}, ""),
+        ({"service": "kie"}, "SORA2_API_KEY"),
+        ({"service": "openai"}, "SORA2_API_BASE_URL"),
+        ({"service": "openai", "api_base_url": "http://gpu:8000/v1"}, ""),
+        ({"service": "openrouter"}, "SORA2_API_KEY"),
+        ({"service": "openrouter", "api_key": KEY}, "SORA2_MODEL"),
+        ({"service": "openrouter", "api_key": KEY, "model": "google/veo-3.1"}, ""),
+    ],
+)
+def test_what_a_service_cannot_do_without_is_named(values: dict[str, Any], missing: str) -> None:
+    assert Settings.load(**values).missing == missing
 
 
 def test_a_services_name_is_its_address_and_sixteen_digits_that_do_not_give_the_key_away() -> None:
-    address, _, account = Settings.load(api_key=KEY).service.partition("#")
+    address, _, account = Settings.load(api_key=KEY).account.partition("#")
 
     assert address == "https://api.sora2api.ai/api/v1/sora2"
     assert len(account) == 16

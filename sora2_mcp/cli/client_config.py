@@ -203,7 +203,8 @@ def _about_key(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
     if key in (None, YOUR_KEY):
         otherwise = f"set {API_KEY} and run this command {'with --write' if change is None else 'again'}"
         service = wanted.service
-        return [f"Put your {service.title} key ({service.account_page}) in the place of {YOUR_KEY}; or {otherwise}."]
+        page = f" ({service.account_page})" if service.account_page else ""
+        return [f"Put your {service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."]
     where = f"is the one in {API_KEY}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
     return [f"The API key {where}; it is not shown here."]
 

@@ -49,6 +49,7 @@ class KnownService:
     """A video service that can be chosen. ``needs``: the settings without which nothing can be asked of it.
 
     ``base_url`` is empty where each user has an address of their own, ``account_page`` where nobody gives out keys.
+    ``today``: what there is to know of it by the date in it, for people.
     """
 
     title: str
@@ -56,25 +57,35 @@ class KnownService:
     needs: tuple[str, ...] = ("api_key",)
     model: str = ""
     account_page: str = ""
+    today: str = ""
 
 
 DEFAULT_SERVICE = "sora2api"
 SERVICES: Mapping[str, KnownService] = {
     "sora2api": KnownService(
-        title="Sora2API", base_url="https://api.sora2api.ai/api/v1/sora2", account_page="https://sora2api.ai"
+        title="Sora2API",
+        base_url="https://api.sora2api.ai/api/v1/sora2",
+        today="OpenAI ended Sora 2 on 2026-09-24, and this service's address did not resolve on 2026-06-23. A service "
+        "that speaks its protocol works by SORA2_API_BASE_URL; others are chosen with SORA2_SERVICE.",
     ),
     "kie": KnownService(
         title="Kie",
         base_url="https://api.kie.ai/api/v1",
         model="kling-3.0/video",
         account_page="https://kie.ai/api-key",
+        today="Makes videos of 3 to 15 s in 720p or 1080p, most with sound, for credits of about $0.005 (2026-10).",
     ),
-    "openai": KnownService(title="OpenAI-compatible server", needs=("api_base_url",)),
+    "openai": KnownService(
+        title="OpenAI-compatible server",
+        needs=("api_base_url",),
+        today="A server on a GPU of one's own, where videos cost nothing, or a gateway (2026-11).",
+    ),
     "openrouter": KnownService(
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         needs=("api_key", "model"),
         account_page="https://openrouter.ai/settings/keys",
+        today="Makes videos with the model of SORA2_MODEL, for USD by that model's price (2026-10).",
     ),
 }
 """What ``SORA2_SERVICE`` can be; each has a file of that name in ``services/``.
@@ -86,19 +97,17 @@ _SECONDS = "a number of seconds from 0.05 to 86,400"
 _COUNT = "a whole number from 0 to 1,000,000 (0 = no limit)"
 ALLOWED = {
     "service": "sora2api, kie, openai or openrouter",
+    "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
+    "api_base_url": "an http:// or https:// address, path included",
     "model": "a model's id as the service spells it, without spaces",
     "model_hd": "a model's id as the service spells it, without spaces",
     "model_input": 'a JSON object, such as {"resolution": "480p"}',
     "request_format": "multipart or json",
     "video_seconds": "a whole number of seconds from 0 to 600 (0 = the service's or the model's own)",
-    "daily_cost": "a number from 0 to 1,000,000 (0 = no limit)",
-    "image_dir": "a path of a folder, written out (~ is your home folder)",
-    "callback_secret": "printable ASCII characters without spaces",
-    "api_key": "printable ASCII characters without spaces, as the vendor's page shows it",
-    "api_base_url": "an http:// or https:// address, path included",
     "simulate": "1 or 0",
     "database_url": "sqlite:////absolute/path.db, sqlite:///~/path.db or postgresql://…",
     "video_dir": "a path of a folder, written out (~ is your home folder)",
+    "image_dir": "a path of a folder, written out (~ is your home folder)",
     "auto_download": "1 or 0",
     "max_wait_seconds": _SECONDS,
     "poll_seconds": _SECONDS,
@@ -106,6 +115,7 @@ ALLOWED = {
     "max_requests_per_second": "a number from 0.1 to 1,000",
     "max_active_tasks": _COUNT,
     "daily_limit": _COUNT,
+    "daily_cost": "a number from 0 to 1,000,000 (0 = no limit)",
     "duplicate_window_seconds": "a number of seconds from 0 to 86,400 (0 = off)",
     "confirm": "never, hd or always",
     "auth_tokens": f"name:token,name:token with tokens of at least {TOKEN_LENGTH} characters, none of them twice",
@@ -116,6 +126,7 @@ ALLOWED = {
     "allowed_origins": "origins, such as https://app.example.com or tauri://localhost, separated by commas",
     "state_keys": f"keys of at least {STATE_KEY_LENGTH} characters, separated by commas, none of them twice",
     "public_url": "an http:// or https:// address without ?, # and user name",
+    "callback_secret": "printable ASCII characters without spaces",
     "max_video_mb": "a number from 0.1 to 100,000",
     "download_networks": "networks such as 198.18.0.0/15 or fd00::/8, separated by commas",
     "log_level": "DEBUG, INFO, WARNING or ERROR",

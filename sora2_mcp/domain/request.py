@@ -41,7 +41,7 @@ class Capabilities:
     ``maker`` names both in texts. ``seconds``: the lengths that can be chosen; empty where the length is the model's
     own. ``default_seconds``: what is ordered where the caller names none; 0 leaves it to the model. ``retention``: how
     long a finished video is kept; None where the service does not say. ``price_unit``: what an order is paid in; empty
-    where no order is known to cost anything.
+    where no order is known to cost anything. ``tells_costs``: what a task has cost is known once it has ended.
     """
 
     maker: str
@@ -56,6 +56,7 @@ class Capabilities:
     default_seconds: int = 0
     retention: timedelta | None = None
     price_unit: str = "credits"
+    tells_costs: bool = False
 
     def calls(self, url: str) -> bool:
         """Whether the service would call this address; an empty one is nobody's to call."""
@@ -75,7 +76,7 @@ class Capabilities:
 RETENTION = timedelta(days=15)
 """How long Sora2API keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
 
-SORA2API = Capabilities(maker="Sora 2", watermark=True, retention=RETENTION)
+SORA2API = Capabilities(maker="Sora 2 through Sora2API", watermark=True, retention=RETENTION)
 """What the reference service can be asked for. Source: the vendor's quick start, "Step 1"."""
 
 

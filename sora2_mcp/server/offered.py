@@ -32,7 +32,26 @@ def offered(parameters: dict[str, Any], capabilities: Capabilities, *, takes_fil
 def _length(capabilities: Capabilities) -> dict[str, Any]:
     default = capabilities.default_seconds
     own = "" if default else " 0: the model's own."
-    return {"default": default, "description": f"Length of the video: {capabilities.lengths}.{own}"}
+    return {
+        "minimum": min(capabilities.seconds) if default else 0,
+        "maximum": max(capabilities.seconds),
+        "default": default,
+        "description": f"Length of the video in seconds: {capabilities.lengths}.{own}",
+    }
+
+
+def told(schema: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
+    """The schema of a result without what this service never tells."""
+    never = [
+        *(["watermark"] if not capabilities.watermark else []),
+        *(["seconds"] if not capabilities.seconds else []),
+        *(["cost"] if not capabilities.tells_costs else []),
+    ]
+    properties = {name: item for name, item in schema["properties"].items() if name not in never}
+    if "tasks" in properties:
+        listed = properties["tasks"]
+        properties["tasks"] = {**listed, "items": told(listed["items"], capabilities)}
+    return {**schema, "properties": properties}
 
 
 def wording(capabilities: Capabilities) -> dict[str, str]:

@@ -31,7 +31,9 @@ def endpoint_of(settings: Settings) -> Endpoint | None:
         application = importlib.import_module("sora2_mcp.simulator.app")
         simulator = application.Simulator(seconds_per_task=_SECONDS_PER_TASK, state_folder=folder)
         remembered = folder / "port"
-        async with serving.running(simulator, port=_port(remembered), fallback=True) as base_url:
+        async with serving.running(
+            simulator, port=_port(remembered), fallback=True, dialect=settings.service
+        ) as base_url:
             # The same port next time keeps the addresses of earlier videos good.
             if not remembered.exists():
                 remembered.write_text(base_url.rpartition(":")[2].partition("/")[0])

@@ -25,7 +25,7 @@ from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
-from sora2_mcp.server.offered import offered, wording
+from sora2_mcp.server.offered import offered, told, wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, with_optional_nullable, without_prose
@@ -174,13 +174,8 @@ class Tools:
         request = request.validated(self._runtime.upstream.capabilities(request.quality))
 
         called_at = self._clock.monotonic()
-        try:
-            agreed = await self._consent(ctx, request, idempotency_key)
-        except DeclinedError as error:
-            price_unit = self._runtime.upstream.capabilities().price_unit
-            answer = texts.declined(error, price_unit)
-            return _result(answer, declined_view(request, self._clock.now(), price_unit))
-        if isinstance(agreed, InputRequiredResult):
+        agreed = await self._consent(ctx, request, idempotency_key)
+        if not isinstance(agreed, str):
             return agreed
         # A person may have thought for minutes: the three seconds begin with the answer.
         called_at = self._clock.monotonic() if agreed else called_at
@@ -274,14 +269,26 @@ class Tools:
         task, answer = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
         return _result(answer, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
-    async def _consent(self, ctx: Context, request: VideoRequest, key: str) -> str | InputRequiredResult:
-        """A person's yes to an order that would be new, or the question; empty where none is needed."""
+    async def _consent(
+        self, ctx: Context, request: VideoRequest, key: str
+    ) -> str | InputRequiredResult | CallToolResult:
+        """A person's yes to an order that would be new, or the question; empty where none is needed.
+
+        A no is a result of its own.
+        """
         if not must_ask(self._settings.confirm, request):
             return ""
         service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
         # An answer finds its order by itself, also when the limits have been reached since.
         asks = is_answered(ctx) or await service.is_new(request, current_principal(), key)
-        return await consent(ctx, request, self._runtime.upstream.capabilities().price_unit) if asks else ""
+        if not asks:
+            return ""
+        price_unit = self._runtime.upstream.capabilities().price_unit
+        try:
+            return await consent(ctx, request, price_unit)
+        except DeclinedError as error:
+            answer = texts.declined(error, price_unit)
+            return _result(answer, declined_view(request, self._clock.now(), price_unit))
 
     def _result_of(self, task: Task, answer: texts.Answer) -> CallToolResult:
         return _result(answer, task_view(task, self._clock.now(), self._settings.poll_seconds))
@@ -303,6 +310,7 @@ def build_tools(runtime: Runtime) -> list[Tool]:
     for tool in listed:
         # One flowing text: a word that says nothing for this service leaves no gap.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
+        tool.fn_metadata.output_schema = told(tool.fn_metadata.output_schema or {}, capabilities)
     return listed
 
 

@@ -106,22 +106,27 @@ def web_app(
     own = [Route(route.path, FairSessions(route.app, sessions, SESSIONS_EACH)) for route in _plain(streamable.routes)]
     fair = FairRequests((limits or Limits.of_files(open_files_limit())).connections)
     routes = [guarded for route in (*own, *sse.routes) for guarded in _guarded(route, gate, access, fair)]
-    # What the service and whoever watches over this process call; the secret in its path lets a callback in.
-    open_routes = [
-        *callback_routes(runtime),
-        *picture_routes(runtime),
-        *issuer_routes(settings),
-        *_limited(health_routes(runtime)),
-    ]
-    app = Starlette(routes=[*routes, *open_routes], lifespan=lifespan, middleware=[Middleware(RequestIds)])
+    app = Starlette(routes=[*routes, *_open_routes(runtime)], lifespan=lifespan, middleware=[Middleware(RequestIds)])
     # A redirect would name whatever host the request does, before the gate has looked at it.
     app.router.redirect_slashes = False
     return app
 
 
+def _open_routes(runtime: Runtime) -> list[Route]:
+    """What the service and whoever watches over this process ask for; the secret in its path lets a caller in."""
+    return [
+        *callback_routes(runtime),
+        *picture_routes(runtime),
+        *issuer_routes(runtime.settings),
+        *_limited(health_routes(runtime)),
+    ]
+
+
 def _gate_of(settings: Settings, host: str | None, *, own_only: bool) -> Gate:
     if own_only and settings.public_url and not is_loopback(urlsplit(settings.public_url).hostname or ""):
-        logger.warning("SORA2_PUBLIC_URL without tokens: whatever passes it on should pass on /callbacks/ only")
+        logger.warning(
+            "SORA2_PUBLIC_URL without tokens: whatever passes it on should pass on /callbacks/ and /pictures/ only"
+        )
     named = [in_url(host).lower()] if host and not _is_wildcard(host) else []
     hosts = [*named, *settings.hosts, *settings.public_host]
     return Gate(hosts=hosts, origins=settings.origins, own_only=own_only)

@@ -142,6 +142,7 @@ class Kie(Sora2API):
                 aspect_ratio=False,
                 hd=bool(self.hd_model),
                 retention=RETENTION,
+                tells_costs=True,
             )
         own = family.allowed_seconds[0] if family.seconds else 0
         return Capabilities(
@@ -151,6 +152,7 @@ class Kie(Sora2API):
             seconds=family.allowed_seconds,
             default_seconds=self.seconds if self.seconds in family.allowed_seconds else own,
             retention=RETENTION,
+            tells_costs=True,
         )
 
     def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:  # noqa: ARG002 - takes none

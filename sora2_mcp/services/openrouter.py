@@ -36,6 +36,7 @@ class OpenRouter(OpenAI):
             seconds=range(1, _LONGEST_SECONDS + 1),
             default_seconds=self.seconds,
             price_unit="USD",
+            tells_costs=True,
         )
 
     @property

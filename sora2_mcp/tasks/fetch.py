@@ -95,15 +95,9 @@ async def fetch(
         DownloadError: no whole MP4 came; ``part`` may hold anything then.
     """
     transfer = _Transfer(
-        http,
-        url=url,
-        part=part,
-        task_id=task_id,
-        limit_bytes=limit_bytes,
-        clock=clock,
-        progress=progress,
+        http, url=url, part=part, task_id=task_id, limit_bytes=limit_bytes, clock=clock, progress=progress,
         needs_key=needs_key,
-    )
+    )  # fmt: skip
     try:
         await _in_attempts(transfer, clock, task_id)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)

@@ -39,6 +39,15 @@ async def test_every_setting_is_listed_with_its_value_and_where_it_comes_from(
     assert {variable: shown(report, variable)[:2] for variable in map(variable_of, Settings.model_fields)} == {
         "SORA2_API_KEY": ("(hidden)", Source.ENVIRONMENT),
         "SORA2_API_BASE_URL": ("https://api.sora2api.ai/api/v1/sora2", Source.PLACEHOLDER),
+        "SORA2_SERVICE": ("sora2api", Source.DEFAULT),
+        "SORA2_MODEL": ("", Source.DEFAULT),
+        "SORA2_MODEL_HD": ("", Source.DEFAULT),
+        "SORA2_MODEL_INPUT": ("", Source.DEFAULT),
+        "SORA2_REQUEST_FORMAT": ("multipart", Source.DEFAULT),
+        "SORA2_VIDEO_SECONDS": ("0", Source.DEFAULT),
+        "SORA2_IMAGE_DIR": ("", Source.DEFAULT),
+        "SORA2_DAILY_COST": ("0", Source.DEFAULT),
+        "SORA2_CALLBACK_SECRET": ("", Source.DEFAULT),
         "SORA2_SIMULATE": ("0", Source.DEFAULT),
         "SORA2_DATABASE_URL": (f"sqlite:///{tmp_path}/tasks.db", Source.ENVIRONMENT),
         "SORA2_VIDEO_DIR": (f"{tmp_path}/videos", Source.ENVIRONMENT),
@@ -71,7 +80,7 @@ async def test_a_placeholder_is_named_and_no_fault(examined: Examined) -> None:
 
     assert said(report, "configuration") == (
         Verdict.OK,
-        "2 of 26 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
+        "2 of 35 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
     )
 
 

@@ -130,7 +130,12 @@ async def test_machines_get_the_same_with_keys_that_stay(examined: Examined) -> 
     assert {tuple(reading) for reading in content["settings"]} == {("variable", "value", "source", "allowed")}
     assert list(dict.fromkeys(finding["name"] for finding in content["findings"])) == list(ORDER)
     assert (content["status"], content["simulate"], content["next_steps"]) == ("ok", True, [])
-    assert [reading["source"] for reading in content["settings"]][2:5] == ["option", "environment", "empty"]
+    sources = {reading["variable"]: reading["source"] for reading in content["settings"]}
+    assert [sources[f"SORA2_{name}"] for name in ("SIMULATE", "DATABASE_URL", "VIDEO_DIR")] == [
+        "option",
+        "environment",
+        "empty",
+    ]
 
 
 class BrokenClock(FakeClock):

@@ -14,9 +14,11 @@ import pytest
 from mcp.client import Client
 from pydantic import BaseModel
 
+from sora2_mcp.domain.request import SORA2API
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.guide import INSTRUCTIONS
+from sora2_mcp.server.offered import wording
 from tests.servers import settings_in
 
 CATALOGUE = Path(__file__).parent / "catalogue.json"
@@ -136,8 +138,9 @@ async def test_every_text_names_the_other_tool_for_what_it_is_not_for(tools: lis
 
 
 def test_the_instructions_fit_every_host_and_begin_with_what_people_search_for() -> None:
-    assert len(INSTRUCTIONS.encode()) < 1024
-    first = INSTRUCTIONS.split(".")[0].lower()
+    told = INSTRUCTIONS.format_map(wording(SORA2API))
+    assert len(told.encode()) < 1024
+    first = told.split(".")[0].lower()
     assert all(word in first for word in ("video", "sora", "text-to-video", "image-to-video"))
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 PROMPT = TASK.request.prompt
-REFUSED = {f"order-{code}": code for code in SERVICE_ERRORS if code not in (400, 404, 429, 455)}
+REFUSED = {f"order-{code}": code for code in SERVICE_ERRORS if code not in (400, 404, 429, 433, 451, 455)}
 
 
 def shown(section: str) -> list[str]:
@@ -74,7 +74,10 @@ async def test_wrong_arguments_read_as_shown(tmp_path: Path) -> None:
     empty, no_address = shown("ArgumentError")
     async with ready(tmp_path) as me:
         assert await read(me, "generate_video", prompt=" ") == (True, empty)
-        assert await read(me, "generate_video", prompt=PROMPT, image_urls=["kitten.png"]) == (True, no_address)
+        assert await read(me, "generate_video", prompt=PROMPT, image_urls=["ftp://example.com/kitten.png"]) == (
+            True,
+            no_address,
+        )
         misfit = await read(me, "generate_video", prompt=PROMPT, quality="4k", aspectRatio="portrait", seed=7)
         assert misfit == (True, *shown("Arguments that do not fit"))
 

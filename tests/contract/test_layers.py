@@ -21,6 +21,7 @@ HOMES = {
         "tasks/fetch.py",
         "tasks/reach.py",
         "tasks/network.py",
+        "tasks/pictures.py",
         "runtime.py",
         "simulator",
     ),
@@ -78,7 +79,10 @@ def test_a_library_is_imported_only_in_its_room(path: Path) -> None:
 
 
 def test_the_domain_knows_nothing_but_the_standard_library_and_our_errors() -> None:
-    standard = {"collections", "dataclasses", "datetime", "enum", "ipaddress", "re", "urllib", "sora2_mcp"}
+    standard = {
+        *("collections", "dataclasses", "datetime", "enum", "ipaddress", "json", "re", "typing", "urllib"),
+        "sora2_mcp",
+    }
     for path in (PACKAGE / "domain").glob("*.py"):
         assert {name.split(".")[0] for name in imports(path)} <= standard
 

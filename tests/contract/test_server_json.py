@@ -31,7 +31,7 @@ SCHEMA = Path(__file__).parent / "server.schema.json"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION: str = PROJECT["version"]
 REPOSITORY = "https://github.com/sora2-mcp/sora2-mcp"
-REQUIRED = {"SORA2_API_KEY"}
+REQUIRED: set[str] = set()
 SECRET = {"SORA2_API_KEY", "SORA2_AUTH_TOKENS"}
 FORMATS: dict[Any, str] = {bool: "boolean", int: "number", float: "number", Path | None: "filepath"}
 
@@ -68,7 +68,7 @@ def described(variable: str) -> Entry:
         said["format"] = FORMATS[field.annotation]
     if get_origin(field.annotation) is Literal:
         said["choices"] = list(get_args(field.annotation))
-    if isinstance(field.default, bool | int | float | str):
+    if isinstance(field.default, bool | int | float) or (isinstance(field.default, str) and field.default):
         said["default"] = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
     if not said.keys() & {"format", "choices"}:
         said["placeholder"] = Settings.allowed[variable.removeprefix(PREFIX).lower()]

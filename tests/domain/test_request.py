@@ -76,7 +76,7 @@ def test_what_is_exactly_at_a_limit_is_allowed(request_at_the_limit: VideoReques
             "has 11 addresses; allowed are at most 10.",
         ),
         (
-            VideoRequest(prompt="A cat", image_urls=(IMAGE, "cat.jpg")),
+            VideoRequest(prompt="A cat", image_urls=(IMAGE, "ftp://a.example/cat.jpg")),
             "image_urls",
             "holds something that is not an address; allowed are http:// and https:// URLs.",
         ),

@@ -36,7 +36,7 @@ BAD = [
         "text: no argument of generate_video; allowed are prompt, image_urls, aspect_ratio",
     ),
     ("generate_video", {"promt": "x"}, "promt is not an argument of generate_video; did you mean prompt?"),
-    ("generate_video", {"prompt": "x", "image_urls": ["file:///etc"]}, "image_urls holds something that is not an"),
+    ("generate_video", {"prompt": "x", "image_urls": ["file:///etc"]}, "image_urls holds a path of a file; only http"),
     ("generate_video", {"prompt": "x", "image_urls": [5]}, "image_urls must be a list of at most 10 texts."),
     (
         "generate_video",

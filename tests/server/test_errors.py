@@ -23,6 +23,7 @@ def every_error() -> Iterator[Sora2Error]:
     """One of each class that is ever raised, with foreign words as bad as they can be."""
     yield errors.ConfigurationError("SORA2_X", "cannot be used.")
     yield errors.MissingKeyError()
+    yield errors.MissingSettingError("SORA2_MODEL")
     yield errors.ArgumentError("prompt", "is empty.")
     yield errors.UnknownTaskError(HOSTILE)
     yield errors.KeyReusedError(HOSTILE, "belongs to another order.", "Use a new idempotency_key.")

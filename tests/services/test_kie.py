@@ -30,6 +30,10 @@ INPUTS: dict[str, tuple[VideoRequest, dict[str, Any]]] = {
 }
 
 
+def ordered(kie: Kie, request: VideoRequest) -> Call:
+    return kie.order(request.validated(kie.capabilities(request.quality)))
+
+
 def pictured(*addresses: str, **fields: Any) -> VideoRequest:
     return VideoRequest(prompt="A cat", image_urls=addresses, **fields)
 
@@ -38,7 +42,7 @@ def pictured(*addresses: str, **fields: Any) -> VideoRequest:
 def test_an_order_is_spelled_as_its_family_does(model: str) -> None:
     request, spelled = INPUTS[model]
 
-    assert Kie(model=model).order(request) == Call(
+    assert ordered(Kie(model=model), request) == Call(
         method="POST", path="/jobs/createTask", json={"model": model, "input": {"prompt": "A cat", **spelled}}
     )
 
@@ -46,9 +50,9 @@ def test_an_order_is_spelled_as_its_family_does(model: str) -> None:
 def test_pictures_format_quality_length_and_callback_stand_where_the_family_wants_them() -> None:
     hd = pictured(FIRST, SECOND, aspect_ratio=AspectRatio.PORTRAIT, quality=Quality.HD, callback_url="https://me/x")
 
-    kling = Kie(model="kling-3.0/video", seconds=10).order(hd).json
-    wan = Kie(model="wan/2-7-text-to-video").order(hd).json
-    grok = Kie(model="grok-imagine-video").order(hd).json
+    kling = ordered(Kie(model="kling-3.0/video", seconds=10), hd).json
+    wan = ordered(Kie(model="wan/2-7-text-to-video"), hd).json
+    grok = ordered(Kie(model="grok-imagine-video"), hd).json
 
     assert kling == {
         "model": "kling-3.0/video",
@@ -73,8 +77,8 @@ def test_pictures_format_quality_length_and_callback_stand_where_the_family_want
 def test_another_model_may_make_hd_and_own_input_wins_over_the_familys() -> None:
     kie = Kie(model="wan/2-7-text-to-video", hd_model="somebody/new-hd", extra={"resolution": "480p", "seed": 7})
 
-    standard = kie.order(CAT).json
-    hd = kie.order(VideoRequest(prompt="A cat", quality=Quality.HD)).json
+    standard = ordered(kie, CAT).json
+    hd = ordered(kie, VideoRequest(prompt="A cat", quality=Quality.HD)).json
 
     assert standard is not None
     assert standard["input"] == {"prompt": "A cat", "ratio": "16:9", "resolution": "480p", "seed": 7}
@@ -84,12 +88,20 @@ def test_another_model_may_make_hd_and_own_input_wins_over_the_familys() -> None
 @pytest.mark.parametrize(
     ("kie", "request_", "argument", "problem"),
     [
-        (Kie(model="kling-3.0/video"), VideoRequest(prompt="x" * 2501), "prompt", "this model takes 1 to 2,500"),
-        (Kie(model="kling-3.0/video"), pictured(*[FIRST] * 3), "image_urls", "this model takes at most 2"),
-        (Kie(model="bytedance/seedance-2"), pictured(FIRST, SECOND), "image_urls", "this model takes at most 1"),
-        (Kie(model="gemini-omni", seconds=5), CAT, "seconds", "cannot be 5; this model takes 8, 4, 6, 10"),
-        (Kie(model="wan/2-7-text-to-video", seconds=5), CAT, "seconds", "cannot be chosen"),
-        (Kie(model="somebody/new"), pictured(FIRST), "image_urls", "it is not known how"),
+        (Kie(model="kling-3.0/video"), VideoRequest(prompt="x" * 2501), "prompt", "allowed are 1 to 2,500"),
+        (Kie(model="kling-3.0/video"), pictured(*[FIRST] * 3), "image_urls", "allowed are at most 2"),
+        (Kie(model="bytedance/seedance-2"), pictured(FIRST, SECOND), "image_urls", "allowed are at most 1"),
+        (
+            Kie(model="gemini-omni"),
+            VideoRequest(prompt="x", seconds=5),
+            "seconds",
+            "cannot be 5: allowed is 4, 6, 8, 10",
+        ),
+        (Kie(model="kling-3.0/video"), VideoRequest(prompt="x", seconds=16), "seconds", "allowed is 3 to 15"),
+        (Kie(model="wan/2-7-text-to-video"), VideoRequest(prompt="x", seconds=5), "seconds", "the length is"),
+        (Kie(model="kling-3.0/video"), VideoRequest(prompt="x", watermark="me"), "watermark", "takes none"),
+        (Kie(model="somebody/new"), pictured(FIRST), "image_urls", "cannot be sent"),
+        (Kie(model="somebody/new"), VideoRequest(prompt="x", quality=Quality.HD), "quality", "standard only"),
         (
             Kie(model="somebody/new"),
             VideoRequest(prompt="x", aspect_ratio=AspectRatio.PORTRAIT),
@@ -102,7 +114,7 @@ def test_what_a_model_does_not_take_is_refused_before_anything_is_sent(
     kie: Kie, request_: VideoRequest, argument: str, problem: str
 ) -> None:
     with pytest.raises(ArgumentError, match=problem) as raised:
-        kie.order(request_)
+        request_.validated(kie.capabilities(request_.quality))
 
     assert raised.value.argument == argument
 

@@ -96,7 +96,7 @@ def test_an_accepted_order_has_the_services_id(http_status: int, body: str) -> N
         {"taskId": True},
         "sora2_a",
         [],
-        {"taskId": "x" * 201},
+        {"taskId": "x" * 1001},
         {"taskId": "a\nb"},
         {"taskId": "a\u202eb"},
     ],

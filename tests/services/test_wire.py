@@ -60,6 +60,7 @@ def test_a_record_without_any_field_is_readable() -> None:
         "result_json": None,
         "fail_code": None,
         "fail_message": "",
+        "cost": None,
     }
 
 

@@ -191,7 +191,7 @@ async def test_an_id_the_service_does_not_know_is_unknown(service: TaskService, 
     assert await listed(service) == []
 
 
-@pytest.mark.parametrize("reference", ["", " ", "two words", "x" * 201, "a\nb", "local-unknown", " local-unknown"])
+@pytest.mark.parametrize("reference", ["", " ", "two words", "x" * 1001, "a\nb", "local-unknown", " local-unknown"])
 async def test_what_cannot_be_an_id_of_the_service_is_not_asked_for(
     service: TaskService, simulator: Simulator, reference: str
 ) -> None:

@@ -1,7 +1,7 @@
 """What the variables hold, as anybody may read it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -96,13 +96,21 @@ def _shown_or_homeless(settings: Settings, name: str) -> str:
         return f"({error})"
 
 
+_DEFAULTS: dict[str, Callable[[Settings], str]] = {
+    "database_url": lambda settings: settings.store_url,
+    "video_dir": lambda settings: str(settings.videos),
+    "image_dir": lambda settings: str(settings.image_dir or ""),
+    "api_base_url": lambda settings: settings.base_url,
+    "model": lambda settings: settings.model_name,
+}
+"""Settings whose default is filled in, or that have none."""
+
+
 def shown(settings: Settings, name: str) -> str:
     """A setting's value without what nobody should read; the default of a place is the place itself."""
+    if name in _DEFAULTS:
+        return without_credentials(_DEFAULTS[name](settings))
     match name, getattr(settings, name):
-        case "database_url", SecretStr():
-            return without_credentials(settings.store_url)
-        case "video_dir", _:
-            return str(settings.videos)
         case "auth_tokens", SecretStr():
             return ", ".join(f"{holder}:{HIDDEN}" for holder, _ in settings.tokens)
         case _, SecretStr() as secret:

@@ -9,7 +9,7 @@ from sora2_mcp.cli.doctor.finding import Finding, Verdict, fine, problem, skippe
 from sora2_mcp.cli.doctor.folder import obstacle_to
 from sora2_mcp.cli.doctor.network import CERTIFICATE_HINT, proxy_hint
 from sora2_mcp.cli.doctor.setup import Setup
-from sora2_mcp.domain.configured import SERVICES, KnownService
+from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES, KnownService
 from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError, quoted
 from sora2_mcp.server.simulated import state_folder
 from sora2_mcp.services.chosen import service_of
@@ -124,10 +124,10 @@ def _missing(setup: Setup) -> Finding | None:
     known = known_service(setup)
     if "api_key" not in known.needs:
         return skipped(KEY, "SORA2_API_KEY is not set; that server may want none.")
+    where = f"Get a key at {known.account_page} and set" if known.account_page else "Set"
     hint = (
-        f"Get a key at {known.account_page} and set SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: "
-        "SORA2_API_KEY=… sora2-mcp doctor), or "
-        "try it without an account: sora2-mcp serve --simulate."
+        f"{where} SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: SORA2_API_KEY=… sora2-mcp doctor), "
+        "or try it without an account: sora2-mcp serve --simulate."
     )
     return problem(KEY, f"SORA2_API_KEY {reading.absence}: nothing can be ordered without a key.", hint)
 
@@ -176,5 +176,7 @@ def _way_hint(setup: Setup, error: NotReachedError) -> str:
         return proxy_hint(setup)
     if isinstance(error, CertificateError):
         return CERTIFICATE_HINT
+    if setup.settings.service == DEFAULT_SERVICE and not setup.settings.api_base_url:
+        return f'{known_service(setup).today} Living ones: kie, openrouter, openai (README, "Services").'
     proxies = f" Proxies are set in {' and '.join(setup.proxies)}: they may stand in the way." if setup.proxies else ""
     return f"Check the network and SORA2_API_BASE_URL.{proxies}"

@@ -63,7 +63,8 @@ tasks = Table(
     Column("sending_until", Instant),
     Column("handed_out", Boolean, nullable=False),
     Column("adopted", Boolean, nullable=False),
-    Column("task_id", Text),
+    # What was made shorter first, in SQLite stays so by name, and holds ids of any length all the same.
+    Column("task_id", Text().with_variant(String(200), "sqlite")),
     # What is known of the task.
     Column("status", String(20), nullable=False),
     Column("known_unfinished_at", Instant),

@@ -50,6 +50,11 @@ def _of_set_up() -> list[Occasion]:
             error=unusable,
         ),
         Occasion(
+            when="Another variable that the service needs is not set: the address of one's own server, or a model.",
+            tool=ORDER,
+            error=errors.MissingSettingError("SORA2_MODEL"),
+        ),
+        Occasion(
             when="No API key is set. The server starts and lists its tools all the same; the first call says so.",
             tool=ORDER,
             error=errors.MissingKeyError(),
@@ -67,7 +72,7 @@ def _of_arguments() -> list[Occasion]:
         Occasion(
             when="An address is not one of http or https.",
             tool=ORDER,
-            error=raised(VideoRequest(prompt="A kitten", image_urls=("kitten.png",)).validated),
+            error=raised(VideoRequest(prompt="A kitten", image_urls=("ftp://example.com/kitten.png",)).validated),
         ),
         Occasion(
             when="There is no such task, or it is another caller's, which reads just the same.",
@@ -213,7 +218,7 @@ def _of_answers() -> list[Occasion]:
         Occasion(
             when="The service answers with a code that its documentation does not list.",
             tool=ORDER,
-            error=service_error(433, "Not now"),
+            error=service_error(418, "Not now"),
         ),
         _answered(400, "The service refuses the prompt or an image."),
         _answered(401, "The API key is wrong. A wait in which this happens returns it at once."),
@@ -221,6 +226,8 @@ def _of_answers() -> list[Occasion]:
         _answered(404, "The service knows no such path: its address is wrong."),
         _answered(422, "The service finds a parameter invalid."),
         _answered(429, f"The service is called too often. {told}", tool=LOOK, retry_after_seconds=9.0),
+        _answered(433, "The API key has a limit of its own (Kie)."),
+        _answered(451, "A picture could not be fetched, by the service or for it."),
         _answered(455, f"The service is being maintained. {told}", tool=LOOK),
         _answered(
             500,

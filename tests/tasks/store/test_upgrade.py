@@ -21,6 +21,7 @@ from tests.tasks.store.drafts import SERVICE, draft, reserve
 pytestmark = pytest.mark.anyio
 
 FIRST = "0001"
+LATEST = f"{int(REVISION) + 1:04}"
 AGE = 1_700_000_000_000_000
 COLUMNS = [column.name for column in tasks.columns]
 
@@ -28,17 +29,17 @@ LATER = """
 from alembic import op
 from sqlalchemy import Column, Integer, String, text
 
-revision = "0003"
+revision = "{later}"
 down_revision = "{newest}"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("tasks", Column("seconds", Integer, nullable=False, server_default=text("10")))
+    op.add_column("tasks", Column("fps", Integer, nullable=False, server_default=text("10")))
     op.add_column("tasks", Column("remark", String(20)))
     op.create_index("tasks_by_remark", "tasks", ["service", "remark"])
-    op.execute("UPDATE schema_state SET revision = '0003'")
+    op.execute("UPDATE schema_state SET revision = '{later}'")
 """
 """A migration as a later release may bring it: it only adds."""
 
@@ -119,7 +120,7 @@ async def test_a_store_of_the_first_release_opens_in_this_one_with_every_row_and
 async def test_a_later_migration_keeps_every_row_and_this_release_goes_on_beside_it(
     empty_url: str, clock: FakeClock, tmp_path: Path
 ) -> None:
-    (tmp_path / "0003_later.py").write_text(LATER.format(newest=REVISION))
+    (tmp_path / f"{LATEST}_later.py").write_text(LATER.format(newest=REVISION, later=LATEST))
     engine = engine_at(empty_url)
     await written_by_the_first_release(engine)
     async with open_store(empty_url, SERVICE, clock) as running:
@@ -136,10 +137,10 @@ async def test_a_later_migration_keeps_every_row_and_this_release_goes_on_beside
             assert await started.load(str(ROWS[0]["id"])) is not None
 
     async with engine.reading() as connection:
-        added = (await connection.execute(text("SELECT seconds, remark FROM tasks"))).all()
+        added = (await connection.execute(text("SELECT fps, remark FROM tasks"))).all()
         state = (await connection.execute(text("SELECT revision, min_compatible FROM schema_state"))).all()
     # Orders that were refused long ago go with any new order, whatever the schema.
     lasting = [row for row in ROWS if row["status"] != Status.REFUSED.value]
     assert [tuple(row) for row in added] == [(10, None)] * (len(lasting) + len(orders))
-    assert [tuple(row) for row in state] == [("0003", FIRST)]
+    assert [tuple(row) for row in state] == [(LATEST, FIRST)]
     await engine.close()

@@ -172,7 +172,10 @@ class Record(Lenient):
         return first_url([self.response, self.result_urls, self.info, self.result_json])
 
 
-_FLAGS = {"success": 1, "fail": 3, "failed": 3}
+_FLAGS = {
+    **dict.fromkeys(("success", "succeeded", "succeed", "completed"), 1),
+    **dict.fromkeys(("fail", "failed", "failure", "error", "cancelled", "canceled", "expired"), 3),
+}
 _DEEPEST = 8
 _LOOKED_AT = 200
 """Values among which an address is looked for; answers have few, and to look at thousands would hold up everything."""

@@ -17,7 +17,6 @@ def service_of(settings: Settings) -> Service:
 
 def _kie(settings: Settings) -> Service:
     return Kie(
-        base_url=settings.base_url,
         model=settings.model_name,
         hd_model=settings.model_hd,
         seconds=settings.video_seconds,

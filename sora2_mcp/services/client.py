@@ -72,7 +72,7 @@ class Client:
         Raises:
             NotReachedError, LostAnswerError, ServiceError: it was not taken.
         """
-        call = self._service.upload(picture)
+        call = self._service.upload(picture, self._base_url)
         answer = await self._answer(self._orders, call, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.uploaded(answer)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from sora2_mcp.domain.configured import SERVICES
 from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRequest, is_http_url
@@ -125,7 +124,6 @@ class Kie(Sora2API):
     prompt and ``extra`` alone. ``seconds``: the length where the caller names none; 0 = the family's own.
     """
 
-    base_url: str = ""
     model: str
     hd_model: str = ""
     seconds: int = 0
@@ -170,15 +168,12 @@ class Kie(Sora2API):
     def picture_form(self) -> PictureForm:
         return PictureForm.UPLOAD
 
-    def upload(self, picture: Picture) -> Call:
-        """Uploads have a host of their own; behind any other base address they are asked for beside it."""
-        parts = urlsplit(self.base_url or BASE_URL)
-        base = UPLOADS if not self.base_url or self.base_url == BASE_URL else f"{parts.scheme}://{parts.netloc}"
-        prefix = parts.path.removesuffix("/api/v1") if base != UPLOADS else ""
+    def upload(self, picture: Picture, base_url: str) -> Call:
+        # A gateway's key is not Kie's to see: behind any other address the upload is asked for there, too.
         return Call(
             method="POST",
-            path=f"{prefix}/api/file-stream-upload",
-            base_url=base,
+            path="/api/file-stream-upload",
+            base_url=UPLOADS if base_url == BASE_URL else base_url.removesuffix("/api/v1"),
             form={"uploadPath": "sora2-mcp", "fileName": picture.name},
             files={"file": picture},
         )

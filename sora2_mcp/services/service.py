@@ -118,9 +118,9 @@ class Service(ABC):
         ``pictures`` are those images instead, where the service takes files.
         """
 
-    def upload(self, picture: Picture) -> Call:
-        """What hands a picture over, where there is a call for that; see ``PictureForm.UPLOAD``."""
-        raise NotImplementedError(picture)
+    def upload(self, picture: Picture, base_url: str) -> Call:
+        """What hands a picture over, where there is a call for that (``PictureForm.UPLOAD``), to a service there."""
+        raise NotImplementedError(picture, base_url)
 
     def uploaded(self, answer: Answer) -> str:
         """The address of a picture that was handed over.

@@ -33,9 +33,10 @@ PREPARING_SECONDS = 120.0
 
 _DIGEST_BYTES = 16
 _MARK_BYTES = 16
+_PNG_END = b"IEND\xaeB`\x82"
 _TIMEOUT = httpx2.Timeout(connect=10, read=15, write=10, pool=10)
 _FORMS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
-    ("image/png", lambda data: data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in data[-16:]),
+    ("image/png", lambda data: data.startswith(b"\x89PNG\r\n\x1a\n") and _PNG_END in data[-64:]),
     ("image/jpeg", lambda data: data.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in data[-1024:]),
     (
         "image/webp",

@@ -1,6 +1,6 @@
 """What hosts see, as a published contract: any change of it is a decision.
 
-``python -m tests.contract.test_catalogue`` writes the file anew.
+One for each service. ``python -m tests.contract.test_catalogue`` writes the files anew.
 """
 
 import json
@@ -21,7 +21,14 @@ from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.offered import wording
 from tests.servers import settings_in
 
-CATALOGUE = Path(__file__).parent / "catalogue.json"
+SERVICES: dict[str, dict[str, str]] = {
+    "sora2api": {},
+    "kie": {},
+    "openai": {"api_base_url": "http://gpu.example:8000/v1"},
+    "openrouter": {"model": "google/veo-3.1"},
+}
+"""Every service, and what it needs to be set beside its key."""
+
 TOOLS = ["generate_video", "get_task_status", "wait_for_video", "list_tasks", "download_video"]
 COMBINED = ("anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "if")
 
@@ -39,8 +46,14 @@ def plain(models: list[Any]) -> list[dict[str, Any]]:
     return [dumped(model) for model in models]
 
 
-async def published(folder: Path, mode: str) -> dict[str, Any]:
-    async with Runtime(settings_in(folder, api_key="")) as runtime, Client(build_server(runtime), mode=mode) as client:
+def kept(service: str) -> Path:
+    """Where the catalogue of a service is kept."""
+    return Path(__file__).parent / "catalogues" / f"{service}.json"
+
+
+async def published(folder: Path, mode: str, service: str = "sora2api") -> dict[str, Any]:
+    settings = settings_in(folder, api_key="", service=service, **SERVICES[service])
+    async with Runtime(settings) as runtime, Client(build_server(runtime), mode=mode) as client:
         return {
             "instructions": client.instructions,
             "tools": plain((await client.list_tools()).tools),
@@ -50,15 +63,16 @@ async def published(folder: Path, mode: str) -> dict[str, Any]:
         }
 
 
-@pytest.fixture
-async def tools(tmp_path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await published(tmp_path, "auto"))["tools"]
+@pytest.fixture(params=SERVICES)
+async def tools(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await published(tmp_path, "auto", request.param))["tools"]
     return found
 
 
+@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_the_catalogue_is_the_published_one(tmp_path: Path, mode: str) -> None:
-    assert await published(tmp_path, mode) == json.loads(CATALOGUE.read_text())
+async def test_the_catalogue_is_the_published_one(tmp_path: Path, mode: str, service: str) -> None:
+    assert await published(tmp_path, mode, service) == json.loads(kept(service).read_text())
 
 
 async def test_all_tools_together_cost_a_model_less_than_3000_tokens(
@@ -68,7 +82,7 @@ async def test_all_tools_together_cost_a_model_less_than_3000_tokens(
 
 
 async def test_no_tool_alone_costs_much_more_than_600_tokens(tools: list[dict[str, Any]]) -> None:
-    assert max(len(compact(tool)) / 4 for tool in tools) < 650
+    assert max(len(compact(tool)) / 4 for tool in tools) < 700
 
 
 async def test_the_tools_come_in_a_fixed_order_under_short_names(tools: list[dict[str, Any]]) -> None:
@@ -133,7 +147,9 @@ async def test_every_text_names_the_other_tool_for_what_it_is_not_for(tools: lis
     for tool in tools:
         others = [name for name in TOOLS if name != tool["name"] and name in tool["description"]]
         assert others, tool["name"]
-        assert re.search(r"cost|free", tool["description"], re.IGNORECASE)
+        says_price = re.search(r"cost|free", tool["description"], re.IGNORECASE)
+        # An order at a server of one's own costs nothing that anybody knows of.
+        assert says_price or (tool["name"] == "generate_video" and "configured server" in tool["description"])
         assert len(tool["description"]) < 2000
 
 
@@ -146,5 +162,6 @@ def test_the_instructions_fit_every_host_and_begin_with_what_people_search_for()
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        catalogue = anyio.run(published, Path(scratch), "auto")
-    CATALOGUE.write_text(json.dumps(catalogue, ensure_ascii=False, indent=1) + "\n")
+        for service in SERVICES:
+            catalogue = anyio.run(published, Path(scratch), "auto", service)
+            kept(service).write_text(json.dumps(catalogue, ensure_ascii=False, indent=1) + "\n")

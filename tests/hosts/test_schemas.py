@@ -13,7 +13,7 @@ from tests.hosts.served import Served, files_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
-CATALOGUE = Path(__file__).parents[1] / "contract" / "catalogue.json"
+CATALOGUE = Path(__file__).parents[1] / "contract" / "catalogues" / "sora2api.json"
 PUBLISHED: list[dict[str, Any]] = json.loads(CATALOGUE.read_text())["tools"]
 WITH_DEFAULTS = {
     name: schema["default"] for name, schema in PUBLISHED[0]["inputSchema"]["properties"].items() if name != "prompt"

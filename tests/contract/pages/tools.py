@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.contract.pages.tables import table
 
-_CATALOGUE = Path(__file__).parents[1] / "catalogue.json"
+_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "sora2api.json"
 
 
 def catalogue() -> dict[str, Any]:

@@ -220,12 +220,16 @@ class Settings(BaseSettings):
         return (self.api_base_url or configured.SERVICES[self.service].base_url).rstrip("/")
 
     @property
-    def missing(self) -> str:
-        """The variable that must be set before anything can be asked of the service; empty where none is missing."""
-        if self.simulate:
-            return ""
+    def lacking(self) -> tuple[str, ...]:
+        """The variables that must be set before anything can be asked of the service, and are not."""
         values = {"api_key": self.key, "api_base_url": self.api_base_url, "model": self.model}
-        return next((variable_of(name) for name in configured.SERVICES[self.service].needs if not values[name]), "")
+        needed = () if self.simulate else configured.SERVICES[self.service].needs
+        return tuple(variable_of(name) for name in needed if not values[name])
+
+    @property
+    def missing(self) -> str:
+        """The first of those; empty where none is missing."""
+        return next(iter(self.lacking), "")
 
     @property
     def model_name(self) -> str:

@@ -9,7 +9,7 @@ from sora2_mcp import __version__
 from sora2_mcp.domain.configured import SERVICES
 
 _DESCRIPTION = """\
-MCP server that makes AI videos with Sora 2: order, wait, keep the file.
+MCP server that makes AI videos: order, wait, keep the file.
 
 Without a command it serves MCP over stdio, as hosts start it.
 Try it without an account:  sora2-mcp demo
@@ -84,11 +84,18 @@ def _add_demo(commands: _Commands) -> None:
 
 
 def _add_generate(commands: _Commands) -> None:
-    generate = _add(commands, "generate", "order a video, wait for it and save it (costs credits)")
-    generate.add_argument("prompt", help="what to show, 1 to 5,000 characters")
-    generate.add_argument("--image", action="append", default=[], metavar="URL", help="an image to animate; repeatable")
+    generate = _add(commands, "generate", "order a video, wait for it and save it (may cost credits or money)")
+    generate.add_argument("prompt", help="what to show")
+    generate.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="IMAGE",
+        help="an image to animate: its address, or a file in SORA2_IMAGE_DIR; repeatable",
+    )
     generate.add_argument("--aspect-ratio", choices=("landscape", "portrait"), default="landscape")
     generate.add_argument("--quality", choices=("standard", "hd"), default="standard")
+    generate.add_argument("--seconds", type=_length, default=0, help="length of the video, where it can be chosen")
     generate.add_argument("--watermark", default="", metavar="TEXT", help="text shown in the video")
     generate.add_argument("--callback-url", default="", metavar="URL", help="your own address the service notifies")
     generate.add_argument(
@@ -124,7 +131,7 @@ def _add_tasks(commands: _Commands) -> None:
 
 
 def _add_simulate(commands: _Commands) -> None:
-    simulate = _add(commands, "simulate", "serve a stand-in Sora2API for trying and testing")
+    simulate = _add(commands, "simulate", "serve stand-ins of the video services for trying and testing")
     simulate.add_argument(
         "--host", action=_Filled, default="127.0.0.1", help="address to listen at (default 127.0.0.1)"
     )
@@ -207,6 +214,12 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port; allowed are 0 to 65535")
     return port
+
+
+def _length(text: str) -> int:
+    if text.isdecimal() and 0 < int(text[:4]) <= 600:
+        return int(text[:4])
+    raise argparse.ArgumentTypeError(f"{text} is no length of a video; allowed are whole seconds from 1 to 600")
 
 
 def _seconds(text: str) -> float:

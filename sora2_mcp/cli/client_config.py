@@ -130,9 +130,9 @@ def _given(arguments: argparse.Namespace) -> dict[str, str]:
         ConfigurationError: the service needs an address or a model, and none is set.
     """
     settings = Settings.load(**({"service": arguments.service} if arguments.service else {}))
-    missing = settings.missing
-    if missing not in ("", API_KEY) and not (arguments.simulate or arguments.http):
-        raise ConfigurationError(missing, f"is not set, and {settings.service} needs it: set it and run this again.")
+    missing = [variable for variable in settings.lacking if variable != API_KEY]
+    if missing and not (arguments.simulate or arguments.http):
+        raise ConfigurationError(missing[0], f"is not set, and {settings.service} needs it: set it and run this again.")
     key = settings.api_key.get_secret_value()
     given = {API_KEY: key} if key else {}
     if arguments.service or settings.service != DEFAULT_SERVICE:

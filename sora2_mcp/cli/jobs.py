@@ -50,6 +50,7 @@ class Jobs:
             quality=Quality(arguments.quality),
             watermark=arguments.watermark,
             callback_url=arguments.callback_url,
+            seconds=arguments.seconds,
         )
         submission = await self._service.submit(request, LOCAL, key=arguments.idempotency_key)
         with self._goes_on(submission.task.reference):

@@ -1,4 +1,4 @@
-"""``sora2-mcp simulate``: the stand-in Sora2API on a port."""
+"""``sora2-mcp simulate``: stand-ins of the video services on a port."""
 
 import argparse
 import sys
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import anyio
 
+from sora2_mcp.domain.configured import DEFAULT_SERVICE
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.dialects import DIALECTS
 from sora2_mcp.simulator.serve import serve
 
 
@@ -39,9 +41,12 @@ def simulate(arguments: argparse.Namespace) -> int:
 
 
 def _say(base_url: str) -> None:
+    root = base_url.removesuffix(DIALECTS[DEFAULT_SERVICE])
+    others = "".join(f"  SORA2_SERVICE={name} SORA2_API_BASE_URL={root}{path}\n" for name, path in DIALECTS.items())
     sys.stdout.write(
         f"Sora2API simulator at {base_url}\n"
         f"Use it:  SORA2_API_BASE_URL={base_url} SORA2_API_KEY=any sora2-mcp\n"
+        f"Or one of its dialects:\n{others}"
         "End it with Ctrl+C.\n"
     )
     sys.stdout.flush()

@@ -168,6 +168,70 @@ def test_without_a_host_or_with_one_that_is_unknown_the_hosts_are_listed(home: P
 
 
 @pytest.mark.parametrize(
+    ("service", "variables"),
+    [
+        ("kie", {"SORA2_API_KEY": KEY}),
+        ("openai", {"SORA2_API_BASE_URL": "http://gpu:8000/v1", "SORA2_REQUEST_FORMAT": "json"}),
+        ("openrouter", {"SORA2_API_KEY": KEY, "SORA2_MODEL": "google/veo-3.1", "SORA2_VIDEO_SECONDS": "8"}),
+    ],
+)
+@pytest.mark.parametrize("host", ["claude-desktop", "cursor", "codex"])
+def test_one_command_configures_a_service(
+    home: Path, typed: Type, host: str, service: str, variables: dict[str, str]
+) -> None:
+    run = typed(host, "--service", service, "--write", **variables)
+    started = started_by(host, home / FILES[host], {})
+
+    assert run.code == 0
+    assert KEY not in run.stdout + run.stderr
+    assert {name: value for name, value in started.variables.items() if name != "SORA2_MAX_WAIT_SECONDS"} == {
+        "SORA2_SERVICE": service,
+        **variables,
+    }
+
+
+def test_another_service_takes_the_place_of_the_first_with_all_that_was_said_of_it(home: Path, typed: Type) -> None:
+    old = {"SORA2_API_KEY": KEY, "SORA2_API_BASE_URL": "https://old.example/v1", "SORA2_DAILY_LIMIT": "5"}
+    typed("cursor", "--write", **old)
+    document = json.loads((home / FILES["cursor"]).read_text())
+    document["mcpServers"]["sora2"]["env"]["SORA2_DAILY_LIMIT"] = "5"
+    (home / FILES["cursor"]).write_text(json.dumps(document))
+    typed("cursor", "--service", "kie", "--write")
+    started = started_by("cursor", home / FILES["cursor"], {})
+
+    assert started.variables["SORA2_SERVICE"] == "kie"
+    assert started.variables["SORA2_API_KEY"] == "your-key"
+    assert started.variables["SORA2_DAILY_LIMIT"] == "5"
+    assert "SORA2_API_BASE_URL" not in started.variables
+
+
+def test_an_entry_of_a_service_stays_that_services_when_it_is_written_again(home: Path, typed: Type) -> None:
+    typed("cursor", "--service", "kie", "--write", SORA2_API_KEY=KEY)
+    before = (home / FILES["cursor"]).read_text()
+    typed("cursor", "--write")
+
+    assert (home / FILES["cursor"]).read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("service", "variables", "missing"),
+    [
+        ("openai", {}, "SORA2_API_BASE_URL"),
+        ("openrouter", {}, "SORA2_MODEL"),
+        ("openrouter", {"SORA2_API_KEY": KEY}, "SORA2_MODEL"),
+    ],
+)
+def test_what_a_service_needs_beside_a_key_must_be_there_first(
+    home: Path, typed: Type, service: str, variables: dict[str, str], missing: str
+) -> None:
+    run = typed("cursor", "--service", service, "--write", **variables)
+
+    assert run.code == 2
+    assert f"{missing} is not set, and {service} needs it" in run.stderr
+    assert not (home / FILES["cursor"]).exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("cursor", "--name", "a b"), "--name may have 1 to 40 letters, digits and hyphens"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.conformance.node import INSPECTOR, run_node
-from tests.contract.test_catalogue import CATALOGUE
+from tests.contract.test_catalogue import kept
 from tests.e2e.processes import Process
 
 SECONDS = 60.0
@@ -134,7 +134,7 @@ def expect(fact: bool, what: str, seen: Any) -> None:  # noqa: FBT001 - it is wh
 
 async def _lists(inspector: _Inspector) -> None:
     """The published catalogue, word for word, and not one finding about its schemas."""
-    catalogue = json.loads(CATALOGUE.read_text())
+    catalogue = json.loads(kept("sora2api").read_text())
     tools = await inspector.ask("tools/list", "--strict")
     expect(tools["tools"] == catalogue["tools"], "the published tools", tools)
     templates = await inspector.ask("resources/templates/list")
@@ -163,7 +163,7 @@ async def _makes_a_video(inspector: _Inspector) -> tuple[str, Path]:
 
 
 async def _reads(inspector: _Inspector, task_id: str, file: Path) -> None:
-    catalogue, uri = json.loads(CATALOGUE.read_text()), f"sora2://tasks/{task_id}"
+    catalogue, uri = json.loads(kept("sora2api").read_text()), f"sora2://tasks/{task_id}"
     listed = (await inspector.ask("resources/list"))["resources"]
     fixed = len(catalogue["resources"])
     expect(listed[:fixed] == catalogue["resources"] and listed[fixed]["uri"] == uri, "the newest task, listed", listed)

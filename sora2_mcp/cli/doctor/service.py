@@ -47,7 +47,7 @@ async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | No
     """Asks without a key, which the service refuses and a wrong address does not."""
     if variable := setup.unusable("api_base_url"):
         return skipped(SERVICE, f"{variable} cannot be used, so there is nobody to ask."), None
-    if (missing := setup.settings.missing) not in ("", "SORA2_API_KEY"):
+    if missing := next((variable for variable in setup.settings.lacking if variable != "SORA2_API_KEY"), ""):
         hint = f"Set {missing} in {_KEY_PLACE}: SORA2_SERVICE={setup.settings.service} cannot do without it."
         return problem(SERVICE, f"{missing} is not set, so nothing can be asked.", hint), None
     base_url = probe.base_url

@@ -73,7 +73,7 @@ SERVICES: Mapping[str, KnownService] = {
         base_url="https://api.kie.ai/api/v1",
         model="kling-3.0/video",
         account_page="https://kie.ai/api-key",
-        today="Makes videos of 3 to 15 s in 720p or 1080p, most with sound, for credits of about $0.005 (2026-10).",
+        today="Makes videos of 3 to 15 s; size and sound are the model's. Paid in credits of about $0.005 (2026-10).",
     ),
     "openai": KnownService(
         title="OpenAI-compatible server",

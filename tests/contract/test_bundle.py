@@ -98,12 +98,15 @@ async def test_every_prompt_says_where_its_arguments_go() -> None:
         assert [name for name in prompt["arguments"] if f"${{arguments.{name}}}" not in prompt["text"]] == []
 
 
-async def test_it_asks_for_key_folder_and_longest_wait_and_offers_the_simulator() -> None:
+async def test_it_asks_for_service_key_folder_and_longest_wait_and_offers_the_simulator() -> None:
     asked = {
         name: (option["type"], option.get("sensitive", False)) for name, option in manifest()["user_config"].items()
     }
     assert asked == {
+        "service": ("string", False),
         "api_key": ("string", True),
+        "api_base_url": ("string", False),
+        "model": ("string", False),
         "video_dir": ("directory", False),
         "max_wait_seconds": ("number", False),
         "simulate": ("boolean", False),
@@ -121,14 +124,24 @@ def started_with(monkeypatch: pytest.MonkeyPatch, **answers: str | float | bool)
 
 
 async def test_every_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: dict[str, Any] = {"api_key": "sk-1", "video_dir": "/films", "max_wait_seconds": 90, "simulate": True}
+    answers: dict[str, Any] = {
+        "service": "openai",
+        "api_key": "sk-1",
+        "api_base_url": "http://gpu.example:8000/v1",
+        "model": "wan",
+        "video_dir": "/films",
+        "max_wait_seconds": 90,
+        "simulate": True,
+    }
     settings = started_with(monkeypatch, **answers)
-    assert settings == Settings.load(api_key="sk-1", video_dir=Path("/films"), max_wait_seconds=90, simulate=True)
+    assert settings == Settings.load(**{**answers, "video_dir": Path("/films")})
     assert answers.keys() == manifest()["user_config"].keys()
 
 
-async def test_whoever_answers_nothing_gets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert started_with(monkeypatch) == Settings.model_construct()
+async def test_whoever_answers_nothing_gets_the_defaults_but_a_service_that_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert started_with(monkeypatch) == Settings.model_construct(service="kie")
 
 
 async def test_a_host_that_fills_in_nothing_at_all_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from tests.contract.pages.commands import command_sections
 from tests.contract.pages.configuration import env_example, settings_sections, settings_table
 from tests.contract.pages.errors import error_sections, error_table
 from tests.contract.pages.results import result_sections
+from tests.contract.pages.services import capability_table, family_table, service_table
 from tests.contract.pages.tools import tool_table
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -18,6 +19,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "error-table": error_table,
     "errors": error_sections,
     "results": result_sections,
+    "services": service_table,
+    "capabilities": capability_table,
+    "families": family_table,
 }
 
 _MARKED = re.compile(r"(<!-- (?P<name>[a-z-]+):begin[^\n]*-->\n).*?(?=<!-- (?P=name):end -->)", re.DOTALL)

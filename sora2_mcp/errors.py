@@ -341,7 +341,7 @@ class KeyLimitError(ServiceError):
 
 class ImageNotFetchedError(ServiceError):
     code = 451
-    what = "The service could not fetch an image"
+    what = "An image could not be fetched"
     hint = "Give public addresses of images that open without a login, then order again."
 
 

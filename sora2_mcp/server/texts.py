@@ -180,8 +180,7 @@ def _succeeded(task: Task, now: datetime) -> Answer:
         done = f"Done{took}. Only the service's key opens its address, so this server saves the video by itself."
     else:
         done = f"Done{took}: {task.link} ({_kept(task, now)})"
-    if task.cost is not None and task.price_unit:
-        done += f"\nIt has cost {task.cost:g} {task.price_unit}."
+    done += f"\n{cost}" if (cost := _has_cost(task)) else ""
     if task.file is not None:
         return Answer(f"{done}\nSaved already: {task.file.path}", _WHERE_THE_FILE_IS)
     if task.download_attempts >= DOWNLOAD_ATTEMPTS:
@@ -206,7 +205,7 @@ def _failed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four 
             f"and order again with generate_video only if they agree. {_NEW_KEY}",
         )
     reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
-    cost = f" It has cost {task.cost:g} {task.price_unit}." if task.cost is not None and task.price_unit else ""
+    cost = f" {told}" if (told := _has_cost(task)) else ""
     return Answer(
         f"Failed {where}{code}{reason}{cost} Nothing more will come of this task.",
         f"change the prompt and order again with generate_video. {_NEW_KEY}",
@@ -249,6 +248,13 @@ def is_simulated(task: Task) -> bool:
 def _costs(task: Task) -> bool:
     """Whether it was paid for, or would be."""
     return bool(task.price_unit) and not is_simulated(task)
+
+
+def _has_cost(task: Task) -> str:
+    """What it has cost, in a sentence; empty where that is not known."""
+    if task.cost is None or not task.price_unit:
+        return ""
+    return f"It has cost {task.cost:g} {'simulated ' if is_simulated(task) else ''}{task.price_unit}."
 
 
 def _kept(task: Task, now: datetime) -> str:

@@ -3,9 +3,12 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import anyio.to_thread
 import httpx2
 import stamina
 
@@ -63,6 +66,8 @@ class Client:
             LostAnswerError: sent, and nobody knows whether it was accepted.
         """
         order = self._service.order(request, pictures)
+        has_data = any(url.startswith("data:") for url in request.image_urls)
+        order = replace(order, holds_pictures=has_data or bool(pictures))
         answer = await self._answer(self._orders, order, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.accepted(answer)
 
@@ -72,7 +77,7 @@ class Client:
         Raises:
             NotReachedError, LostAnswerError, ServiceError: it was not taken.
         """
-        call = self._service.upload(picture, self._base_url)
+        call = replace(self._service.upload(picture, self._base_url), holds_pictures=True)
         answer = await self._answer(self._orders, call, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.uploaded(answer)
 
@@ -113,7 +118,9 @@ class Client:
     async def _answer(
         self, http: httpx2.AsyncClient, call: Call, limits: httpx2.Timeout, limit_seconds: float
     ) -> Answer:
-        request = request_of(http, self._base_url, call, limits)
+        build = partial(request_of, http, self._base_url, call, limits)
+        # With pictures a body has megabytes, and takes its time to be made.
+        request = await anyio.to_thread.run_sync(build) if call.holds_pictures else build()
         answer = await exchange(http, request, clock=self._clock, limit_seconds=limit_seconds)
         self.last_contact_at = self._clock.now()
         return answer

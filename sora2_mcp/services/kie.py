@@ -165,6 +165,10 @@ class Kie(Sora2API):
         return Call(method="POST", path="/jobs/createTask", json=body)
 
     @property
+    def signs_callbacks(self) -> bool:
+        return True
+
+    @property
     def picture_form(self) -> PictureForm:
         return PictureForm.UPLOAD
 

@@ -40,6 +40,10 @@ class OpenRouter(OpenAI):
         )
 
     @property
+    def signs_callbacks(self) -> bool:
+        return True
+
+    @property
     def picture_form(self) -> PictureForm:
         return PictureForm.DATA
 

@@ -59,7 +59,7 @@ class Picture:
 class Call:
     """One request to the service: ``path`` below its base address, and a body of JSON or of a form where there is one.
 
-    ``base_url`` is only set where the service has another address for this call.
+    ``base_url`` is only set where the service has another address for this call. ``holds_pictures``: it is large.
     """
 
     method: str
@@ -69,6 +69,7 @@ class Call:
     json: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
     files: Mapping[str, Picture] = field(default_factory=dict)
+    holds_pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,11 @@ class Service(ABC):
     @property
     def hides_videos(self) -> bool:
         """Whether videos may have no address but one that only the key opens."""
+        return False
+
+    @property
+    def signs_callbacks(self) -> bool:
+        """Whether callbacks can be signed, so that ``is_signed`` can tell."""
         return False
 
     @property

@@ -165,7 +165,8 @@ class Pictures:
             return self._addresses.of(image)
         picture = await self._picture(image)
         if self._form is PictureForm.DATA:
-            return picture.data_url
+            # In a thread, as all that takes long for ten megabytes.
+            return await anyio.to_thread.run_sync(lambda: picture.data_url)
         try:
             return await self._upload(picture)
         except LostAnswerError as error:

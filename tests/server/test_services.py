@@ -125,6 +125,21 @@ async def test_a_refusal_says_what_to_do_and_nothing_is_listed(
     assert listed["tasks"] == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("order-433", "The API key has reached a limit of its own (433)"),
+        ("order-451", "An image could not be fetched (451)"),
+    ],
+)
+async def test_kies_own_codes_say_what_to_do(fault: str, words: str, tmp_path: Path) -> None:
+    async with served(tmp_path, "kie", Simulator(seconds_per_task=0, faults=[fault])) as me:
+        refused = await me.error("generate_video", prompt=PROMPT)
+
+    assert words in refused
+    assert "Nothing was spent." in refused
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_an_order_over_the_rate_is_repeated_until_it_is_accepted(service: str, tmp_path: Path) -> None:
     simulator = Simulator(seconds_per_task=0, faults=["order-429=0.1*2"])

@@ -65,6 +65,40 @@ async def test_a_callback_that_is_not_signed_with_the_secret_is_turned_away(
     assert looks == []
 
 
+@pytest.mark.parametrize(("service", "is_told"), [("kie", True), ("openrouter", False)])
+async def test_a_callback_settles_an_order_whose_answer_was_lost_where_the_record_says_what_was_ordered(
+    service: str,
+    is_told: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+    clock: FakeClock,
+) -> None:
+    simulator = Simulator(now=clock.now, sleep=clock.sleep, transport=NETWORK, faults=["order-drop"])
+    async with host(tmp_path, simulator, clock, service=service, model=MODEL[service]) as reached:
+        order = (await reached.service.submit(CAT, "local")).task
+        await until(clock, lambda: bool([request for request in simulator.received if request.method == "GET"]))
+        await reached.quiet()
+        task = await reached.service.find(order.reference, "local")
+
+    assert order.status is Status.UNCONFIRMED
+    assert task.status is (Status.SUCCEEDED if is_told else Status.UNCONFIRMED)
+    assert bool(task.task_id) is is_told
+
+
+@pytest.mark.parametrize("service", ["kie", "openrouter"])
+async def test_a_callback_address_that_was_dropped_in_silence_loses_nothing(
+    service: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    simulator = Simulator(now=clock.now, sleep=clock.sleep, transport=NETWORK, faults=["no-callback"])
+    pace = {"poll_seconds": 5, "idle_poll_seconds": 60}
+    async with host(tmp_path, simulator, clock, service=service, model=MODEL[service], **pace) as reached:
+        order = (await reached.service.submit(CAT, "local")).task
+        await until(clock, lambda: bool([request for request in simulator.received if request.method == "GET"]))
+        await reached.quiet()
+        task = await reached.service.find(order.reference, "local")
+
+    assert task.status is Status.SUCCEEDED
+
+
 async def test_a_service_that_wants_https_is_given_no_other_address_of_ours(tmp_path: Path, clock: FakeClock) -> None:
     simulator = Simulator(now=clock.now, sleep=clock.sleep, transport=NETWORK)
     for service, public_url, is_given in (

@@ -22,8 +22,8 @@ from sora2_mcp.domain.request import (
     sanitized_url,
 )
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_error
-from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call, Picture, PictureForm, Said, Service
+from sora2_mcp.errors import BadRequestError, GatewayError, LostAnswerError, sanitized, service_error
+from sora2_mcp.services.service import NO_TASK, NOT_ACCEPTED, Answer, Call, Picture, PictureForm, Said, Service
 from sora2_mcp.services.sora2api import is_task_id
 from sora2_mcp.services.wire import (
     WORDS_LIMIT,
@@ -54,6 +54,12 @@ _SIZES = {
     (AspectRatio.LANDSCAPE, Quality.HD): "1792x1024",
     (AspectRatio.PORTRAIT, Quality.HD): "1024x1792",
 }
+_BAD_REQUEST = (
+    "If its words are about the content, change the prompt or the images; if they are about a model, a key or a "
+    "parameter, ask the user to check SORA2_MODEL, SORA2_API_KEY and SORA2_MODEL_INPUT. Then order again."
+)
+"""Gateways say 400 of anything."""
+
 _NO_SUCH_PATH = "Not Found"
 """What the frameworks of such servers say of a path they do not serve; of an unknown task they say more."""
 
@@ -201,6 +207,10 @@ class OpenAI(Service):
         is_own = urlsplit(url).netloc == urlsplit(self.base_url).netloc
         return sanitized_url(url) if url and not is_own else f"{_path_of(video.id)}/content"
 
+    def probes(self) -> tuple[Call, ...]:
+        # A gateway may pass a look at a task that it does not know on to somebody else.
+        return (Call(method="GET", path="/models"), self.look(NO_TASK))
+
     def said(self, answer: Answer) -> Said:
         content = _content(answer)
         code, words = _words(_read(content))
@@ -243,7 +253,10 @@ def _content(answer: Answer) -> dict[str, Any]:
 def _fault(answer: Answer, content: dict[str, Any]) -> Exception:
     _, words = _words(_read(content))
     code = _UNAUTHORIZED if answer.status == _FORBIDDEN else answer.status
-    return service_error(code, words, retry_after_seconds=answer.retry_after_seconds)
+    error = service_error(code, words, retry_after_seconds=answer.retry_after_seconds)
+    if isinstance(error, BadRequestError):
+        error.hint = _BAD_REQUEST
+    return error
 
 
 def _read(content: dict[str, Any]) -> Video:

@@ -1,4 +1,4 @@
-"""One harmless question to the service: a look at a task that cannot exist. It costs nothing and changes nothing."""
+"""One harmless question to the service, such as a look at a task that cannot exist. It costs and changes nothing."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,12 +11,11 @@ import httpx2
 from sora2_mcp.clock import Clock
 from sora2_mcp.services.client import http_client, request_of
 from sora2_mcp.services.exchange import exchange
-from sora2_mcp.services.service import Answer, Call, Service
+from sora2_mcp.services.service import Answer, Call, Said, Service
 
 ANSWER_SECONDS = 8.0
 """The longest a question lasts, connecting included."""
 
-_NO_TASK = "sora2-mcp-doctor-asks-for-no-task"
 _TIMEOUT = httpx2.Timeout(ANSWER_SECONDS, connect=5)
 
 
@@ -45,15 +44,14 @@ class Probe:
         self._clock = clock
 
     async def ask(self, key: str = "") -> Reply:
-        """What the service says to a look at a task that cannot exist; asked once.
+        """What the service says to a question that does no harm; asked once.
 
         Raises:
             NotReachedError: nothing was sent; the reason says what stood in the way.
             LostAnswerError: it was sent, and nothing came back that the service would say.
         """
         began = self._clock.monotonic()
-        answer = await self._answer(self._service.look(_NO_TASK), key)
-        said = self._service.said(answer)
+        answer, said = await self._heard(key)
         return Reply(
             code=said.code,
             words=said.words,
@@ -62,6 +60,15 @@ class Probe:
             seconds=self._clock.monotonic() - began,
             connect_seconds=answer.connect_seconds,
         )
+
+    async def _heard(self, key: str) -> tuple[Answer, Said]:
+        *others, last = self._service.probes()
+        for call in others:
+            answer = await self._answer(call, key)
+            if answer.status != httpx2.codes.NOT_FOUND:
+                return answer, self._service.said(answer)
+        answer = await self._answer(last, key)
+        return answer, self._service.said(answer)
 
     async def balance(self, key: str) -> float | None:
         """What is left in the account; None where that cannot be asked, or is not told.

@@ -25,6 +25,10 @@ The exceptions say that a request took too long, or that one like it is being wo
 """
 
 
+NO_TASK = "sora2-mcp-doctor-asks-for-no-task"
+"""The id of a task that cannot exist."""
+
+
 class PictureForm(StrEnum):
     """How a service takes a picture that has no address of its own."""
 
@@ -159,6 +163,10 @@ class Service(ABC):
             GatewayError: something in front of it refused.
             LostAnswerError: the answer cannot be read.
         """
+
+    def probes(self) -> tuple[Call, ...]:
+        """What can be asked of it without harm and cost; the first that it knows the path of tells how it stands."""
+        return (self.look(NO_TASK),)
 
     @abstractmethod
     def said(self, answer: Answer) -> Said:

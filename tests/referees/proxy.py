@@ -15,7 +15,7 @@ from tests.e2e.processes import environment
 MODEL = "sora-2"
 SERVICE_KEY = "service-0123456789abcdef"
 """The only key the simulator takes."""
-PROXY_KEY = "sk-proxy-0123456789abcdef"
+PROXY_KEY = "sk-proxy-0123"
 """The only key the proxy takes."""
 
 PATIENCE_SECONDS = 180

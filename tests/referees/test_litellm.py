@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import completed
 from tests.hosts.served import Served
 from tests.referees.agent import agent
 from tests.referees.media import PNG, is_mp4
@@ -121,3 +122,10 @@ async def test_the_keys_are_in_nothing_that_is_told_written_or_sent_on(server: S
         assert [text for text in told if key in text] == []
         assert [path for path in written if key.encode() in path.read_bytes()] == []
         assert key not in str(server.service.bodies())
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_proxy_that_works(server: Served) -> None:
+    told = completed(server.folder, "doctor", "--no-round-trip", **server.settings)
+
+    assert told.returncode == 0, told.stdout
+    assert "The key is accepted" in told.stdout

@@ -14,7 +14,7 @@ from sora2_mcp.domain.task import Status
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.simulator.app import CLIPS, Simulator
-from tests.clocks import FakeClock
+from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK
 from tests.server.reached import CAT, Host, host
 from tests.servers import KEY, Agent, settings_in
@@ -93,10 +93,11 @@ async def test_a_callback_address_that_was_dropped_in_silence_loses_nothing(
     async with host(tmp_path, simulator, clock, service=service, model=MODEL[service], **pace) as reached:
         order = (await reached.service.submit(CAT, "local")).task
         await until(clock, lambda: bool([request for request in simulator.received if request.method == "GET"]))
-        await reached.quiet()
-        task = await reached.service.find(order.reference, "local")
 
-    assert task.status is Status.SUCCEEDED
+        async def succeeded() -> bool:
+            return (await reached.service.find(order.reference, "local")).status is Status.SUCCEEDED
+
+        await eventually(succeeded)
 
 
 async def test_a_service_that_wants_https_is_given_no_other_address_of_ours(tmp_path: Path, clock: FakeClock) -> None:

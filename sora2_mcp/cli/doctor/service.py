@@ -51,8 +51,10 @@ async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | No
         hint = f"Set {missing} in {_KEY_PLACE}: SORA2_SERVICE={setup.settings.service} cannot do without it."
         return problem(SERVICE, f"{missing} is not set, so nothing can be asked.", hint), None
     base_url = probe.base_url
+    # A server of one's own is asked with the key at once: behind a gateway nothing else tells how it stands.
+    key = "" if known_service(setup).base_url else setup.settings.key
     try:
-        reply = await probe.ask()
+        reply = await probe.ask(key)
     except (GatewayError, LostAnswerError) as error:
         return problem(
             SERVICE,
@@ -95,6 +97,8 @@ async def check_key(setup: Setup, probe: Probe | None, unasked: Reply | None) ->
         return skipped(KEY, "SORA2_API_KEY is set; the service is not asked, because of --offline.")
     if unasked is None:
         return skipped(KEY, "SORA2_API_KEY is set; it was not shown to a service that did not answer as it should.")
+    if not known_service(setup).base_url:
+        return _verdict(setup, unasked)
     if unasked.code not in (*_REFUSED, *_BUSY):
         return skipped(KEY, "The service answers looks without a key too: whether it takes yours, an order will show.")
     try:

@@ -1,10 +1,13 @@
 """How servers of the Videos API are asked, and what their answers mean in every dialect seen."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Sighting
@@ -18,9 +21,11 @@ from sora2_mcp.errors import (
     Sora2Error,
     UnauthorizedError,
 )
+from sora2_mcp.services.kie import Kie
 from sora2_mcp.services.openai import OpenAI
 from sora2_mcp.services.openrouter import OpenRouter
 from sora2_mcp.services.service import Answer, Call, Picture, PictureForm
+from sora2_mcp.services.sora2api import Sora2API
 
 SEEN_AT = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 BASE = "http://gpu.example:8000/v1"
@@ -275,3 +280,34 @@ def test_openrouters_signature_is_over_time_and_body() -> None:
     assert not router.is_signed(headers, b"{}", "secret")
     assert not router.is_signed({}, b"{}", "secret")
     assert not router.is_signed({"x-openrouter-signature": "ä,,=,v1"}, b"{}", "secret")
+
+
+NAMES = st.sampled_from(
+    [
+        *("id", "status", "error", "detail", "url", "urls", "metadata", "output", "videos", "usage", "cost", "prompt"),
+        *("size", "seconds", "code", "message", "data", "taskId", "state", "resultJson", "param", "input", "failCode"),
+        "creditsConsumed",
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["success", "fail"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+EVERY = (Sora2API(), Kie(model="kling-3.0/video"), HOME, OpenRouter(model="a/b"))
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=6), st.sampled_from([200, 202, 400, 402, 404, 409, 429, 500, 502]))
+def test_whatever_comes_back_is_read_or_is_one_of_our_errors(content: dict[str, Any], status: int) -> None:
+    received = answer(content, status)
+    for service in EVERY:
+        for read in (service.accepted, service.said, service.balance_in, lambda a, s=service: s.snapshot(a, SEEN_AT)):
+            with suppress(Sora2Error):
+                read(received)
+        assert isinstance(service.callback_task_id(received.text.encode()), str)
+        assert service.is_signed({}, received.text.encode(), "secret") is not service.signs_callbacks

@@ -17,6 +17,8 @@ from sora2_mcp.settings import Settings, variable_of
 PAGE = Path(__file__).parents[2] / "docs" / "hosts.md"
 SYSTEMS: dict[System, str] = {"linux": "Linux", "macos": "macOS", "windows": "Windows"}
 PROGRAM = Launch(command="/path/to/sora2-mcp")
+LIVING = {"SORA2_SERVICE": "kie"}
+"""The default is gone, so what a page shows and links to is a service that makes videos."""
 
 
 def files_of(host: Host) -> Iterator[str]:
@@ -35,12 +37,12 @@ def _shown(host: Host, system: System) -> list[str]:
 
 def section_of(host: Host) -> str:
     """What there is to know of one host."""
-    lines = [f"### {host.title}", "", "```console", f"sora2-mcp client-config {host.id} --write", "```", ""]
+    lines = [f"### {host.title}", "", "```console", f"sora2-mcp client-config {host.id} --service kie --write", "```", ""]
     lines += files_of(host)
     if host.project:
         lines.append(f"- in a project: {' or '.join(f'`{path}`' for path in reversed(host.project))}")
     lines.append(f"- then: {host.then}")
-    entry = printed(host, merged(host, Wanted(launch=PROGRAM), {}))
+    entry = printed(host, merged(host, Wanted(launch=PROGRAM, given=LIVING), {}))
     return "\n".join([*lines, "", f"```{host.format}", entry.rstrip(), "```"])
 
 
@@ -48,7 +50,7 @@ def overview() -> str:
     """A row for each host."""
     rows = ["| host | name | how long a tool call may last | one click |", "| --- | --- | --- | --- |"]
     for host in HOSTS:
-        link = link_of(host, Wanted(launch=UVX))
+        link = link_of(host, Wanted(launch=UVX, given=LIVING))
         cell = f"[add]({link.page})" if link else ""
         anchor = host.title.lower().replace(" ", "-")
         rows.append(f"| [{host.title}](#{anchor}) | `{host.id}` | {host.limit} | {cell} |")

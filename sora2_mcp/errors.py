@@ -100,9 +100,7 @@ class MissingKeyError(MissingSettingError):
 
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
-        self.hint += (
-            " SORA2_SERVICE chooses who makes the videos: kie and openrouter do today, or a GPU of their own (openai)."
-        )
+        self.hint += " SORA2_SERVICE chooses who makes videos: kie, openrouter, or a GPU of their own (openai)."
 
 
 class ArgumentError(Sora2Error):
@@ -277,12 +275,13 @@ class ServiceError(Sora2Error):
     """
 
     code: int = 0
+    says: ClassVar[str] = "; the service says"
     what: ClassVar[str] = "The service answered with an unknown code"
     hint = "Tell the user the code and the service's words."
 
     def __init__(self, message: str = "", *, code: int | None = None, retry_after_seconds: float | None = None) -> None:
         self.code = self.code if code is None else code
-        says = f"; the service says {quoted(message)}" if message.strip() else ""
+        says = f"{self.says} {quoted(message)}" if message.strip() else ""
         super().__init__(f"{self.what} ({self.code}){says}")
         self.message = message
         self.retry_after_seconds = retry_after_seconds
@@ -341,8 +340,9 @@ class KeyLimitError(ServiceError):
 
 class ImageNotFetchedError(ServiceError):
     code = 451
+    says = ":"
     what = "An image could not be fetched"
-    hint = "Give public addresses of images that open without a login, then order again."
+    hint = "Give public addresses of images that open without a login, or whole files, then order again."
 
 
 class MaintenanceError(ServiceError):

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from types import TracebackType
@@ -185,7 +186,10 @@ class Runtime:
                 files = await stack.enter_async_context(
                     files_client(base_url, key=settings.key, networks=settings.networks, tls=tls, transport=transport)
                 )
-                await self._serve(opening, store, client, files, base_url)
+                images = await stack.enter_async_context(
+                    files_client(base_url, reaches_api=False, networks=settings.networks, tls=tls, transport=transport)
+                )
+                await self._serve(opening, store, client, _Network(base_url=base_url, files=files, images=images))
         except Sora2Error as error:
             opening.error = error
         except Exception as error:
@@ -197,22 +201,19 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(
-        self, opening: "_Opening", store: Store, client: ServiceClient, files: httpx2.AsyncClient, base_url: str
-    ) -> None:
+    async def _serve(self, opening: "_Opening", store: Store, client: ServiceClient, network: "_Network") -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
-                opening.service = self._assembled(store, client, files, base_url, background, senders)
+                opening.service = self._assembled(store, client, network, background, senders)
                 opening.done.set()
                 await self.stopping.wait()
                 background.cancel_scope.cancel()
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(
-        self, store: Store, client: ServiceClient, files: httpx2.AsyncClient, base_url: str,
-        background: TaskGroup, senders: TaskGroup,
-    ) -> TaskService:  # fmt: skip
+        self, store: Store, client: ServiceClient, network: "_Network", background: TaskGroup, senders: TaskGroup
+    ) -> TaskService:
         settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
         alarm, outage = Alarm(clock), Outage(settings.poll_seconds)
         pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
@@ -233,7 +234,7 @@ class Runtime:
         service = SIMULATED if settings.simulate else urlsplit(settings.base_url).hostname or settings.service
         background.start_soon(Census(store=store, service=service).run)
         downloads = Downloads(
-            http=files, base_url=base_url, folder=settings.videos,
+            http=network.files, base_url=network.base_url, folder=settings.videos,
             limit_bytes=int(settings.max_video_mb * 1_000_000), store=store, ledger=ledger, looker=looker, clock=clock,
             owner=owner, background=background,
         )  # fmt: skip
@@ -241,8 +242,8 @@ class Runtime:
         if settings.auto_download or self.upstream.hides_videos:
             background.start_soon(saving.run)
         pictures = Pictures(
-            folder=settings.image_dir, form=self.upstream.picture_form, addresses=self.picture_addresses, http=files,
-            upload=client.upload, clock=clock,
+            folder=settings.image_dir, form=self.upstream.picture_form, addresses=self.picture_addresses,
+            http=network.images, upload=client.upload, clock=clock,
         )  # fmt: skip
         sender = Sender(client=client, pictures=pictures, ledger=ledger, store=store, clock=clock, alarm=alarm)
         demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
@@ -275,6 +276,15 @@ def budget_of(settings: Settings) -> Budget:
         daily_cost=settings.daily_cost,
         duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    """Where the service is, and the clients for its videos and for the images that callers name."""
+
+    base_url: str
+    files: httpx2.AsyncClient
+    images: httpx2.AsyncClient
 
 
 class _Opening:

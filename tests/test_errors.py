@@ -129,7 +129,7 @@ def test_each_code_of_the_services_table_has_an_error_of_its_own() -> None:
         error = service_error(code, "why", retry_after_seconds=7.0)
         assert type(error) is kind
         assert (error.code, error.message, error.retry_after_seconds) == (code, "why", 7.0)
-        assert str(error) == f'{kind.what} ({code}); the service says "why"'
+        assert str(error) == f'{kind.what} ({code}){kind.says} "why"'
 
 
 def test_no_two_service_errors_say_the_same() -> None:

@@ -151,7 +151,15 @@ BAD: list[tuple[str, list[str], str]] = [
     ("SORA2_MODEL_HD", [f"{PASTED}\x07"], "a model's id as the service spells it, without spaces"),
     (
         "SORA2_MODEL_INPUT",
-        [PASTED, f'["{PASTED}"]', f'{{"a": {PASTED}}}'],
+        [
+            PASTED,
+            f'["{PASTED}"]',
+            f'{{"a": {PASTED}}}',
+            '{"a": 1e999}',
+            '{"a": NaN}',
+            r'{"a": "\ud800"}',
+            '{"a":' * 30_000,
+        ],
         'a JSON object, such as {"resolution": "480p"}',
     ),
     ("SORA2_REQUEST_FORMAT", [PASTED], "multipart or json"),

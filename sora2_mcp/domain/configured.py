@@ -185,7 +185,12 @@ def json_object(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it holds something else.
     """
-    content = json.loads(text) if text else {}
+    try:
+        content = json.loads(text) if text else {}
+        # What JSON has no words for, infinite numbers and half characters, could never be sent.
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
     return content

@@ -21,6 +21,7 @@ _LONGEST_HOST = 500
 """A name has at most 253 characters; a port, and a name and password of somebody's, may stand beside it."""
 
 _ESCAPED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in '"<>[]\\^`{|}'})
+_FILE = re.compile("^file://", re.IGNORECASE)
 _HOST_END = re.compile(r"[/?#\\]")
 
 
@@ -201,7 +202,7 @@ def _checked_image(image: str) -> str:
         ArgumentError: neither, or too long.
     """
     image = image.strip()
-    if image.lower().startswith(("http:", "https:")) or "://" in image.removeprefix("file://") or not image:
+    if image.lower().startswith(("http:", "https:")) or "://" in _FILE.sub("", image) or not image:
         return checked_url("image_urls", image)
     if len(image) > URL_LIMIT or not image.isprintable():
         raise ArgumentError("image_urls", f"holds a path that no file has; allowed are up to {URL_LIMIT:,} characters.")

@@ -16,6 +16,9 @@ _LONGEST_COMPARED = 40
 """Longer names, and those after the first hundred, are not compared: that takes the product of the lengths."""
 
 _ALIKE = 0.85
+_SAME = dict.fromkeys(("duration", "duration_seconds", "length", "video_length", "video_seconds"), "seconds")
+"""What services themselves call an argument of ours."""
+
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 
 
@@ -60,6 +63,8 @@ def _meant(other: str, names: Iterable[str], known: Collection[str]) -> str:
 
     Words in common are a sign only while that argument is missing: a host may add an ``id`` beside ``task_id``.
     """
+    if (same := _SAME.get(other.casefold(), "")) in names and same not in known:
+        return same
     return next((name for name in names if _is_alike(other, name)), "") or next(
         (name for name in names if name not in known and _shares_all_words(other, name)), ""
     )

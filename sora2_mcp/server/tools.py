@@ -14,13 +14,14 @@ from sora2_mcp.domain.request import (
     IMAGE_LIMIT,
     KEY_LIMIT,
     PROMPT_LIMIT,
+    SORA2API,
     URL_LIMIT,
     WATERMARK_LIMIT,
     AspectRatio,
     Quality,
     VideoRequest,
 )
-from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.domain.task import TASK_ID_LIMIT, Status, Task
 from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
@@ -308,6 +309,9 @@ def build_tools(runtime: Runtime) -> list[Tool]:
     order = listed[0]
     order.parameters = offered(order.parameters, capabilities, takes_files=runtime.settings.image_dir is not None)
     for tool in listed:
+        if "task_id" in tool.parameters["properties"] and capabilities != SORA2API:
+            # The first service has no ids longer than those its catalogue always named.
+            tool.parameters["properties"]["task_id"]["maxLength"] = TASK_ID_LIMIT
         # One flowing text: a word that says nothing for this service leaves no gap.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
         tool.fn_metadata.output_schema = told(tool.fn_metadata.output_schema or {}, capabilities)

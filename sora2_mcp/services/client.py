@@ -15,7 +15,7 @@ import stamina
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
-from sora2_mcp.errors import LostAnswerError, ServiceError, Sora2Error
+from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
 from sora2_mcp.services.exchange import exchange, leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.services.proxies import proxied_client
 from sora2_mcp.services.rate_limit import Pace
@@ -119,8 +119,11 @@ class Client:
         self, http: httpx2.AsyncClient, call: Call, limits: httpx2.Timeout, limit_seconds: float
     ) -> Answer:
         build = partial(request_of, http, self._base_url, call, limits)
-        # With pictures a body has megabytes, and takes its time to be made.
-        request = await anyio.to_thread.run_sync(build) if call.holds_pictures else build()
+        try:
+            # With pictures a body has megabytes, and takes its time to be made.
+            request = await anyio.to_thread.run_sync(build) if call.holds_pictures else build()
+        except (ValueError, TypeError, RecursionError, httpx2.InvalidURL) as error:
+            raise NotReachedError(f"its request cannot be written: {type(error).__name__}") from error
         answer = await exchange(http, request, clock=self._clock, limit_seconds=limit_seconds)
         self.last_contact_at = self._clock.now()
         return answer

@@ -45,6 +45,8 @@ _OK = range(200, 300)
 _NOT_FOUND = 404
 _RATE_LIMITED = 429
 _FORBIDDEN = 403
+_BAD_CONTENT = 400
+_CONTENT_WORDS = ("policy", "moderation", "safety")
 _UNAUTHORIZED = 401
 _SUCCEEDED = frozenset({"completed", "succeeded", "succeed", "success"})
 _FAILED = frozenset({"failed", "fail", "failure", "error", "cancelled", "canceled", "expired"})
@@ -204,7 +206,7 @@ class OpenAI(Service):
     def _address_of(self, video: Video) -> str:
         """Where the video is: at an address of its own, or below the service's, where only the key opens it."""
         url = video.public_url
-        is_own = urlsplit(url).netloc == urlsplit(self.base_url).netloc
+        is_own = _place(url) == _place(self.base_url) or is_content_of(url, video.id)
         return sanitized_url(url) if url and not is_own else f"{_path_of(video.id)}/content"
 
     def probes(self) -> tuple[Call, ...]:
@@ -223,6 +225,20 @@ class OpenAI(Service):
 
     def _model_of(self, quality: Quality) -> str:
         return self.hd_model if self.hd_model and quality is Quality.HD else self.model
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    """Host and port, the usual one where none is written."""
+    parts = urlsplit(url)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return (parts.hostname or "").rstrip("."), parts.port or usual
+
+
+def is_content_of(url: str, task_id: str) -> bool:
+    """Whether it is the address that wants the key, whatever the service calls itself in it; signed ones do not."""
+    parts = urlsplit(url)
+    is_plain = parts.query in ("", "index=0")
+    return is_plain and parts.path.endswith((f"/videos/{task_id}/content", f"{_path_of(task_id)}/content"))
 
 
 def _path_of(task_id: str) -> str:
@@ -252,7 +268,8 @@ def _content(answer: Answer) -> dict[str, Any]:
 
 def _fault(answer: Answer, content: dict[str, Any]) -> Exception:
     _, words = _words(_read(content))
-    code = _UNAUTHORIZED if answer.status == _FORBIDDEN else answer.status
+    is_of_content = any(word in words.lower() for word in _CONTENT_WORDS)
+    code = answer.status if answer.status != _FORBIDDEN else _BAD_CONTENT if is_of_content else _UNAUTHORIZED
     error = service_error(code, words, retry_after_seconds=answer.retry_after_seconds)
     if isinstance(error, BadRequestError):
         error.hint = _BAD_REQUEST
@@ -290,6 +307,6 @@ def _ordered(video: Video) -> tuple[VideoRequest, frozenset[str]]:
     request = VideoRequest(
         prompt=sanitized(video.prompt, PROMPT_LIMIT),
         aspect_ratio=AspectRatio.PORTRAIT if portrait else AspectRatio.LANDSCAPE,
-        seconds=max(0, integer(video.seconds) or 0),
+        seconds=min(max(0, integer(video.seconds) or 0), _LONGEST_SECONDS),
     )
     return request, frozenset(said)

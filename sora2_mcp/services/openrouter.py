@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRequest, sanitized_url
-from sora2_mcp.services.openai import OpenAI, Video
+from sora2_mcp.services.openai import OpenAI, Video, is_content_of
 from sora2_mcp.services.service import NOT_ACCEPTED, Call, Picture, PictureForm
 from sora2_mcp.services.sora2api import is_task_id
 from sora2_mcp.services.wire import first_url, parsed
@@ -34,7 +34,7 @@ class OpenRouter(OpenAI):
             image_limit=len(_FRAMES),
             callback_needs_https=True,
             seconds=range(1, _LONGEST_SECONDS + 1),
-            default_seconds=self.seconds,
+            default_seconds=self.seconds if self.seconds <= _LONGEST_SECONDS else 0,
             price_unit="USD",
             tells_costs=True,
         )
@@ -81,7 +81,11 @@ class OpenRouter(OpenAI):
     def _address_of(self, video: Video) -> str:
         # What it calls urls is signed; unsigned_urls want the key, and are this one.
         url = first_url(video.urls)
-        return sanitized_url(url) if url else f"{self.look(video.id).path}/content?index=0"
+        return (
+            sanitized_url(url)
+            if url and not is_content_of(url, video.id)
+            else f"{self.look(video.id).path}/content?index=0"
+        )
 
     def _refuses(self, status: int) -> bool:
         # One gateway is all there is, and 500 is an error of its own.

@@ -37,6 +37,7 @@ _INVALID = 422
 _RATE_LIMITED = 429
 _REDIRECTS = range(300, 400)
 _GATEWAY_CODES = (502, 503, 504)
+_UNSURE = {*_GATEWAY_CODES, *(set(range(400, 500)) - NOT_ACCEPTED)}
 _SPELLED = {
     "prompt": "prompt",
     "image_urls": "imageUrls",
@@ -68,8 +69,9 @@ class Sora2API(Service):
 
     def accepted(self, answer: Answer) -> str:
         envelope = envelope_of(answer)
-        if envelope.code in _GATEWAY_CODES:
-            raise LostAnswerError(f"code {envelope.code} of a gateway in between")
+        if envelope.code in _UNSURE:
+            of = "of a gateway in between" if envelope.code in _GATEWAY_CODES else "leaves open whether it was accepted"
+            raise LostAnswerError(f"code {envelope.code} {of}")
         if envelope.code != OK:
             raise service_error(envelope.code or 0, envelope.words, retry_after_seconds=answer.retry_after_seconds)
         task_id = _read(SubmitData, envelope.data).task_id

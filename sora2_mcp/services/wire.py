@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import sanitized
@@ -96,6 +96,14 @@ class Lenient(BaseModel):
     """Unknown fields are ignored; known ones never make an answer unreadable."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nothing(cls, content: Any) -> Any:
+        # A field that stands there with nothing in it must not hide another spelling of the same.
+        if not isinstance(content, dict):
+            return content
+        return {name: value for name, value in content.items() if value is not None and value != ""}
 
 
 class Envelope(Lenient):

@@ -94,6 +94,7 @@ def files_client(
     base_url: str,
     *,
     key: str = "",
+    reaches_api: bool = True,
     networks: tuple[Network, ...] = (),
     resolve: Resolve = resolved,
     network: httpcore2.AsyncNetworkBackend | None = None,
@@ -102,7 +103,8 @@ def files_client(
 ) -> httpx2.AsyncClient:
     """For videos: within its reach, and past any proxy where the simulator serves them.
 
-    The ``key`` goes along only where a request asks for it by its ``KEYED`` extension.
+    The ``key`` goes along only where a request asks for it by its ``KEYED`` extension. Not ``reaches_api``: what others
+    name, and not the service, is fetched, so whatever else is on the API's machine is out of reach.
 
     ``networks`` are not public and allowed all the same.
 
@@ -110,7 +112,7 @@ def files_client(
 
     Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
     """
-    reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii"), resolve, networks)
+    reach = Reach(httpx2.URL(base_url).raw_host.decode("ascii") if reaches_api else "", resolve, networks)
     tls = tls or TLSContext()
     client = proxied_client(
         follow_redirects=True,

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISREG
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
 
 import anyio.to_thread
 import httpx2
@@ -37,7 +38,8 @@ _PNG_END = b"IEND\xaeB`\x82"
 _TIMEOUT = httpx2.Timeout(connect=10, read=15, write=10, pool=10)
 _FORMS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("image/png", lambda data: data.startswith(b"\x89PNG\r\n\x1a\n") and _PNG_END in data[-64:]),
-    ("image/jpeg", lambda data: data.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in data[-1024:]),
+    # Phones put a film behind the picture's end.
+    ("image/jpeg", lambda data: data.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in data),
     (
         "image/webp",
         lambda data: (
@@ -139,11 +141,16 @@ class Pictures:
         return replace(request, image_urls=tuple(found))
 
     async def prepared(self, request: VideoRequest) -> Prepared:
-        """The request as the service takes it.
+        """The request as the service takes it; within ``PREPARING_SECONDS``.
 
         Raises:
             ImageNotFetchedError: a picture cannot be had any more, or was not taken. NotReachedError: nor the service.
         """
+        with self._clock.timeout(PREPARING_SECONDS):
+            return await self._prepared(request)
+        raise ImageNotFetchedError(f"its pictures were not ready after {PREPARING_SECONDS:.0f} s")
+
+    async def _prepared(self, request: VideoRequest) -> Prepared:
         if self._form is PictureForm.FILE:
             pictures = [await self._picture(image) for image in request.image_urls]
             return Prepared(request=replace(request, image_urls=()), pictures=tuple(pictures))
@@ -162,7 +169,7 @@ class Pictures:
         if is_http_url(image):
             return image
         if self._form is PictureForm.ADDRESS:
-            return self._addresses.of(image)
+            return self._addresses.of(await anyio.to_thread.run_sync(_below, self._folder, image))
         picture = await self._picture(image)
         if self._form is PictureForm.DATA:
             # In a thread, as all that takes long for ten megabytes.
@@ -227,15 +234,19 @@ def _read_again(folder: Path, image: str) -> Picture:
     return Picture(name=path.name, media_type=media_type_of(data), content=data)
 
 
+def _below(folder: Path | None, image: str) -> str:
+    """The same, from the folder on: where the folder is, is nobody else's business."""
+    path = _path_in(image)
+    relative = path.relative_to(folder.resolve()) if folder is not None else path
+    return f"file:{quote(relative.as_posix())}#{urlsplit(image).fragment}"
+
+
 def _read(folder: Path, image: str) -> tuple[Path, bytes]:
     """The real path and the bytes of a picture.
 
     Raises:
         ArgumentError: it does not lie in the folder, links resolved, or is no picture.
     """
-    given = image.strip()
-    if given.lower().startswith("file:"):
-        given = unquote(urlsplit(given).path)
     here = folder.resolve()
     # The same words whether or not there is such a file elsewhere: that is nobody's business.
     outside = ArgumentError(
@@ -244,7 +255,7 @@ def _read(folder: Path, image: str) -> tuple[Path, bytes]:
         "picture put there, or give a public http(s) address.",
     )
     try:
-        path = (here / Path(given).expanduser()).resolve(strict=True)
+        path = (here / _path_in(image.strip()).expanduser()).resolve(strict=True)
         if not path.is_relative_to(here):
             raise outside
         data = _bytes_of(path)
@@ -255,6 +266,20 @@ def _read(folder: Path, image: str) -> tuple[Path, bytes]:
     if not media_type_of(data):
         raise ArgumentError("image_urls", f"names {quoted(path.name)}, which is no whole JPEG, PNG or WebP picture.")
     return path, data
+
+
+def _path_in(image: str) -> Path:
+    """The path that is meant, in the form of this system.
+
+    Raises:
+        ValueError: it is on another machine.
+    """
+    if not image.lower().startswith("file:"):
+        return Path(image)
+    url = urlsplit(image)
+    if url.netloc not in ("", "localhost"):
+        raise ValueError("on another machine")
+    return Path(url2pathname(url.path))
 
 
 def _bytes_of(path: Path) -> bytes:

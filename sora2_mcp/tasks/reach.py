@@ -86,6 +86,7 @@ class Reach:
     """The rule itself, for one API base."""
 
     def __init__(self, api_host: str, resolve: Resolve, networks: tuple[Network, ...] = ()) -> None:
+        """``api_host`` is empty where not even the API's own addresses may be reached."""
         self._api_host = api_host
         self._resolve = resolve
         self._networks = networks
@@ -121,6 +122,8 @@ class Reach:
 
     async def _own(self) -> set[Address]:
         """Where the API is at this moment."""
+        if not self._api_host:
+            return set()
         try:
             return {ipaddress.ip_address(each) for each in await self._resolve(self._api_host)}
         except OSError:

@@ -77,7 +77,8 @@ class Sender:
         while True:
             await self._turn(task)
             try:
-                prepared = prepared or await self._prepared(task)
+                if prepared is None:
+                    prepared, started = await self._prepared(task), self._clock.monotonic()
                 task_id = await self._post(task, prepared)
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:
                 patience = _UNREACHED_SECONDS if isinstance(error, NotReachedError) else _BUSY_SECONDS

@@ -205,6 +205,52 @@ def test_another_service_takes_the_place_of_the_first_with_all_that_was_said_of_
     assert "SORA2_API_BASE_URL" not in started.variables
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "address"),
+    [
+        ("http://a.example/v1", "http://b.example/v1", "http://b.example/v1"),
+        ("", "https://gateway.example/v1", "https://gateway.example/v1"),
+        ("https://gateway.example/v1", "", None),
+    ],
+)
+def test_a_key_is_not_handed_on_to_another_address(
+    home: Path, typed: Type, first: str, then: str, address: str | None
+) -> None:
+    typed("cursor", "--service", "kie", "--write", SORA2_API_KEY=KEY, SORA2_API_BASE_URL=first)
+    typed("cursor", "--service", "kie", "--write", SORA2_API_BASE_URL=then)
+    started = started_by("cursor", home / FILES["cursor"], {})
+
+    assert started.variables["SORA2_API_KEY"] == "your-key"
+    assert started.variables.get("SORA2_API_BASE_URL") == address
+
+
+def test_a_new_key_takes_the_place_of_the_old_one_beside_a_model(home: Path, typed: Type) -> None:
+    typed("cursor", "--service", "kie", "--write", SORA2_API_KEY=KEY, SORA2_MODEL="wan/2-7-text-to-video")
+    typed("cursor", "--service", "kie", "--write", SORA2_API_KEY=f"{KEY}-new")
+    started = started_by("cursor", home / FILES["cursor"], {})
+
+    assert started.variables["SORA2_API_KEY"] == f"{KEY}-new"
+    assert started.variables["SORA2_MODEL"] == "wan/2-7-text-to-video"
+
+
+def test_a_host_that_keeps_keys_keeps_one_for_each_service(home: Path, typed: Type) -> None:
+    def asked() -> str:
+        document = json5.loads((home / FILES["vscode"]).read_text())
+        return str(document["servers"]["sora2"]["env"]["SORA2_API_KEY"])
+
+    typed("vscode", "--write")
+    keys = [asked()]
+    for service, variables in (("kie", {}), ("kie", {"SORA2_API_BASE_URL": "https://gateway.example/v1"})):
+        typed("vscode", "--service", service, "--write", **variables)
+        keys.append(asked())
+    typed("vscode", "--service", "openrouter", "--write", SORA2_MODEL="a/b")
+    keys.append(asked())
+
+    assert keys[0] == "${input:sora2-key}"
+    assert keys[1] == "${input:sora2-kie-key}"
+    assert len({*keys}) == 4
+
+
 def test_an_entry_of_a_service_stays_that_services_when_it_is_written_again(home: Path, typed: Type) -> None:
     typed("cursor", "--service", "kie", "--write", SORA2_API_KEY=KEY)
     before = (home / FILES["cursor"]).read_text()

@@ -37,7 +37,14 @@ def _shown(host: Host, system: System) -> list[str]:
 
 def section_of(host: Host) -> str:
     """What there is to know of one host."""
-    lines = [f"### {host.title}", "", "```console", f"sora2-mcp client-config {host.id} --service kie --write", "```", ""]
+    lines = [
+        f"### {host.title}",
+        "",
+        "```console",
+        f"sora2-mcp client-config {host.id} --service kie --write",
+        "```",
+        "",
+    ]
     lines += files_of(host)
     if host.project:
         lines.append(f"- in a project: {' or '.join(f'`{path}`' for path in reversed(host.project))}")

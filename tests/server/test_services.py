@@ -231,6 +231,7 @@ async def test_kie_and_openrouter_tell_what_a_video_has_cost(tmp_path: Path) -> 
         ("kie", {"seconds": 20}, "seconds cannot be 20: allowed is 3 to 15."),
         ("kie", {"prompt": "x" * 2501}, "prompt has 2,501 characters; allowed are 1 to 2,500."),
         ("kie", {"image_urls": ["https://x.example/1.png"] * 3}, "image_urls"),
+        ("kie", {"duration": 8}, "duration is not an argument of generate_video; did you mean seconds?"),
         ("openai", {"callback_url": "https://x.example"}, "callback_url cannot be set"),
         ("openai", {"image_urls": ["https://x.example/1.png"] * 2}, "image_urls"),
         ("openrouter", {"callback_url": "http://x.example"}, "callback_url must begin with https://"),

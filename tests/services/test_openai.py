@@ -99,6 +99,7 @@ def test_an_accepted_order_is_known_by_its_id(id: str) -> None:
         (400, {"detail": "no"}, BadRequestError),
         (401, {"error": {"message": "no"}}, UnauthorizedError),
         (403, {"error": {"message": "no"}}, UnauthorizedError),
+        (403, {"error": {"message": "no: content policy"}}, BadRequestError),
         (402, {"error": {"message": "no", "code": 402}}, NoCreditsError),
         (422, {"detail": [{"loc": ["body", "size"], "msg": "no"}]}, ServiceError),
         (429, {"error": {"message": "no"}}, RateLimitedError),
@@ -181,6 +182,48 @@ def test_an_address_of_the_records_own_is_taken_unless_it_is_the_services(record
 
     assert seen(status="completed", **record).video_url == CDN
     assert seen(status="completed", **own).video_url == "/videos/v1/content"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://GPU.example/v1", "https://gpu.example/v1/videos/v1/content"),
+        ("https://gpu.example:443/v1", "https://gpu.example./x.mp4"),
+        ("http://127.0.0.1:8000/v1", "http://localhost:8000/v1/videos/v1/content"),
+        ("http://litellm:4000/v1", "https://videos.example.com/v1/videos/v1/content"),
+    ],
+)
+def test_the_services_own_address_is_known_under_every_name(base_url: str, url: str) -> None:
+    service = OpenAI(base_url=base_url)
+
+    assert seen(service, status="completed", url=url).video_url == "/videos/v1/content"
+    assert seen(service, status="completed", url=CDN).video_url == CDN
+
+
+def test_what_openrouter_calls_signed_and_is_not_is_behind_the_key() -> None:
+    router = OpenRouter(base_url="https://openrouter.ai/api/v1", model="a/b")
+    unsigned = "https://openrouter.ai/api/v1/videos/v1/content?index=0"
+
+    assert seen(router, status="completed", urls=[unsigned]).video_url == "/videos/v1/content?index=0"
+    assert seen(router, status="completed", urls=[f"{unsigned}&sig=x"]).video_url == f"{unsigned}&sig=x"
+
+
+@pytest.mark.parametrize("named", [{"id": None, "task_id": "v1"}, {"id": "", "video_id": "v1"}, {"task_id": "v1"}])
+def test_a_name_with_nothing_in_it_hides_no_other(named: dict[str, Any]) -> None:
+    assert HOME.accepted(answer(named)) == "v1"
+    assert Kie(model="a/b").accepted(answer({"code": 200, "data": {"taskId": None, "recordId": "r1"}})) == "r1"
+
+
+@pytest.mark.parametrize("code", [408, 409, 425, 499, 502])
+def test_a_code_of_time_that_ran_out_leaves_an_order_open(code: int) -> None:
+    for service in (Sora2API(), Kie(model="a/b")):
+        with pytest.raises(LostAnswerError):
+            service.accepted(answer({"code": code, "msg": "no", "data": None}))
+
+
+def test_a_length_that_openrouter_does_not_take_is_passed_over() -> None:
+    assert OpenRouter(model="a/b", seconds=120).capabilities().default_seconds == 0
+    assert OpenRouter(model="a/b", seconds=8).capabilities().default_seconds == 8
 
 
 def test_times_in_milliseconds_and_fields_nobody_knows_do_no_harm() -> None:

@@ -109,6 +109,16 @@ def test_a_taken_name_gets_its_addition_before_the_ending(name: str, addition: s
     assert with_suffix(name, addition) == longer
 
 
+def test_ids_that_begin_alike_for_long_make_names_of_their_own() -> None:
+    ids = [f"video_{'x' * 160}{number}" for number in range(5)]
+    names = [default_name("A cat", id) for id in ids]
+    additions = [with_suffix(names[0], f"{ids[0]}-{number}") for number in range(2, 100)]
+
+    assert len({*names}) == 5
+    assert len({*additions}) == 98
+    assert all(len(name) < 120 for name in names)
+
+
 def test_a_name_that_takes_long_to_be_put_in_order_is_cut_before() -> None:
     # Unicode puts marks in order by a sort whose time grows with the square of their number: minutes for these.
     assert safe_name("cat" + "\u0301\u0316" * 200_000, "unused") == "cat" + "\u0316" * 58 + ".mp4"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from starlette.applications import Starlette
@@ -20,10 +21,11 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import ArgumentError, ImageNotFetchedError
 from sora2_mcp.services.service import Picture, PictureForm
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.pictures import LIMIT_BYTES, PictureAddresses, Pictures, media_type_of
+from sora2_mcp.tasks.pictures import LIMIT_BYTES, PREPARING_SECONDS, PictureAddresses, Pictures, media_type_of
 from tests.clocks import FakeClock
 from tests.network import NETWORK
 from tests.servers import Agent, agent
+from tests.tasks.core import until
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +80,17 @@ def test_a_picture_is_known_by_its_beginning_and_its_end(data: bytes, media_type
     assert media_type_of(data) == media_type
 
 
-@pytest.mark.parametrize("spelled", ["cat.png", "{folder}/cat.png", "file://{folder}/cat.png", "./cat.png", "link.png"])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "cat.png",
+        "{folder}/cat.png",
+        "file://{folder}/cat.png",
+        "FILE://localhost{folder}/cat.png",
+        "./cat.png",
+        "link.png",
+    ],
+)
 async def test_a_file_in_the_folder_is_taken_however_it_is_named(spelled: str, folder: Path, clock: FakeClock) -> None:
     (folder / "link.png").symlink_to(folder / "cat.png")
     async with pictures(folder, PictureForm.DATA, clock) as mine:
@@ -96,6 +108,7 @@ async def test_a_file_in_the_folder_is_taken_however_it_is_named(spelled: str, f
         "../secret.png",
         "{folder}/../secret.png",
         "file://{folder}/../secret.png",
+        "file://elsewhere{folder}/cat.png",
         "file://{folder}/%2e%2e/secret.png",
         "out.png",
         "aside/secret.png",
@@ -182,6 +195,29 @@ async def test_a_service_that_takes_files_gets_the_bytes_of_addresses_too(folder
     assert {picture.media_type for picture in prepared.pictures} == {"image/png"}
 
 
+async def test_pictures_that_are_never_ready_end_before_the_order_seems_lost(folder: Path, clock: FakeClock) -> None:
+    async def never(picture: Picture) -> str:
+        await clock.sleep(10 * PREPARING_SECONDS)
+        return picture.name
+
+    async with pictures(folder, PictureForm.UPLOAD, clock) as mine:
+        mine._upload = never
+        admitted = await mine.admitted(of("cat.png"), is_local=True)
+        problems: list[str] = []
+
+        async def prepare() -> None:
+            try:
+                await mine.prepared(admitted)
+            except ImageNotFetchedError as error:
+                problems.append(str(error))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(prepare)
+            await until(clock, lambda: bool(problems), step_seconds=10)
+
+    assert "not ready after 120 s" in problems[0]
+
+
 async def test_our_own_address_serves_the_picture_for_a_day_and_nobody_can_make_one(
     folder: Path, clock: FakeClock
 ) -> None:
@@ -196,6 +232,7 @@ async def test_our_own_address_serves_the_picture_for_a_day_and_nobody_can_make_
 
     assert served is not None
     assert served.content == PNG
+    assert str(folder).encode() not in base64.urlsafe_b64decode(token + "==")
     assert forged == [None] * 6
     assert late is None
 
@@ -234,3 +271,21 @@ async def test_an_agent_that_names_another_path_learns_what_to_do(folder: Path) 
     assert "there is no such file in the folder" in outside
     assert "SORA2_IMAGE_DIR" in unset
     assert received == ()
+
+
+async def test_what_else_is_on_the_services_machine_is_out_of_an_agents_reach(folder: Path) -> None:
+    asked: list[str] = []
+
+    async def heard(request: Request) -> Response:
+        asked.append(request.url.path)
+        return Response(PNG, media_type="image/png")
+
+    async with (
+        NETWORK.serving(Starlette(routes=[Route("/{path:path}", heard)])) as address,
+        sending(folder, "openai") as me,
+    ):
+        refused = await me.error("generate_video", prompt="x", image_urls=[f"{address}/admin/delete"])
+        orders = [request for request in me.simulator.received if request.method == "POST"]
+
+    assert "An image could not be fetched" in refused
+    assert (asked, orders) == ([], [])

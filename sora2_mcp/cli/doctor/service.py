@@ -91,7 +91,7 @@ async def check_key(setup: Setup, probe: Probe | None, unasked: Reply | None) ->
     """
     if setup.settings.simulate:
         return skipped(KEY, "The simulator needs none.")
-    if missing := _missing(setup):
+    if missing := _missing(setup, unasked):
         return missing
     if probe is None:
         return skipped(KEY, "SORA2_API_KEY is set; the service is not asked, because of --offline.")
@@ -119,7 +119,7 @@ async def _with_balance(setup: Setup, probe: Probe, found: Finding) -> Finding:
     return found if left is None else fine(KEY, f"{found.what} The account has {left:g} credits left.")
 
 
-def _missing(setup: Setup) -> Finding | None:
+def _missing(setup: Setup, unasked: Reply | None) -> Finding | None:
     reading = setup.reading("api_key")
     if reading.allowed:
         return skipped(KEY, f"{reading.variable} cannot be used, so there is no key to ask with.")
@@ -127,7 +127,10 @@ def _missing(setup: Setup) -> Finding | None:
         return None
     known = known_service(setup)
     if "api_key" not in known.needs:
-        return skipped(KEY, "SORA2_API_KEY is not set; that server may want none.")
+        if unasked is not None and unasked.code in _REFUSED:
+            what = f"The server wants a key ({unasked.code}{_words(setup, unasked)}), and SORA2_API_KEY is not set."
+            return problem(KEY, what, f"Set SORA2_API_KEY in {_KEY_PLACE}.")
+        return skipped(KEY, "SORA2_API_KEY is not set; that server seems to want none.")
     where = f"Get a key at {known.account_page} and set" if known.account_page else "Set"
     hint = (
         f"{where} SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: SORA2_API_KEY=… sora2-mcp doctor), "

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +13,10 @@ from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES, KnownService
 
 API_KEY = "SORA2_API_KEY"
 SERVICE = "SORA2_SERVICE"
+BASE_URL = "SORA2_API_BASE_URL"
 OF_SERVICE = (
     SERVICE,
-    "SORA2_API_BASE_URL",
+    BASE_URL,
     "SORA2_MODEL",
     "SORA2_MODEL_HD",
     "SORA2_MODEL_INPUT",
@@ -63,7 +65,12 @@ class Wanted:
     @property
     def input_id(self) -> str:
         """What a host that asks for secrets calls this one."""
-        return f"{self.name}-{'token' if self.url else 'key'}"
+        # Hosts keep a secret by this name: a key must never be handed to another service than it was asked for.
+        kind, address = place_of(self.given)
+        where = "" if kind == DEFAULT_SERVICE else f"-{kind}"
+        if address != SERVICES[kind].base_url:
+            where += f"-{blake2b(address.encode(), digest_size=3).hexdigest()}"
+        return f"{self.name}-token" if self.url else f"{self.name}{where}-key"
 
     @property
     def needs_token(self) -> bool:
@@ -169,7 +176,8 @@ def _joined(host: Host, wanted: Wanted, theirs: Any) -> Document:
     for table in (host.shape.env, host.shape.headers):
         if table in ours:
             kept = theirs[table] if isinstance(theirs.get(table), dict) else {}
-            if kept.get(SERVICE, DEFAULT_SERVICE) != ours[table].get(SERVICE, kept.get(SERVICE, DEFAULT_SERVICE)):
+            named = wanted.given if SERVICE in wanted.given or BASE_URL in wanted.given else kept
+            if table == host.shape.env and place_of(named) != place_of(kept):
                 # Another service is wanted: what was said of the one before is not true of it, its key least of all.
                 kept = {name: value for name, value in kept.items() if name not in (API_KEY, *OF_SERVICE)}
             joined[table] = _joined_values(ours[table], kept, sure=_sure(host, wanted, kept))
@@ -197,7 +205,14 @@ def _in_todays_form(host: Host, theirs: Any) -> Any:
 def _sure(host: Host, wanted: Wanted, theirs: Document) -> dict[str, str]:
     """What takes the place of their own values: nothing, if their key is another service's."""
     given = _given(host, wanted)
-    return given if all(name in given for name in OF_SERVICE if name in theirs) else {}
+    return given if all(name in given for name in (SERVICE, BASE_URL) if name in theirs) else {}
+
+
+def place_of(variables: Mapping[str, str]) -> tuple[str, str]:
+    """The service that a key belongs to: its kind, and where it is."""
+    kind = str(variables.get(SERVICE, DEFAULT_SERVICE))
+    usual = SERVICES[kind].base_url if kind in SERVICES else ""
+    return kind, str(variables.get(BASE_URL, usual)).rstrip("/")
 
 
 def _joined_values(ours: Document, theirs: Document, sure: Mapping[str, str]) -> Document:

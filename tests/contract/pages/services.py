@@ -41,7 +41,7 @@ def _capabilities(name: str) -> tuple[str, ...]:
         _lengths(can),
         ("https only" if can.callback_needs_https else "yes") if can.callback_url else "no",
         "yes" if can.watermark else "no",
-        can.price_unit or "nothing",
+        can.price_unit or "not known; nothing on your own GPU",
         f"{can.retention.days} days" if can.retention else "not documented: save at once",
     )
 

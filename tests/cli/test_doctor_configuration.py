@@ -220,3 +220,22 @@ async def test_a_setting_that_means_nothing_to_the_service_is_named(
     status, what = said(report, "configuration")
     assert status is Verdict.WARNING
     assert words in what
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "words"),
+    [
+        ({"SORA2_SERVICE": "openai", "SORA2_API_BASE_URL": ""}, Verdict.PROBLEM, "SORA2_API_BASE_URL is not set"),
+        ({"SORA2_SERVICE": "openrouter"}, Verdict.PROBLEM, "SORA2_MODEL is not set"),
+        ({"SORA2_IMAGE_DIR": "/nowhere/at/all"}, Verdict.WARNING, "SORA2_IMAGE_DIR is no folder"),
+        ({"SORA2_IMAGE_DIR": "images"}, Verdict.WARNING, "SORA2_IMAGE_DIR is relative"),
+    ],
+)
+async def test_what_the_service_lacks_and_a_folder_that_is_none_are_named(
+    examined: Examined, variables: dict[str, str], status: Verdict, words: str
+) -> None:
+    report = await examined(offline=True, **variables)
+
+    found, what = said(report, "configuration")
+    assert found is status
+    assert words in what

@@ -8,7 +8,7 @@ from sora2_mcp.cli.doctor.readings import Reading, Source, Unknown
 from sora2_mcp.cli.doctor.setup import Setup
 from sora2_mcp.domain.configured import DEFAULT_SERVICE
 from sora2_mcp.services.chosen import service_of
-from sora2_mcp.settings import variable_of
+from sora2_mcp.settings import PREFIX, variable_of
 
 NAME = "configuration"
 
@@ -16,8 +16,36 @@ NAME = "configuration"
 def check_configuration(setup: Setup) -> Sequence[Finding]:
     """One finding for each variable that is wrong, or one that none is."""
     unusable = [_unusable(reading) for reading in setup.readings if reading.allowed]
-    found = [*unusable, *map(_unknown, setup.unknown), *map(partial(_without_effect, setup), _idle(setup))]
+    found = [
+        *unusable,
+        *_lacking(setup),
+        *_images(setup),
+        *map(_unknown, setup.unknown),
+        *map(partial(_without_effect, setup), _idle(setup)),
+    ]
     return found or [fine(NAME, _summary(setup))]
+
+
+def _lacking(setup: Setup) -> Sequence[Finding]:
+    """What the service needs beside a key, which has a check of its own."""
+    service = setup.settings.service
+    return [
+        problem(
+            NAME,
+            f"{variable} is not set, and SORA2_SERVICE={service} cannot do without it.",
+            f"Set {variable}; docs/services.md says to what.",
+        )
+        for variable in setup.settings.lacking
+        if variable != variable_of("api_key") and not setup.unusable(variable.removeprefix(PREFIX).lower())
+    ]
+
+
+def _images(setup: Setup) -> Sequence[Finding]:
+    folder = setup.settings.image_dir
+    if folder is None or (folder.is_absolute() and folder.is_dir()):
+        return []
+    why = "is no folder" if folder.is_absolute() else "is relative to whatever folder a host starts this in"
+    return [warning(NAME, f"SORA2_IMAGE_DIR {why}: {folder}.", "Set SORA2_IMAGE_DIR to a whole path of a folder.")]
 
 
 def _idle(setup: Setup) -> list[str]:

@@ -123,6 +123,11 @@ def _address(task: Task) -> str:
     return f"\nVideo address: {task.link}" if task.link else ""
 
 
+def unsaved(answer: Answer, problem: Sora2Error) -> Answer:
+    """The same of a video that could not be saved, with the reason and what to do about it."""
+    return Answer(f"{answer.message}\n{problem}", problem.hint)
+
+
 def saving_now(download: Download | None) -> str:
     """While download_video works."""
     return f"Saving the video, {_so_far(download)}" if download and download.received_bytes else "Saving the video"

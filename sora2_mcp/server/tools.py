@@ -22,7 +22,7 @@ from sora2_mcp.domain.request import (
     VideoRequest,
 )
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Status, Task
-from sora2_mcp.errors import DeclinedError
+from sora2_mcp.errors import DeclinedError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
@@ -219,18 +219,20 @@ class Tools:
         """
         seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
-        async def wait() -> Task:
+        async def wait() -> tuple[Task, Sora2Error | None]:
             service = await self._runtime.service()
-            return await service.wait(task_id, current_principal(), seconds)
+            task = await service.wait(task_id, current_principal(), seconds)
+            return task, service.saving_problem(task)
 
-        task = await with_progress(
+        task, problem = await with_progress(
             ctx,
             self._clock,
             wait,
             message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
             total_seconds=seconds or None,
         )
-        return self._result_of(task, texts.described(task, self._clock.now()))
+        answer = texts.described(task, self._clock.now())
+        return self._result_of(task, texts.unsaved(answer, problem) if problem else answer)
 
     async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> CallToolResult:
         """List this user's video tasks, newest first, with their ids, states and video addresses.

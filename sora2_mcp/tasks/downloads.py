@@ -29,6 +29,7 @@ from sora2_mcp.telemetry.work import DOWNLOAD, ended, saved, watched
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
 _OTHERS_TURN_SECONDS = 0.5
+_REMEMBERED = 1000
 _OWNER_OF_THE_FOLDER = "local"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
@@ -73,6 +74,7 @@ class Downloads:
         self._owner = owner
         self._background = background
         self._under_way: dict[str, Download] = {}
+        self._failed: dict[str, Sora2Error] = {}
 
     def begin(self, task: Task, filename: str) -> Download:
         """Starts saving a succeeded task's video, or gives the download under way; no joiner can stop it."""
@@ -81,6 +83,10 @@ class Downloads:
             download = self._under_way[task.id] = Download()
             self._background.start_soon(self._run, task, filename, download)
         return download
+
+    def problem(self, task: Task) -> Sora2Error | None:
+        """Why the last attempt of this process to save the video failed; None where none did."""
+        return self._failed.get(task.id)
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
         about(task)
@@ -106,6 +112,9 @@ class Downloads:
             raise
         finally:
             self._under_way.pop(task.id, None)
+            self._failed.pop(task.id, None)
+            if download.error is not None and len(self._failed) < _REMEMBERED:
+                self._failed[task.id] = download.error
             download.done.set()
 
     async def _save(self, task: Task, filename: str, download: Download) -> None:

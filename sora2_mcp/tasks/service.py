@@ -15,6 +15,7 @@ from sora2_mcp.domain.task import LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Status,
 from sora2_mcp.errors import (
     ArgumentError,
     LostAnswerError,
+    Sora2Error,
     StoreError,
     UnauthorizedError,
     UnknownTaskError,
@@ -228,6 +229,10 @@ class TaskService:
         saveable(task)
         return task, self._downloads.begin(task, filename)
 
+    def saving_problem(self, task: Task) -> Sora2Error | None:
+        """Why a video that must be saved to be seen could not be; None where it was, or nobody has tried."""
+        return self._downloads.problem(task) if task.needs_key and task.file is None else None
+
     async def called_back(self, secret: str, said_id: str = "") -> bool:
         """Takes in a callback on the path that ends in ``secret``: a hint to look at that order's task, nothing more.
 
@@ -318,7 +323,7 @@ class TaskService:
         return stored
 
     def _settled(self, task: Task) -> bool:
-        if task.needs_key and task.file is None and task.download_attempts <= 1:
+        if task.needs_key and task.file is None and task.download_attempts <= 1 and not self.saving_problem(task):
             # It is being saved and cannot be seen before; once a second try is needed, nobody waits for it.
             return False
         return self.status_of(task) is not Status.GENERATING

@@ -281,6 +281,21 @@ async def test_a_server_that_was_restarted_has_lost_its_jobs_and_the_text_says_s
     assert not [word for word in MONEY if word in ended["message"].lower()]
 
 
+@pytest.mark.parametrize("service", KEYED)
+async def test_a_video_that_cannot_be_saved_is_told_at_once_and_why(service: str, tmp_path: Path) -> None:
+    (tmp_path / "videos").write_text("a file where a folder should be")
+    async with served(tmp_path, service) as me:
+        ordered = await me.content("generate_video", prompt=PROMPT)
+        ended = await me.content("wait_for_video", task_id=ordered["task_id"], timeout_seconds=200)
+        (tmp_path / "videos").unlink()
+        saved = await me.content("download_video", task_id=ordered["task_id"])
+
+    assert ended["status"] == "succeeded"
+    assert "was not saved: the folder" in ended["message"]
+    assert "SORA2_VIDEO_DIR" in ended["next"]
+    assert Path(saved["file_path"]).is_file()
+
+
 async def test_no_key_is_needed_for_a_server_at_home(tmp_path: Path) -> None:
     async with served(tmp_path, "openai", api_key="") as me:
         ended = await done(me)

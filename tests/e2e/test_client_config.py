@@ -1,5 +1,6 @@
 """``sora2-mcp client-config``: what it writes is read as each host reads it, and starts the server."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ KEY = "sk-0123456789"
 def written(host: str, home: Path, *options: str) -> Started:
     """What this host starts once the command has written into its file."""
     assert run(parse(["client-config", host, "--write", *options])) == 0
-    return started_by(host, home / FILES[host], {"sora2-key": KEY})
+    path = home / FILES[host]
+    # What the user answers when the host asks, by whatever name it asks.
+    asked = re.findall(r"\$\{input:([\w-]+)\}", path.read_text())
+    return started_by(host, path, dict.fromkeys(asked, KEY))
 
 
 def test_what_is_written_for_any_host_starts_the_server(

@@ -43,6 +43,7 @@ _LONGEST_SECONDS = 600
 _LONGEST_PROMPT = 20_000
 _OK = range(200, 300)
 _NOT_FOUND = 404
+_REDIRECTS = range(300, 400)
 _RATE_LIMITED = 429
 _FORBIDDEN = 403
 _BAD_CONTENT = 400
@@ -262,7 +263,8 @@ def _content(answer: Answer) -> dict[str, Any]:
     if answer.status == _RATE_LIMITED:
         raise service_error(_RATE_LIMITED, retry_after_seconds=answer.retry_after_seconds)
     kind = "an empty body" if not answer.text.strip() else "no readable JSON"
-    reason = f"HTTP {answer.status} with {kind}"
+    hint = "; SORA2_API_BASE_URL may be wrong" if answer.status == _NOT_FOUND or answer.status in _REDIRECTS else ""
+    reason = f"HTTP {answer.status} with {kind}{hint}"
     raise GatewayError(reason) if answer.status in NOT_ACCEPTED else LostAnswerError(reason)
 
 

@@ -125,6 +125,12 @@ def test_what_became_of_an_order_that_has_no_id(status: int, content: object, er
         assert "no" in raised.value.message
 
 
+@pytest.mark.parametrize("status", [301, 308, 404])
+def test_an_address_that_leads_elsewhere_is_named(status: int) -> None:
+    with pytest.raises(Sora2Error, match="SORA2_API_BASE_URL may be wrong"):
+        HOME.accepted(answer("", status))
+
+
 @pytest.mark.parametrize(
     "word", ["queued", "in_progress", "pending", "processing", "unknown", "warming_up", "", "QUEUED"]
 )

@@ -73,9 +73,7 @@ class Settings(BaseSettings):
     request_format: Annotated[Literal["multipart", "json"], BeforeValidator(_lower)] = Field(
         default="multipart", description="How openai is sent an order."
     )
-    video_seconds: Annotated[int, Field(ge=0, le=600)] = Field(
-        default=0, description="The length of a video where the caller names none."
-    )
+    video_seconds: Annotated[int, Field(ge=0, le=600)] = Field(default=0, description="The default length of a video.")
     simulate: bool = Field(default=False, description="1 runs on the built-in simulator: no account, no cost.")
     database_url: SecretStr = Field(
         default=SecretStr(""), description="Where tasks are kept; by default a SQLite file in the data folder."

@@ -48,7 +48,7 @@ _SEPARATORS = " \t,;:"
 class KnownService:
     """A video service that can be chosen. ``needs``: the settings without which nothing can be asked of it.
 
-    ``base_url`` is empty where each user has an address of their own, ``account_page`` where nobody gives out keys.
+    ``base_url`` is the vendor's, empty where users run their own; ``account_page`` is where API keys are created.
     ``today``: what there is to know of it by the date in it, for people.
     """
 

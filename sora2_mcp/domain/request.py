@@ -68,10 +68,14 @@ class Capabilities:
     @property
     def lengths(self) -> str:
         """The lengths that can be chosen, in words: ``4 to 15`` or ``4, 6, 8, 10``; empty where there is no choice."""
-        known = sorted(self.seconds)
-        if len(known) > 1 and known == list(range(known[0], known[-1] + 1)):
-            return f"{known[0]} to {known[-1]}"
-        return ", ".join(map(str, known))
+        if self.has_any_length:
+            return f"{min(self.seconds)} to {max(self.seconds)}"
+        return ", ".join(map(str, sorted(self.seconds)))
+
+    @property
+    def has_any_length(self) -> bool:
+        """Whether every length between the shortest and the longest can be chosen."""
+        return len(self.seconds) > 1 and len(self.seconds) == max(self.seconds) - min(self.seconds) + 1
 
 
 RETENTION = timedelta(days=15)

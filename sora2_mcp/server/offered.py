@@ -31,12 +31,14 @@ def offered(parameters: dict[str, Any], capabilities: Capabilities, *, takes_fil
 
 def _length(capabilities: Capabilities) -> dict[str, Any]:
     default = capabilities.default_seconds
-    own = "" if default else " 0: the model's own."
+    own = "" if default else "; 0: the model's own"
+    # The bounds say the rest, unless there are gaps between them.
+    choice = "" if capabilities.has_any_length else f": {capabilities.lengths}"
     return {
         "minimum": min(capabilities.seconds) if default else 0,
         "maximum": max(capabilities.seconds),
         "default": default,
-        "description": f"Length of the video in seconds: {capabilities.lengths}.{own}",
+        "description": f"Video length in seconds{choice}{own}.",
     }
 
 
@@ -47,11 +49,16 @@ def told(schema: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
         *(["seconds"] if not capabilities.seconds else []),
         *(["cost"] if not capabilities.tells_costs else []),
     ]
-    properties = {name: item for name, item in schema["properties"].items() if name not in never}
-    if "tasks" in properties:
-        listed = properties["tasks"]
-        properties["tasks"] = {**listed, "items": told(listed["items"], capabilities)}
-    return {**schema, "properties": properties}
+    fitted = without(schema, *never)
+    if "tasks" in fitted["properties"]:
+        listed = fitted["properties"]["tasks"]
+        fitted["properties"]["tasks"] = {**listed, "items": told(listed["items"], capabilities)}
+    return fitted
+
+
+def without(schema: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The schema of an object without these properties."""
+    return {**schema, "properties": {name: item for name, item in schema["properties"].items() if name not in names}}
 
 
 def wording(capabilities: Capabilities) -> dict[str, str]:
@@ -73,7 +80,7 @@ def wording(capabilities: Capabilities) -> dict[str, str]:
 
 def price_of(unit: str) -> str:
     """What is spent, in a word; empty where nothing is."""
-    return unit if unit in ("", "credits") else f"money ({unit})"
+    return unit
 
 
 def days_of(retention: timedelta | None) -> str:

@@ -26,7 +26,7 @@ from sora2_mcp.errors import DeclinedError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
-from sora2_mcp.server.offered import offered, told, wording
+from sora2_mcp.server.offered import offered, told, without, wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, with_optional_nullable, without_prose
@@ -90,7 +90,7 @@ ImageUrls = Annotated[
     BeforeValidator(_listed),
     Field(
         max_length=IMAGE_LIMIT,
-        description="Public http(s) addresses of images to animate, if any.",
+        description="Public http(s) addresses of images to animate.",
     ),
 ]
 Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
@@ -317,6 +317,8 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         # One flowing text: a word that says nothing for this service leaves no gap.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
         tool.fn_metadata.output_schema = told(tool.fn_metadata.output_schema or {}, capabilities)
+    # What it costs is known once it has ended: a new order's result does not tell.
+    order.fn_metadata.output_schema = without(order.fn_metadata.output_schema or {}, "cost")
     return listed
 
 

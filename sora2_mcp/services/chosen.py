@@ -1,6 +1,7 @@
 """The service that the settings choose."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sora2_mcp.services.kie import Kie
 from sora2_mcp.services.openai import OpenAI
@@ -16,33 +17,20 @@ def service_of(settings: Settings) -> Service:
 
 
 def _kie(settings: Settings) -> Service:
-    return Kie(
-        model=settings.model_name,
-        hd_model=settings.model_hd,
-        seconds=settings.video_seconds,
-        extra=settings.extra_input,
-    )
+    return Kie(model=settings.model_name, **_common(settings))
 
 
 def _openai(settings: Settings) -> Service:
-    return OpenAI(
-        base_url=settings.base_url,
-        model=settings.model,
-        hd_model=settings.model_hd,
-        seconds=settings.video_seconds,
-        extra=settings.extra_input,
-        as_json=settings.request_format == "json",
-    )
+    as_json = settings.request_format == "json"
+    return OpenAI(base_url=settings.base_url, model=settings.model, as_json=as_json, **_common(settings))
 
 
 def _openrouter(settings: Settings) -> Service:
-    return OpenRouter(
-        base_url=settings.base_url,
-        model=settings.model_name,
-        hd_model=settings.model_hd,
-        seconds=settings.video_seconds,
-        extra=settings.extra_input,
-    )
+    return OpenRouter(base_url=settings.base_url, model=settings.model_name, **_common(settings))
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {"hd_model": settings.model_hd, "seconds": settings.video_seconds, "extra": settings.extra_input}
 
 
 _MADE: Mapping[str, Callable[[Settings], Service]] = {

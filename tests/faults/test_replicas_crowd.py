@@ -29,7 +29,7 @@ SERVICE = ("--seconds", TASK_SECONDS, "--fault", "look-slow=0.1")
 
 PACE = {"SORA2_IDLE_POLL_SECONDS": "40"}
 LEASE = timedelta(seconds=30)
-LOOKS_RATIO = 1.1
+LOOKS_RATIO = 1.05
 
 
 @dataclass(kw_only=True)

@@ -48,7 +48,7 @@ async def check_service(setup: Setup, probe: Probe) -> tuple[Finding, Reply | No
     if variable := setup.unusable("api_base_url"):
         return skipped(SERVICE, f"{variable} cannot be used, so there is nobody to ask."), None
     if missing := next((variable for variable in setup.settings.lacking if variable != "SORA2_API_KEY"), ""):
-        return skipped(SERVICE, f"{missing} is not set, so there is nobody to ask."), None
+        return skipped(SERVICE, f"{missing} is not set, so the service cannot be asked."), None
     base_url = probe.base_url
     # A server of one's own is asked with the key at once: behind a gateway nothing else tells how it stands.
     key = "" if known_service(setup).base_url else setup.settings.key

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.web import web_app
+from sora2_mcp.server.web.app import web_app
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import PATIENCE_SECONDS

@@ -88,7 +88,7 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
         anyio.run(partial(serve_stdio, runtime, *wire, ending=end_soon))
     else:
         with models_built_on_demand():
-            from sora2_mcp.server.http import serve_http  # noqa: PLC0415
+            from sora2_mcp.server.web.serve import serve_http  # noqa: PLC0415
 
         anyio.run(partial(serve_http, runtime, arguments.host, arguments.port, ending=end_soon))
     return 0

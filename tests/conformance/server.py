@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.web import web_app
+from sora2_mcp.server.web.app import web_app
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.conformance.fixtures import add_fixtures

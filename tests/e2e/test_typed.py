@@ -9,7 +9,7 @@ import pytest
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.cli.main import run
 from sora2_mcp.errors import ConfigurationError
-from sora2_mcp.server.web import check_reach
+from sora2_mcp.server.web.gate import check_reach
 from sora2_mcp.settings import Settings
 
 Typed = Callable[..., tuple[int, str, str]]

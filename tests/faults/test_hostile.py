@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from starlette.types import Message, Receive, Scope, Send
 
-from sora2_mcp.server.gate import Gate
 from sora2_mcp.server.messages import checked_message
+from sora2_mcp.server.web.gate import HostGuard
 from tests.clocks import PATIENCE_SECONDS
 from tests.e2e.processes import Process, StdioHost
 from tests.faults import hostile
@@ -99,7 +99,6 @@ def test_no_spelling_of_a_path_leads_anywhere_else(target: Target) -> None:
 
 @pytest.mark.anyio
 async def test_of_all_pairs_only_those_of_this_machine_and_of_the_settings_get_in() -> None:
-    gate = Gate(hosts=["sora.example", "other.example:8443"], origins=["https://chat.example"], own_only=False)
     entered, told = [], []
 
     async def inside(scope: Scope, _: Receive, send: Send) -> None:
@@ -114,11 +113,14 @@ async def test_of_all_pairs_only_those_of_this_machine_and_of_the_settings_get_i
         if message["type"] == "http.response.start":
             told.append(message["status"])
 
+    guard = HostGuard(
+        inside, hosts=["sora.example", "other.example:8443"], origins=["https://chat.example"], own_only=False
+    )
     pairs = [*itertools.product([*HOSTS, *FOREIGN_HOSTS], [*ORIGINS, *FOREIGN_ORIGINS])]
     for host, origin in pairs:
         given = [(b"host", host.encode()), *([] if origin is None else [(b"origin", origin.encode())])]
         scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": given, "pair": (host, origin)}
-        await gate.guarded(inside)(scope, receive, send)
+        await guard(scope, receive, send)
 
     assert entered == [*itertools.product(HOSTS, ORIGINS)]
     assert told == [200 if pair in entered else 403 if pair[0] in HOSTS else 421 for pair in pairs]

@@ -7,7 +7,7 @@ import pytest
 from anyio.abc import SocketStream
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from sora2_mcp.server.access import IssuedTokens, IssuerKeys
+from sora2_mcp.server.web.auth import IssuedTokens, IssuerKeys
 from tests.clocks import PATIENCE_SECONDS, FakeClock
 from tests.server.issuers import AUDIENCE, HEAD, ISSUER, answering, made
 
@@ -28,10 +28,10 @@ async def test_a_thread_that_reads_an_answer_that_drips_ends_after_its_time(cloc
         broken_off.set()
 
     async with answering(drip) as url, anyio.create_task_group() as group:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
 
         async def ask() -> None:
-            outcome.append(await witness.caller(made(generate_private_key(65537, 2048))))
+            outcome.append(await verifier.verify_token(made(generate_private_key(65537, 2048))))
 
         group.start_soon(ask)
         with anyio.fail_after(PATIENCE_SECONDS):

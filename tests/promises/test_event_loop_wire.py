@@ -21,13 +21,13 @@ from jwt.algorithms import RSAAlgorithm
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import Sora2Error
-from sora2_mcp.server.access import IssuedTokens, IssuerKeys
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.connections import Limits
-from sora2_mcp.server.http import _WebServer
 from sora2_mcp.server.messages import LONGEST_CALL_BYTES
 from sora2_mcp.server.stdio import serve_stdio
-from sora2_mcp.server.web import web_app
+from sora2_mcp.server.web.app import web_app
+from sora2_mcp.server.web.auth import IssuedTokens, IssuerKeys
+from sora2_mcp.server.web.limits import Limits
+from sora2_mcp.server.web.serve import WebServer
 from sora2_mcp.services.client import open_client
 from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.services.sora2api import Sora2API
@@ -58,7 +58,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def port(shared_folder: Path) -> AsyncIterator[int]:
     """Where a server listens as it does in a process of its own, in this one."""
     runtime = simulated(settings_in(shared_folder), Simulator(seconds_per_task=0))
-    web = _WebServer(web_app(build_server(runtime), runtime, opens_runtime=True), Limits())
+    web = WebServer(web_app(build_server(runtime), runtime, opens_runtime=True), Limits())
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         async with anyio.create_task_group() as group:
             group.start_soon(web.serve, [listener])
@@ -223,8 +223,8 @@ async def test_no_set_of_an_issuers_keys_stops_the_loop() -> None:
 
             async def ask(url: str = base) -> None:
                 # A new one each time: known keys are not asked for again.
-                witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, CLOCK))
-                await witness.caller(made(own, kid="x"))
+                verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, CLOCK))
+                await verifier.verify_token(made(own, kid="x"))
 
             await check_never_stopped(ask)
 

@@ -16,7 +16,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.callbacks import BODY_LIMIT_BYTES, callback_routes
+from sora2_mcp.server.web.callbacks import BODY_LIMIT_BYTES, callback_routes
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.callback_path import CallbackPaths
 from sora2_mcp.tasks.service import TaskService

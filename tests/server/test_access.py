@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.access import access_of
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.web import create_app, web_app
+from sora2_mcp.server.web import create_app
+from sora2_mcp.server.web.app import web_app
+from sora2_mcp.server.web.auth import token_verifier
 from tests.clocks import eventually
 from tests.network import NETWORK
 from tests.server.issuers import AUDIENCE, ISSUER
@@ -333,7 +334,7 @@ def test_an_incomplete_issuer_is_named(tmp_path: Path, missing: str) -> None:
     whole = {"oauth_issuer": ISSUER, "oauth_audience": AUDIENCE, "oauth_jwks_url": "https://id.example/keys"}
     settings = settings_in(tmp_path, **{name: value for name, value in whole.items() if name != missing})
     with pytest.raises(ConfigurationError, match=rf"SORA2_{missing.upper()} is not set"):
-        access_of(settings, SystemClock())
+        token_verifier(settings, SystemClock())
 
 
 async def test_two_authorizations_are_none(address_with_tokens: str) -> None:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.callbacks import BODY_LIMIT_BYTES, BODY_SECONDS, callback_routes
+from sora2_mcp.server.web.callbacks import BODY_LIMIT_BYTES, BODY_SECONDS, callback_routes
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import CallbackShape
 from sora2_mcp.tasks.callback_path import callback_hash

@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sora2_mcp.server.connections import Limits, Partings
-from sora2_mcp.server.http import _WebServer
+from sora2_mcp.server.web.limits import Limits
+from sora2_mcp.server.web.serve import DisconnectFilter, WebServer
 from tests.clocks import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def serving(
         write_seconds=write_seconds,
     )
     server = Server()
-    web = _WebServer(server.app, limits)
+    web = WebServer(server.app, limits)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         server.port = listener.getsockname()[1]
         async with anyio.create_task_group() as group:
@@ -271,7 +271,7 @@ def after_a_parting(error: Exception) -> Exception:
 
 def is_logged(error: BaseException) -> bool:
     record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Exception", None, (type(error), error, None))
-    return Partings().filter(record)
+    return DisconnectFilter().filter(record)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from mcp.server.auth.provider import AccessToken
 from starlette.types import Receive, Scope, Send
 
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.access import Caller, IssuedTokens, IssuerKeys, access_of
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.web import web_app
+from sora2_mcp.server.web.app import web_app
+from sora2_mcp.server.web.auth import IssuedTokens, IssuerKeys, authenticated, token_verifier
 from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.network import NETWORK
@@ -86,41 +87,45 @@ async def test_only_a_token_its_issuer_made_for_this_server_is_taken(tmp_path: P
 async def test_a_jwts_principal_is_its_issuer_and_subject_until_it_expires(clock: FakeClock, keys: Keys) -> None:
     exp = SystemClock().now().replace(microsecond=0) + timedelta(minutes=5)
     async with Issuer(keys[0]).serving() as url:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
         for subject in ("carol", "Zoë of 東京", " carol "):
-            caller = Caller(principal=f"jwt:{ISSUER}|{subject}", expires_at=exp + timedelta(seconds=30))
-            assert await witness.caller(made(keys[0], sub=subject, exp=exp)) == caller
-        assert await witness.caller(made(keys[0], exp=10**400)) == Caller(
-            principal=f"jwt:{ISSUER}|carol", expires_at=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-        )
+            caller = access(f"jwt:{ISSUER}|{subject}", exp + timedelta(seconds=30))
+            assert await verifier.verify_token(made(keys[0], sub=subject, exp=exp)) == caller
+        the_last = access(f"jwt:{ISSUER}|carol", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+        assert await verifier.verify_token(made(keys[0], exp=10**400)) == the_last
+
+
+def access(principal: str, expires_at: datetime) -> AccessToken:
+    """What the SDK is to know of a caller, which is not the token."""
+    return AccessToken(token="", client_id=principal, scopes=[], expires_at=int(expires_at.timestamp()))
 
 
 async def test_keys_are_asked_for_seldom_and_outlive_their_issuers_absence(clock: FakeClock, keys: Keys) -> None:
     issuer = Issuer(keys[0])
     async with issuer.serving() as url:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
         for _ in range(20):
-            assert await witness.caller(made(keys[0])) is not None
-            assert await witness.caller(made(keys[0], kid="unknown")) is None
+            assert await verifier.verify_token(made(keys[0])) is not None
+            assert await verifier.verify_token(made(keys[0], kid="unknown")) is None
         assert issuer.asked == 1
 
         await clock.advance(11)
-        assert await witness.caller(made(keys[0], kid="unknown")) is None
+        assert await verifier.verify_token(made(keys[0], kid="unknown")) is None
         assert issuer.asked == 2
 
         issuer.status = 500
         await clock.advance(301)
-        assert await witness.caller(made(keys[0])) is not None
+        assert await verifier.verify_token(made(keys[0])) is not None
         assert issuer.asked == 3
 
 
 async def test_who_has_a_known_key_does_not_wait_for_an_issuer_that_hangs(clock: FakeClock, keys: Keys) -> None:
     issuer, known = Issuer(keys[0]), []
     async with issuer.serving() as url, anyio.create_task_group() as group:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
 
         async def ask(kid: str = "k1") -> None:
-            known.append(await witness.caller(made(keys[0], kid=kid)) is not None)
+            known.append(await verifier.verify_token(made(keys[0], kid=kid)) is not None)
 
         await ask()
         issuer.answers = anyio.Event()
@@ -147,11 +152,11 @@ async def test_who_has_a_known_key_does_not_wait_for_an_issuer_that_hangs(clock:
 async def test_a_key_its_issuer_took_back_is_good_no_longer(clock: FakeClock, keys: Keys, left: list[Any]) -> None:
     issuer = Issuer(keys[0])
     async with issuer.serving() as url:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
-        assert await witness.caller(made(keys[0])) is not None
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        assert await verifier.verify_token(made(keys[0])) is not None
         issuer.keys = left
         await clock.advance(301)
-        assert await witness.caller(made(keys[0])) is None
+        assert await verifier.verify_token(made(keys[0])) is None
 
 
 async def test_of_a_private_key_that_an_issuer_shows_only_the_public_parts_are_looked_at(
@@ -161,8 +166,8 @@ async def test_of_a_private_key_that_an_issuer_shows_only_the_public_parts_are_l
     # Such parts belong to no key; to find that out takes half a second for each, in which nothing else runs.
     issuer.keys = [{**issuer.keys[0], **dict.fromkeys(("d", "p", "q", "dp", "dq", "qi"), "AQAB")}]
     async with issuer.serving() as url:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
-        assert await witness.caller(made(keys[0])) is not None
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        assert await verifier.verify_token(made(keys[0])) is not None
 
 
 async def test_keys_are_trusted_for_a_day_without_their_issuers_word(
@@ -171,17 +176,17 @@ async def test_keys_are_trusted_for_a_day_without_their_issuers_word(
     caplog.set_level("INFO", logger="sora2_mcp")
     issuer = Issuer(keys[0])
     async with issuer.serving() as url:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
-        assert await witness.caller(made(keys[0])) is not None
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        assert await verifier.verify_token(made(keys[0])) is not None
         issuer.status = 500
         for _ in range(24):
             await clock.advance(3600)
-            assert await witness.caller(made(keys[0])) is not None
+            assert await verifier.verify_token(made(keys[0])) is not None
         await clock.advance(11)
-        assert await witness.caller(made(keys[0])) is None
+        assert await verifier.verify_token(made(keys[0])) is None
         issuer.status = 200
         await clock.advance(11)
-        assert await witness.caller(made(keys[0])) is not None
+        assert await verifier.verify_token(made(keys[0])) is not None
     assert [record.levelname for record in caplog.records if record.name.startswith("sora2_mcp")] == ["WARNING", "INFO"]
 
 
@@ -206,8 +211,8 @@ async def test_whatever_an_issuer_answers_a_token_is_refused_and_nothing_breaks(
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async with answering(reset) as url:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
-        assert await witness.caller(made(keys[0])) is None
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        assert await verifier.verify_token(made(keys[0])) is None
 
 
 async def test_a_set_of_keys_is_taken_in_up_to_a_limit_and_from_its_address_only(
@@ -222,8 +227,8 @@ async def test_a_set_of_keys_is_taken_in_up_to_a_limit_and_from_its_address_only
                 await stream.send(answer)
 
         async with answering(send) as url:
-            witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
-            return await witness.caller(made(keys[0])) is not None
+            verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+            return await verifier.verify_token(made(keys[0])) is not None
 
     assert await is_taken(HEAD + b"\r\n" + body.ljust(BODY_LIMIT_BYTES))
     assert not await is_taken(HEAD + b"\r\n" + body.ljust(BODY_LIMIT_BYTES + 1))
@@ -246,10 +251,10 @@ async def test_an_answer_that_drips_is_not_waited_for(clock: FakeClock, keys: Ke
                 await anyio.sleep(0.05)
 
     async with answering(drip) as url, anyio.create_task_group() as group:
-        witness = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
+        verifier = IssuedTokens(issuer=ISSUER, audience=AUDIENCE, keys=IssuerKeys(url, clock))
 
         async def ask() -> None:
-            outcome.append(await witness.caller(made(keys[0])))
+            outcome.append(await verifier.verify_token(made(keys[0])))
 
         group.start_soon(ask)
         with anyio.fail_after(PATIENCE_SECONDS):
@@ -340,9 +345,11 @@ async def test_what_has_no_answer_yet_when_its_token_expires_is_refused(tmp_path
 
     async with Issuer(keys[0]).serving() as url, anyio.create_task_group() as group:
         oauth = {"oauth_issuer": ISSUER, "oauth_audience": AUDIENCE, "oauth_jwks_url": url}
-        access = access_of(settings_in(tmp_path, **oauth), clock)
-        assert access is not None
-        async with NETWORK.serving(access.guarded(silent)) as base, client_on_network(base) as http:
+        settings = settings_in(tmp_path, **oauth)
+        verifier = token_verifier(settings, clock)
+        assert verifier is not None
+        app = authenticated(silent, verifier, settings, clock)
+        async with NETWORK.serving(app) as base, client_on_network(base) as http:
             token = made(keys[0], exp=clock.now() + timedelta(seconds=60))
             statuses = []
 

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import ArgumentError
-from sora2_mcp.server.pictures import picture_routes
+from sora2_mcp.server.web.callbacks import picture_routes
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
 from tests.network import NETWORK, simulated

@@ -9,9 +9,10 @@ import pytest
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.callbacks import hide_paths
-from sora2_mcp.server.connections import Limits
-from sora2_mcp.server.web import SESSIONS_EACH, create_app, web_app
+from sora2_mcp.server.web import create_app
+from sora2_mcp.server.web.app import SESSIONS_EACH, web_app
+from sora2_mcp.server.web.callbacks import hide_paths
+from sora2_mcp.server.web.limits import Limits
 from sora2_mcp.simulator.app import Simulator
 from tests.network import simulated
 from tests.servers import settings_in

@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 
-from sora2_mcp.server.unread import UNANSWERED_LIMIT
+from sora2_mcp.server.web.limits import UNANSWERED_LIMIT
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import PATIENCE_SECONDS, eventually
 from tests.server.test_bodies import HEADERS, META

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.web import web_app
+from sora2_mcp.server.web.app import web_app
 from sora2_mcp.simulator.app import Simulator
 from tests.network import simulated
 from tests.server.reached import UNHURRIED

@@ -8,8 +8,8 @@ from sora2_mcp.cli.doctor.finding import Finding, fine, problem, skipped, warnin
 from sora2_mcp.cli.doctor.readings import without_credentials
 from sora2_mcp.cli.doctor.setup import Setup
 from sora2_mcp.errors import ConfigurationError
-from sora2_mcp.server.access import access_of
-from sora2_mcp.server.web import check_reach
+from sora2_mcp.server.web.auth import token_verifier
+from sora2_mcp.server.web.gate import check_reach
 from sora2_mcp.settings import Settings
 
 NAME = "http"
@@ -32,7 +32,7 @@ def check_http(setup: Setup) -> Sequence[Finding]:
     if not any(_is_given(settings, field) for field in _FIELDS):
         return [fine(NAME, "Nothing is set for HTTP: stdio needs nothing, and over HTTP only this machine is served.")]
     try:
-        access_of(settings, setup.clock)
+        token_verifier(settings, setup.clock)
         check_reach(settings, None)
     except ConfigurationError as error:
         what = f"{error} The server does not start over HTTP; over stdio it does."

@@ -1,35 +1,34 @@
 """Serves many clients over HTTP."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 
 import anyio
 import uvicorn
+from anyio import ClosedResourceError
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.access import access_of
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.connections import (
-    LONGEST_HEAD_BYTES,
-    Limits,
-    connections_within,
-    open_files_limit,
-    partings_unlogged,
-)
 from sora2_mcp.server.signals import stop_signals
 from sora2_mcp.server.stdio import last_answers
-from sora2_mcp.server.web import check_reach, in_url, web_app
+from sora2_mcp.server.web.app import web_app
+from sora2_mcp.server.web.gate import in_url
+from sora2_mcp.server.web.limits import Connection, Connections, Limits
 from sora2_mcp.services.heads import read_in_linear_time
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_HEAD_BYTES = 65_536
 _GRACEFUL_SECONDS = 1
 _BACKLOG = 128
+_NOISY_LOGGERS = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
 
 
 async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable[[], None] = lambda: None) -> None:
@@ -40,16 +39,17 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
     Raises:
         ConfigurationError: other machines could connect and there are no tokens, or the address cannot be listened on.
     """
-    access_of(runtime.settings, runtime.clock)
-    check_reach(runtime.settings, host)
-    with stop_signals(ending) as stop, _listening(host, port) as listener, partings_unlogged():
+    limits = Limits.of_process()
+    server = build_server(runtime)
+    app = web_app(server, runtime, host=host, limits=limits)
+    for name in _NOISY_LOGGERS:
+        logging.getLogger(name).addFilter(DisconnectFilter())
+    with stop_signals(ending) as stop, listening_socket(host, port) as listener:
         async with runtime, anyio.create_task_group() as group:
-            server = build_server(runtime)
-            limits = Limits.of_files(open_files_limit())
-            web = _WebServer(web_app(server, runtime, host=host, limits=limits), limits)
+            web = WebServer(app, limits)
             group.start_soon(web.serve, [listener])
             with suppress(Sora2Error):
-                # Whatever is wrong, the first call says so; a server that says it serves can be used at once.
+                # The first call says what is wrong; a server that says it serves can be used at once.
                 await runtime.service()
             address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
             logger.info("serving MCP at %s/mcp (streamable HTTP) and %s/sse (SSE)", address, address)
@@ -59,18 +59,17 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
             web.should_exit = True
 
 
-class _WebServer(uvicorn.Server):
-    """A web server that leaves signals to its runner."""
+class WebServer(uvicorn.Server):
+    """A web server whose connections have limits, and which leaves signals to its runner."""
 
-    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         read_in_linear_time()
-        limits = limits or Limits.of_files(open_files_limit())
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connections_within(limits),  # type: ignore[arg-type]  # it is only ever called
+                http=partial(Connection, connections=Connections(limits)),  # type: ignore[arg-type]  # only called
                 ws="none",
-                h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
+                h11_max_incomplete_event_size=_LONGEST_HEAD_BYTES,
                 # To asyncio also how many connections it accepts at once, before the first of them is counted.
                 backlog=limits.accepted_at_once,
                 log_config=None,
@@ -87,11 +86,16 @@ class _WebServer(uvicorn.Server):
             # More may wait in the system's queue than are accepted at once.
             listener.listen(_BACKLOG)
 
-    def capture_signals(self) -> Any:
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
     name = host.strip("[]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
     try:
@@ -102,3 +106,21 @@ def _listening(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError("--port", f"{port} cannot be listened on ({reason}); choose another one.") from error
+
+
+class DisconnectFilter(logging.Filter):
+    """Drops what the SDK and uvicorn log, as errors of the server, of clients that hang up and sessions that end."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and _is_disconnect(record.exc_info[1]))
+
+
+def _is_disconnect(error: BaseException | None) -> bool:
+    """Whether one side had gone; of a group every member must say so."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_disconnect, error.exceptions))
+    if isinstance(error, RuntimeError):
+        # The SDK answers a second time when its session has gone: "Unexpected ASGI message".
+        return _is_disconnect(error.__context__)
+    # The last one: a server that ends cuts off what takes too long.
+    return isinstance(error, ClientDisconnect | ClosedResourceError | asyncio.CancelledError)

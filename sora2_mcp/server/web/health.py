@@ -1,21 +1,24 @@
 """Whether this process lives, and whether it can work."""
 
 import anyio
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.web.gate import BodyLimit
 
 _PATIENCE_SECONDS = 2.0
 _KEPT_SECONDS = 1.0
+_BODY_LIMIT_BYTES = 1000
 
 
 def health_routes(runtime: Runtime) -> list[Route]:
     """``/healthz``: 200 as long as the process answers. ``/readyz``: 200 if the store works, else 503.
 
-    What they say holds no names, paths or ids: anybody may ask, and however many do, the store is asked once a second.
+    Their answers hold no names, paths or ids, and the store is asked at most once a second: anybody may ask.
     """
     readiness = _Readiness(runtime)
 
@@ -26,7 +29,8 @@ def health_routes(runtime: Runtime) -> list[Route]:
         report = await readiness.report()
         return JSONResponse(report, status_code=200 if report["status"] == "ready" else 503)
 
-    return [Route("/healthz", alive), Route("/readyz", ready)]
+    limit = [Middleware(BodyLimit, _BODY_LIMIT_BYTES)]
+    return [Route("/healthz", alive, middleware=limit), Route("/readyz", ready, middleware=limit)]
 
 
 class _Readiness:

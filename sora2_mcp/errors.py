@@ -24,14 +24,13 @@
         └── one class for each code of its table
 
 A message is one sentence: what was being done, to what, what came back. ``hint`` says what the caller can do next,
-``retryable`` whether the same call can help later, ``needs_change`` that somebody must change something first. None of
-them ever holds a key, a signed URL or a whole prompt.
+``cli_hint`` what a person at the command line can do instead, ``retryable`` whether the same call can help later,
+``needs_change`` that something must be changed first. None of them ever holds a key, a signed URL or a whole prompt.
 """
 
 import re
 from typing import ClassVar
 
-_QUOTE_LIMIT = 300
 _HARMLESS = str.maketrans({'"': "'", "<": "‹", ">": "›"})
 _MARKUP = re.compile(r"<[^<>]{0,400}>")
 
@@ -45,7 +44,7 @@ def sanitized(text: str, limit: int) -> str:
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
 
 
-def quoted(text: str, limit: int = _QUOTE_LIMIT) -> str:
+def quoted(text: str, limit: int = 300) -> str:
     """Foreign words, safe to show an agent: sanitized, no markup, shortened, in quotes."""
     plain = sanitized(_MARKUP.sub(" ", text[: 8 * limit]), limit).translate(_HARMLESS)
     return f'"{plain}"'
@@ -66,6 +65,8 @@ class Sora2Error(Exception):
     """The same call can help, but only after somebody has changed something: the key, the credits, the disk."""
 
     hint: str = ""
+    cli_hint: str | None = None
+    """The hint for a person at the command line; empty for no hint, None where ``hint`` suits both."""
 
     @property
     def own_words(self) -> str:
@@ -75,6 +76,8 @@ class Sora2Error(Exception):
 
 class ConfigurationError(Sora2Error):
     """A variable or command line option holds something that cannot be used."""
+
+    cli_hint = ""
 
     def __init__(self, variable: str, problem: str) -> None:
         super().__init__(f"{variable} {problem}")
@@ -98,6 +101,8 @@ class MissingSettingError(ConfigurationError):
 class MissingKeyError(MissingSettingError):
     """No API key is set, so nothing can be asked of the service."""
 
+    cli_hint = "Set it to your key, or try everything without an account: add --simulate."
+
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
         self.hint += " SORA2_SERVICE chooses who makes videos: kie, openrouter, or a GPU of their own (openai)."
@@ -117,6 +122,7 @@ class UnknownTaskError(Sora2Error):
     """No task of this caller has that id; another caller's id looks the same."""
 
     hint = "Call list_tasks to see the tasks there are, with their ids."
+    cli_hint = "See them with: sora2-mcp tasks list"
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"There is no task {quoted(task_id[:80])}")
@@ -189,6 +195,7 @@ class StoreError(Sora2Error):
     def __init__(self, problem: str, *, variable: str = "SORA2_DATABASE_URL", hint: str = "") -> None:
         super().__init__(f"The task store ({variable}) {problem}")
         self.variable = variable
+        self.cli_hint = hint or None
         self.hint = hint or (
             f"Check {variable}, and that its server answers or its folder has space and rights, then repeat the call."
         )
@@ -224,6 +231,7 @@ class NotReachedError(Sora2Error):
 
     retryable = True
     hint = "Check the network and SORA2_API_BASE_URL, then repeat the same call."
+    cli_hint = "Check the network and SORA2_API_BASE_URL, then try again."
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service could not be reached ({reason})")
@@ -235,6 +243,7 @@ class ProxyError(NotReachedError):
 
     needs_change = True
     hint = "Ask the user to check the proxy that the environment of this server names, then repeat the same call."
+    cli_hint = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or take them out. sora2-mcp doctor says more."
 
 
 class CertificateError(NotReachedError):
@@ -244,6 +253,10 @@ class CertificateError(NotReachedError):
     hint = (
         "Ask the user to check SSL_CERT_FILE in the environment of this server: it names the file of a company's own "
         "certificate authority. Then restart the server and repeat the same call."
+    )
+    cli_hint = (
+        "Set SSL_CERT_FILE to the file of your company's certificate authority, or take it out. sora2-mcp doctor says "
+        "more."
     )
 
 
@@ -255,6 +268,7 @@ class GatewayError(NotReachedError):
         "Something in front of the service refused it in the service's place: ask the user to check the network and "
         "SORA2_API_BASE_URL, then repeat the same call."
     )
+    cli_hint = "Check the network and SORA2_API_BASE_URL: something in front of the service refused in its place."
 
 
 class LostAnswerError(Sora2Error):
@@ -262,6 +276,7 @@ class LostAnswerError(Sora2Error):
 
     retryable = True
     hint = "Repeat the same call in a minute."
+    cli_hint = "Try again in a minute."
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service gave no readable answer ({reason})")
@@ -302,6 +317,7 @@ class UnauthorizedError(ServiceError):
     needs_change = True
     what = "The service does not accept the API key"
     hint = "Ask the user to correct SORA2_API_KEY (and SORA2_API_BASE_URL) and restart the server."
+    cli_hint = "Correct SORA2_API_KEY, and SORA2_API_BASE_URL if the key is of another gateway."
 
 
 class NoCreditsError(ServiceError):
@@ -309,6 +325,7 @@ class NoCreditsError(ServiceError):
     needs_change = True
     what = "The account has no credits left"
     hint = "Ask the user to top up the account, then repeat the same call."
+    cli_hint = "Top up the account, then try again."
 
 
 class NotFoundError(ServiceError):
@@ -316,6 +333,7 @@ class NotFoundError(ServiceError):
     what = "The service knows no such task or path"
     needs_change = True
     hint = "SORA2_API_BASE_URL is probably wrong: ask the user to check it, path included, and restart the server."
+    cli_hint = "Check SORA2_API_BASE_URL, path included."
 
 
 class ValidationRefusedError(ServiceError):
@@ -371,28 +389,11 @@ class FeatureDisabledError(ServiceError):
     hint = "Change what is asked for (quality, images, aspect ratio), or ask the vendor."
 
 
-_GATEWAY_FAULTS = (502, 503, 504)
-
-SERVICE_ERRORS: dict[int, type[ServiceError]] = {
-    error.code: error
-    for error in (
-        BadRequestError,
-        UnauthorizedError,
-        NoCreditsError,
-        NotFoundError,
-        ValidationRefusedError,
-        RateLimitedError,
-        KeyLimitError,
-        ImageNotFetchedError,
-        MaintenanceError,
-        ServerFaultError,
-        GenerationFailedError,
-        FeatureDisabledError,
-    )
-}
+SERVICE_ERRORS: dict[int, type[ServiceError]] = {error.code: error for error in ServiceError.__subclasses__()}
 
 
 def service_error(code: int, message: str = "", *, retry_after_seconds: float | None = None) -> ServiceError:
     """The error class of a code of the service's table, or ``ServiceError`` itself for one not in it."""
-    kind = ServerFaultError if code in _GATEWAY_FAULTS else SERVICE_ERRORS.get(code, ServiceError)
+    # A gateway before the service fails with 502, 503 and 504.
+    kind = ServerFaultError if code in (502, 503, 504) else SERVICE_ERRORS.get(code, ServiceError)
     return kind(message, code=code, retry_after_seconds=retry_after_seconds)

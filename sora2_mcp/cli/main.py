@@ -12,20 +12,7 @@ import anyio
 
 from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.wire import Wire
-from sora2_mcp.errors import (
-    CertificateError,
-    ConfigurationError,
-    GatewayError,
-    LostAnswerError,
-    MissingKeyError,
-    NoCreditsError,
-    NotFoundError,
-    NotReachedError,
-    ProxyError,
-    Sora2Error,
-    UnauthorizedError,
-    UnknownTaskError,
-)
+from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
@@ -33,21 +20,6 @@ from sora2_mcp.telemetry.logs import configure
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
-_HINTS: dict[type[Sora2Error], str] = {
-    MissingKeyError: "Set it to your key, or try everything without an account: add --simulate.",
-    UnknownTaskError: "See them with: sora2-mcp tasks list",
-    NotReachedError: "Check the network and SORA2_API_BASE_URL, then try again.",
-    ProxyError: "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or take them out. sora2-mcp doctor says more.",
-    CertificateError: (
-        "Set SSL_CERT_FILE to the file of your company's certificate authority, or take it out. sora2-mcp doctor says "
-        "more."
-    ),
-    GatewayError: "Check the network and SORA2_API_BASE_URL: something in front of the service refused in its place.",
-    LostAnswerError: "Try again in a minute.",
-    UnauthorizedError: "Correct SORA2_API_KEY, and SORA2_API_BASE_URL if the key is of another gateway.",
-    NoCreditsError: "Top up the account, then try again.",
-    NotFoundError: "Check SORA2_API_BASE_URL, path included.",
-}
 _HARD_END_SECONDS = 1.6
 
 
@@ -72,7 +44,7 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
 def _told(error: Sora2Error) -> int:
     """Says what went wrong and what to do; the exit code."""
     print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
-    if hint := _HINTS.get(type(error), "" if isinstance(error, ConfigurationError) else error.hint):
+    if hint := error.hint if error.cli_hint is None else error.cli_hint:
         print(hint, file=sys.stderr)  # noqa: T201
     return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
 

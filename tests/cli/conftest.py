@@ -7,6 +7,7 @@ import pytest
 
 from sora2_mcp.cli.doctor.command import examine
 from sora2_mcp.cli.doctor.report import Report
+from sora2_mcp.cli.doctor.setup import load_setup
 from sora2_mcp.clock import Clock
 from sora2_mcp.tasks.reach import Resolve, resolved
 from tests.servers import KEY
@@ -34,6 +35,8 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
         }
         for name, text in {**usual, **variables}.items():
             monkeypatch.setenv(name, text)
-        return await examine(simulate=simulate, offline=offline, round_trip=round_trip, clock=clock, resolve=resolve)
+        return await examine(
+            load_setup(simulate=simulate, offline=offline, round_trip=round_trip, clock=clock, resolve=resolve)
+        )
 
     return report

@@ -1,21 +1,20 @@
 """What a test reads of a report."""
 
-from sora2_mcp.cli.doctor.finding import Finding, Verdict
-from sora2_mcp.cli.doctor.report import Report
+from sora2_mcp.cli.doctor.report import Report, Result, Verdict
 
 
-def found(report: Report, name: str) -> list[Finding]:
+def found(report: Report, name: str) -> list[Result]:
     """What the check of that name found."""
-    return [finding for finding in report.findings if finding.name == name]
+    return [result for result in report.results if result.name == name]
 
 
-def the(report: Report, name: str) -> Finding:
+def the(report: Report, name: str) -> Result:
     """The one thing it found."""
-    (finding,) = found(report, name)
-    return finding
+    (result,) = found(report, name)
+    return result
 
 
 def said(report: Report, name: str) -> tuple[Verdict, str]:
     """Its verdict and words."""
-    finding = the(report, name)
-    return finding.status, finding.what
+    result = the(report, name)
+    return result.status, result.what

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sora2_mcp.cli.doctor.finding import Verdict
-from sora2_mcp.cli.doctor.readings import Source
-from sora2_mcp.cli.doctor.report import Report
+from sora2_mcp.cli.doctor.report import Report, Verdict
+from sora2_mcp.cli.doctor.setup import Source
 from sora2_mcp.settings import Settings, variable_of
 from tests.cli.conftest import Examined
 from tests.cli.reading import found, said, the
@@ -18,8 +17,8 @@ pytestmark = pytest.mark.anyio
 
 
 def shown(report: Report, variable: str) -> tuple[str, Source, str]:
-    (reading,) = [reading for reading in report.readings if reading.variable == variable]
-    return reading.value, reading.source, reading.allowed
+    (setting,) = [setting for setting in report.settings if setting.variable == variable]
+    return setting.value, setting.source, setting.allowed
 
 
 async def test_every_setting_is_listed_with_its_value_and_where_it_comes_from(
@@ -35,7 +34,7 @@ async def test_every_setting_is_listed_with_its_value_and_where_it_comes_from(
         SORA2_OAUTH_ISSUER="https://ann:s3cr3t@id.example/realm?token=s3cr3t",
     )
 
-    assert [reading.variable for reading in report.readings] == [variable_of(name) for name in Settings.model_fields]
+    assert [setting.variable for setting in report.settings] == [variable_of(name) for name in Settings.model_fields]
     assert {variable: shown(report, variable)[:2] for variable in map(variable_of, Settings.model_fields)} == {
         "SORA2_API_KEY": ("(hidden)", Source.ENVIRONMENT),
         "SORA2_API_BASE_URL": ("https://api.sora2api.ai/api/v1/sora2", Source.PLACEHOLDER),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sora2_mcp.cli.doctor.finding import Verdict
+from sora2_mcp.cli.doctor.report import Verdict
 from tests.cli.conftest import Examined
 from tests.cli.reading import said, the
 
@@ -51,7 +51,7 @@ async def test_without_a_home_the_places_that_need_one_are_named_and_the_rest_is
     assert said(report, "environment") == (Verdict.PROBLEM, f"{NO_HOME} The server does not start.")
     assert said(report, "store") == (Verdict.PROBLEM, NO_HOME)
     assert the(report, "program").status is Verdict.OK
-    assert {reading.variable: reading.value for reading in report.readings}["SORA2_DATABASE_URL"] == f"({NO_HOME})"
+    assert {setting.variable: setting.value for setting in report.settings}["SORA2_DATABASE_URL"] == f"({NO_HOME})"
     assert report.next_steps[0] == "Set HOME to your home folder in the env of this server's entry in your host."
 
 

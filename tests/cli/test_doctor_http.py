@@ -2,7 +2,7 @@
 
 import pytest
 
-from sora2_mcp.cli.doctor.finding import Verdict
+from sora2_mcp.cli.doctor.report import Verdict
 from tests.cli.conftest import Examined
 from tests.cli.reading import found, said
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sora2_mcp.cli.doctor.finding import Finding, Verdict
-from sora2_mcp.cli.doctor.network import check_network
-from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.cli.doctor.report import Result, Verdict
+from sora2_mcp.cli.doctor.service import check_network
+from sora2_mcp.cli.doctor.setup import load_setup
 from sora2_mcp.clock import Clock
-from sora2_mcp.settings import environment
 from tests.certificates import self_signed
 from tests.cli.conftest import Examined
 from tests.cli.reading import said, the
@@ -124,7 +123,7 @@ async def test_certificates_that_cannot_be_read_are_named_with_variable_and_path
     assert said(await examined(offline=True), "network")[0] is Verdict.OK
 
 
-async def found(monkeypatch: pytest.MonkeyPatch, clock: Clock, *addresses: str, **variables: str) -> list[Finding]:
+async def found(monkeypatch: pytest.MonkeyPatch, clock: Clock, *addresses: str, **variables: str) -> list[Result]:
     """What is found where the service's name leads to these addresses."""
     monkeypatch.setenv("SORA2_API_BASE_URL", "https://api.example/v1")
     for name, text in variables.items():
@@ -136,7 +135,7 @@ async def found(monkeypatch: pytest.MonkeyPatch, clock: Clock, *addresses: str, 
             raise OSError("no such name")
         return [*addresses]
 
-    return [*await check_network(Setup.of(environment(), clock, simulate=False), resolve)]
+    return [*await check_network(load_setup(clock=clock, resolve=resolve))]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ async def test_what_is_no_name_is_not_looked_up(
 ) -> None:
     monkeypatch.setenv("SORA2_API_BASE_URL", base_url)
 
-    (finding,) = await check_network(Setup.of(environment(), clock, simulate=False), never)
+    (finding,) = await check_network(load_setup(clock=clock, resolve=never))
 
     assert finding.status is Verdict.OK
 
@@ -191,7 +190,7 @@ async def test_what_is_no_name_is_not_looked_up(
 async def test_a_name_that_the_proxy_looks_up_is_left_to_it(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     monkeypatch.setenv("SORA2_API_BASE_URL", "https://api.example/v1")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    (proxied,) = await check_network(Setup.of(environment(), clock, simulate=False), never)
+    (proxied,) = await check_network(load_setup(clock=clock, resolve=never))
     (direct,) = await found(monkeypatch, clock, "10.0.0.1", NO_PROXY="api.example")
 
     assert (proxied.status, direct.status) == (Verdict.OK, Verdict.WARNING)

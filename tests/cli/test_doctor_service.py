@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sora2_mcp.cli.doctor.finding import Verdict
-from sora2_mcp.cli.doctor.report import Report
+from sora2_mcp.cli.doctor.report import Report, Verdict
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.services.probe import ANSWER_SECONDS
 from sora2_mcp.simulator.app import Simulator

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sora2_mcp.cli.doctor.finding import Verdict
+from sora2_mcp.cli.doctor.report import Verdict
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.tasks.store.database import Database, open_store
 from tests.cli.conftest import Examined

@@ -34,6 +34,8 @@ def test_on_the_simulator_everything_is_in_order_and_nothing_is_left_behind(tmp_
     lines = run.stdout.splitlines()
     assert (run.returncode, run.stderr) == (0, "")
     assert lines[0] == "sora2-mcp doctor: looks only, orders and changes nothing"
+    assert lines[2].startswith("Everything is in order.")
+    assert lines[3] == "Put it into your host: sora2-mcp client-config HOST"
     assert [line.split(": ")[:2] for line in lines if line.startswith(("ok: ", "skipped: "))] == [
         ["ok", "program"],
         ["ok", "configuration"],
@@ -47,7 +49,10 @@ def test_on_the_simulator_everything_is_in_order_and_nothing_is_left_behind(tmp_
         ["ok", "round_trip"],
         ["ok", "http"],
     ]
-    assert lines[-1] == "Put it into your host: sora2-mcp client-config HOST"
+    assert lines[-2:] == [
+        "SORA2_SIMULATE: 1 [option]",
+        "SORA2_POLL_SECONDS: 5 (empty variable ignored) [default]",
+    ]
     assert left_in(tmp_path) == ["home"]
 
 
@@ -136,7 +141,9 @@ async def test_a_setting_that_stops_the_server_does_not_stop_the_doctor(examined
     assert code == 1
     assert "problem: configuration: SORA2_POLL_SECONDS cannot be used, so the server does not start" in text
     assert "ok: store: " in text
-    assert text.splitlines()[-1] == (
+    lines = text.splitlines()
+    assert lines[2] == "It does not work: 1 problem."
+    assert lines[lines.index("What to do") + 1] == (
         "1. Set SORA2_POLL_SECONDS to a number of seconds from 0.05 to 86,400, or take it out."
     )
 

@@ -8,11 +8,10 @@ import anyio
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from sora2_mcp.cli.doctor.finding import Verdict
-from sora2_mcp.cli.doctor.rehearsal import check_round_trip
-from sora2_mcp.cli.doctor.setup import Setup
+from sora2_mcp.cli.doctor.report import Verdict
+from sora2_mcp.cli.doctor.round_trip import check_round_trip
+from sora2_mcp.cli.doctor.setup import load_setup
 from sora2_mcp.clock import SystemClock
-from sora2_mcp.settings import environment
 from tests.cli.conftest import Examined
 from tests.cli.reading import said
 from tests.clocks import FakeClock, eventually
@@ -28,10 +27,6 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-def a_setup() -> Setup:
-    return Setup.of(environment(), SystemClock(), simulate=False)
 
 
 async def test_a_whole_job_is_done_and_nothing_of_it_is_left(examined: Examined, tmp_path: Path, kept: Path) -> None:
@@ -52,22 +47,22 @@ async def test_a_server_that_ends_at_once_is_told_with_its_last_words_and_no_sec
     monkeypatch.setenv("SORA2_API_KEY", KEY)
     words = f"print('first', file=sys.stderr); sys.exit('no module with {KEY}')"
 
-    finding = await check_round_trip(a_setup(), environment(), command=[sys.executable, "-c", f"import sys; {words}"])
+    (result,) = await check_round_trip(load_setup(), command=[sys.executable, "-c", f"import sys; {words}"])
 
-    assert finding.status is Verdict.PROBLEM
-    assert finding.what == (
+    assert result.status is Verdict.PROBLEM
+    assert result.what == (
         "The server did not do a whole job on the simulator: The connection to the server failed: Connection closed; "
         "it said: no module with ***"
     )
-    assert finding.hint == "Try it by hand, with more to read: SORA2_LOG_LEVEL=DEBUG sora2-mcp demo"
+    assert result.hint == "Try it by hand, with more to read: SORA2_LOG_LEVEL=DEBUG sora2-mcp demo"
     assert [*kept.iterdir()] == []
 
 
 async def test_a_program_that_is_not_there_is_a_problem() -> None:
-    finding = await check_round_trip(a_setup(), environment(), command=["/nowhere/python"])
+    (result,) = await check_round_trip(load_setup(), command=["/nowhere/python"])
 
-    assert finding.status is Verdict.PROBLEM
-    assert "/nowhere/python" in finding.what
+    assert result.status is Verdict.PROBLEM
+    assert "/nowhere/python" in result.what
 
 
 async def test_a_server_that_answers_nothing_is_ended_with_the_check(kept: Path, tmp_path: Path) -> None:
@@ -80,8 +75,7 @@ async def is_ended_with_the_check(folder: Path, kept: Path, *, then: str) -> Non
     listen = f"import pathlib, sys, time; sys.stdin.readline(); pathlib.Path({str(spoken_to)!r}).touch()"
     silent = [sys.executable, "-c", f"{listen}; {then}"]
     async with anyio.create_task_group() as group:
-        setup = Setup.of(environment(), SystemClock(), simulate=False)
-        group.start_soon(lambda: check_round_trip(setup, environment(), command=silent))
+        group.start_soon(lambda: check_round_trip(load_setup(), command=silent))
         await eventually(spoken_to.exists)
         assert len(children(silent)) == 1
         group.cancel_scope.cancel()
@@ -109,7 +103,7 @@ async def test_no_setting_of_the_users_reaches_the_server(monkeypatch: pytest.Mo
     told = tmp_path / "told"
     tell = f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(str(sorted(os.environ)))"
 
-    await check_round_trip(a_setup(), environment(), command=[sys.executable, "-c", tell])
+    await check_round_trip(load_setup(), command=[sys.executable, "-c", tell])
 
     names = told.read_text()
     assert "SORA2_API_KEY" not in names

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_doctor_rehearsal import is_ended_with_the_check, kept
+from tests.cli.test_doctor_round_trip import is_ended_with_the_check, kept
 
 __all__ = ["kept"]
 

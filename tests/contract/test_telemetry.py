@@ -20,7 +20,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
 
 
 def test_every_outcome_is_documented() -> None:
-    files = [*(ROOT / "tasks").glob("*.py"), *(ROOT / "server").glob("*.py"), ROOT / "telemetry" / "work.py"]
+    files = [*(ROOT / "tasks").glob("*.py"), *(ROOT / "server").rglob("*.py"), ROOT / "telemetry" / "work.py"]
     words = {
         word
         for file in files

@@ -1,4 +1,4 @@
-"""``sora2-mcp client-config``: prints what a host has to be told, or puts it there."""
+"""``sora2-mcp client-config``: prints the entry that a host needs, or writes it into the host's file."""
 
 import argparse
 import re
@@ -9,14 +9,22 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sora2_mcp.cli.hosts.commands import command_of
-from sora2_mcp.cli.hosts.entry import API_KEY, OF_SERVICE, SERVICE, YOUR_KEY, YOUR_TOKEN, Wanted, holds_secret, merged
+from sora2_mcp.cli.hosts.entry import (
+    API_KEY,
+    BASE_URL,
+    OF_SERVICE,
+    SERVICE,
+    YOUR_KEY,
+    YOUR_TOKEN,
+    Document,
+    Wanted,
+    holds_secret,
+    merged,
+)
 from sora2_mcp.cli.hosts.file import Change, printed, put
-from sora2_mcp.cli.hosts.host import Host, System
-from sora2_mcp.cli.hosts.launch import launch_of, this_process
-from sora2_mcp.cli.hosts.links import link_of
-from sora2_mcp.cli.hosts.place import Surroundings, file_of
-from sora2_mcp.cli.hosts.table import HOSTS
+from sora2_mcp.cli.hosts.machine import Machine, file_of, launch_of_this_process
+from sora2_mcp.cli.hosts.shortcuts import command_of, link_of
+from sora2_mcp.cli.hosts.table import HOSTS, Host, System
 from sora2_mcp.domain.configured import DEFAULT_SERVICE
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
@@ -27,45 +35,47 @@ _SYSTEMS: dict[str, System] = {"win32": "windows", "darwin": "macos"}
 
 
 def client_config(arguments: argparse.Namespace) -> int:
-    """Lists the hosts, prints an entry or writes it; the exit code.
+    """Lists the hosts, prints an entry or writes it; gives the exit code.
 
-    What is printed for a file goes to stdout alone, so that it can be redirected into one; advice goes to stderr.
+    An entry goes to stdout alone, so that it can be redirected into a file; advice goes to stderr.
 
     Raises:
         ConfigurationError: an option does not fit.
-        HostError: the host's file is in the way.
+        HostError: the host's file cannot be changed.
     """
-    around = _surroundings(project=arguments.project)
+    machine = _this_machine(project=arguments.project)
     if not arguments.host:
         if arguments.write:
             raise ConfigurationError("--write", "needs a host; see them with: sora2-mcp client-config")
-        _say(_listed(around))
+        _print(_listed(machine))
         return 0
     host = next((host for host in HOSTS if host.id == arguments.host), None)
     if host is None:
-        sys.stderr.write(f"sora2-mcp: {arguments.host!r} is no host that is known.\n{_listed(around)}")
+        sys.stderr.write(f"sora2-mcp: {arguments.host!r} is no host that is known.\n{_listed(machine)}")
         return 2
     wanted = _wanted(arguments, host)
-    path = file_of(host, around, project=wanted.project)
+    path = file_of(host, machine, project=wanted.project)
     if arguments.write:
-        within = around.project if wanted.project else None
-        _say(_lines(*_told(host, wanted, put(host, wanted, path, within=within, warn=partial(_warn, host)))))
+        within = machine.project if wanted.project else None
+        change = put(host, wanted, path, within=within, before_write=partial(_warn, host))
+        _print(_lines(*_about_change(host, wanted, change)))
     else:
-        _say(printed(host, merged(host, _without_key(wanted), {})))
-        sys.stderr.write(_lines("", *_advice(host, _without_key(wanted), path, around)))
+        # Others may see what is printed.
+        keyless = replace(wanted, given={name: value for name, value in wanted.given.items() if name != API_KEY})
+        _print(printed(host, merged(host, keyless, {})))
+        sys.stderr.write(_lines("", *_advice(host, keyless, path, machine)))
     return 0
 
 
 def _warn(host: Host, change: Change) -> None:
-    """Tells, before it is there, that others will be able to read a secret."""
+    """Warns before a secret is written where other users can read it."""
     if change.open_to_others and holds_secret(host, change.entry):
         where = shlex.quote(str(change.path))
         sys.stderr.write(_lines(f"Other users of this machine may read the secret there: chmod 600 {where}"))
         sys.stderr.flush()
 
 
-def _surroundings(*, project: bool) -> Surroundings:
-    system = _SYSTEMS.get(sys.platform, "linux")
+def _this_machine(*, project: bool) -> Machine:
     try:
         home = Path.home()
     except RuntimeError:
@@ -76,15 +86,14 @@ def _surroundings(*, project: bool) -> Surroundings:
         here = Path.cwd() if project else home
     except FileNotFoundError as error:
         raise ConfigurationError("--project", "means the working folder, which is gone.") from error
-    return Surroundings(system=system, home=home, variables=environment(), project=here)
+    return Machine(system=_SYSTEMS.get(sys.platform, "linux"), home=home, variables=environment(), project=here)
 
 
-def _listed(around: Surroundings) -> str:
+def _listed(machine: Machine) -> str:
     width = max(len(host.id) for host in HOSTS)
-    rows = [f"  {host.id:<{width}}  {file_of(host, around)}" for host in HOSTS]
     return _lines(
         "Hosts and the files they read:",
-        *rows,
+        *(f"  {host.id:<{width}}  {file_of(host, machine)}" for host in HOSTS),
         "",
         "Print the entry of one:   sora2-mcp client-config HOST",
         "Put it into its file:     sora2-mcp client-config HOST --write",
@@ -101,7 +110,7 @@ def _wanted(arguments: argparse.Namespace, host: Host) -> Wanted:
     elif arguments.token:
         raise ConfigurationError("--token", "goes with --http: a program that the host starts asks for none")
     return Wanted(
-        launch=launch_of(this_process(environment())),
+        launch=launch_of_this_process(environment()),
         name=arguments.name,
         simulate=arguments.simulate,
         project=arguments.project,
@@ -113,18 +122,17 @@ def _wanted(arguments: argparse.Namespace, host: Host) -> Wanted:
 
 def _check_address(arguments: argparse.Namespace, host: Host) -> None:
     if not is_http_url(arguments.http):
-        raise ConfigurationError(
-            "--http", "needs an http:// or https:// address, such as https://videos.example.com/mcp"
-        )
+        problem = "needs an http:// or https:// address, such as https://videos.example.com/mcp"
+        raise ConfigurationError("--http", problem)
     if arguments.simulate:
         raise ConfigurationError("--simulate", "does not go with --http: whoever runs that server decides")
-    if not host.shape.url:
+    if not host.url_key:
         problem = f"cannot be written for {host.id}, whose file takes programs only; add the address in its settings"
         raise ConfigurationError("--http", f"{problem} under Connectors")
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, str]:
-    """What is set for this program and the entry needs just as well: the key, the service it is for, and its model.
+    """The variables of this program that the entry needs too: the key, the service it is for, and its model.
 
     Raises:
         ConfigurationError: the service needs an address or a model, and none is set.
@@ -142,75 +150,75 @@ def _given(arguments: argparse.Namespace) -> dict[str, str]:
     return {**given, **{name: str(named[name]) for name in OF_SERVICE if name in named and name != SERVICE}}
 
 
-def _without_key(wanted: Wanted) -> Wanted:
-    """The same for the eyes of others."""
-    return replace(wanted, given={name: value for name, value in wanted.given.items() if name != API_KEY})
-
-
-def _advice(host: Host, wanted: Wanted, path: Path, around: Surroundings) -> list[str]:
-    lines = [f"This belongs into {path}; --write puts it there and keeps everything else.", *_secret(host, wanted)]
-    lines += _shared(wanted)
+def _advice(host: Host, wanted: Wanted, path: Path, machine: Machine) -> list[str]:
+    lines = [f"This belongs into {path}; --write puts it there and keeps everything else."]
+    lines += [*_about_secret(host, wanted, None), *_about_sharing(wanted)]
     command, link = command_of(host, wanted), link_of(host, wanted)
     if command:
-        words = subprocess.list2cmdline(command) if around.system == "windows" else shlex.join(command)
+        words = subprocess.list2cmdline(command) if machine.system == "windows" else shlex.join(command)
         lines += [f"Or let {host.title} do it:", f"  {words}"]
     if link:
         lines += ["Or open this link:", f"  {link.app}"]
     return [*lines, host.then]
 
 
-def _told(host: Host, wanted: Wanted, change: Change) -> list[str]:
-    name, path = wanted.name, change.path
+def _about_change(host: Host, wanted: Wanted, change: Change) -> list[str]:
+    secret = _about_secret(host, wanted, change.entry)
     if change.what == "kept":
-        return [f"{name} is in {path} as it should be; nothing was changed.", *_secret(host, wanted, change)]
-    lines = [f"{name} was {change.what}: {path}"]
-    if change.backup:
-        lines.append(f"What was there before is kept in {change.backup}")
-    return [*lines, *_secret(host, wanted, change), *_shared(wanted), host.then]
+        return [f"{wanted.name} is in {change.path} as it should be; nothing was changed.", *secret]
+    backup = [f"What was there before is kept in {change.backup}"] if change.backup else []
+    return [
+        f"{wanted.name} was {change.what}: {change.path}",
+        *backup,
+        *secret,
+        *_about_sharing(wanted),
+        host.then,
+    ]
 
 
-def _secret(host: Host, wanted: Wanted, change: Change | None = None) -> list[str]:
-    """Where the key or token comes from, or still has to go; never the key itself."""
-    if wanted.url:
-        return _about_token(host, wanted, change)
-    if not wanted.is_real:
-        return ["It runs on the simulator: no account, no key, no cost."]
-    if not wanted.needs_key:
-        return [f"It asks {wanted.given['SORA2_API_BASE_URL']} without a key; if that server wants one, set {API_KEY}."]
-    return [f"{host.title} asks for the key and keeps it safe."] if host.asks else _about_key(host, wanted, change)
-
-
-def _shared(wanted: Wanted) -> list[str]:
+def _about_sharing(wanted: Wanted) -> list[str]:
     if not wanted.project or wanted.url:
         return []
     return [f"{wanted.launch.command} is the program on this machine; those who share the file need it there too."]
 
 
-def _about_token(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
+def _about_secret(host: Host, wanted: Wanted, written: Document | None) -> list[str]:
+    """Where the key or token comes from, or still has to go; never the key itself.
+
+    ``written`` is the entry in the file, None where it is only printed.
+    """
+    if wanted.simulate:
+        return ["It runs on the simulator: no account, no key, no cost."]
+    if wanted.url:
+        return _about_token(host, wanted, written)
+    if not wanted.needs_key:
+        return [f"It asks {wanted.given[BASE_URL]} without a key; if that server wants one, set {API_KEY}."]
+    return [f"{host.title} asks for the key and keeps it safe."] if host.asks else [_about_key(host, wanted, written)]
+
+
+def _about_token(host: Host, wanted: Wanted, written: Document | None) -> list[str]:
     if not wanted.needs_token:
         return ["If that server has tokens, add --token: the entry then has a place for yours."]
     if host.asks:
         return [f"{host.title} asks for the token and keeps it safe."]
-    entry = {host.shape.headers: {"Authorization": YOUR_TOKEN}} if change is None else change.entry
-    missing = YOUR_TOKEN in entry.get(host.shape.headers, {}).get("Authorization", "")
-    return [f"Put your token of that server in the place of {YOUR_TOKEN}."] if missing else []
+    has_placeholder = written is None or YOUR_TOKEN in written.get(host.headers_key, {}).get("Authorization", "")
+    return [f"Put your token of that server in the place of {YOUR_TOKEN}."] if has_placeholder else []
 
 
-def _about_key(host: Host, wanted: Wanted, change: Change | None) -> list[str]:
-    key = None if change is None else change.entry.get(host.shape.env, {}).get(API_KEY)
+def _about_key(host: Host, wanted: Wanted, written: Document | None) -> str:
+    key = None if written is None else written.get(host.env_key, {}).get(API_KEY)
     if wanted.project and key in (None, host.reference):
-        return [f"The file holds no key, so it can be shared: set {API_KEY} where {host.title} is started."]
+        return f"The file holds no key, so it can be shared: set {API_KEY} where {host.title} is started."
     if key in (None, YOUR_KEY):
-        otherwise = f"set {API_KEY} and run this command {'with --write' if change is None else 'again'}"
-        service = wanted.service
-        page = f" ({service.account_page})" if service.account_page else ""
-        return [f"Put your {service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."]
+        otherwise = f"set {API_KEY} and run this command {'with --write' if written is None else 'again'}"
+        page = f" ({wanted.service.account_page})" if wanted.service.account_page else ""
+        return f"Put your {wanted.service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."
     where = f"is the one in {API_KEY}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
-    return [f"The API key {where}; it is not shown here."]
+    return f"The API key {where}; it is not shown here."
 
 
-def _say(text: str) -> None:
-    """To stdout, as UTF-8 wherever it goes: hosts' files are, and a path may hold any character."""
+def _print(text: str) -> None:
+    """To stdout as UTF-8 whatever it leads to: hosts' files are UTF-8, and a path may hold any character."""
     sys.stdout.buffer.write(text.encode())
     sys.stdout.flush()
 

@@ -13,8 +13,7 @@ import json5
 import pytest
 
 from sora2_mcp.cli.arguments import parse
-from sora2_mcp.cli.hosts.host import Host
-from sora2_mcp.cli.hosts.table import HOSTS
+from sora2_mcp.cli.hosts.table import HOSTS, Host
 from sora2_mcp.cli.main import run
 from tests.cli.host_reading import FILES, PROJECT_FILES, started_by
 

@@ -11,11 +11,9 @@ from typing import Any
 import json5
 import pytest
 
-from sora2_mcp.cli.hosts import file
 from sora2_mcp.cli.hosts.entry import Wanted
-from sora2_mcp.cli.hosts.file import put
-from sora2_mcp.cli.hosts.host import HostError
-from sora2_mcp.cli.hosts.launch import Launch
+from sora2_mcp.cli.hosts.file import HostError, put
+from sora2_mcp.cli.hosts.machine import Launch
 from sora2_mcp.cli.hosts.table import CLAUDE_CODE, CLAUDE_DESKTOP, CODEX, CURSOR, GEMINI_CLI, OPENCODE, VSCODE, ZED
 
 PROGRAM = Launch(command="/opt/sora2-mcp")
@@ -475,9 +473,9 @@ def test_a_folder_or_file_without_the_right_to_write_is_left_alone(tmp_path: Pat
 
 def test_what_somebody_else_has_just_written_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "mcp.json"
-    path.write_text("theirs")
-    with pytest.raises(OSError, match="somebody else has changed it just now"):
-        file._exchange(path, b"what was read", b"ours", file._Rights.of(path))
+    path.write_text("{}")
+    with pytest.raises(HostError, match=r"cannot be written \(somebody else has changed it just now\)"):
+        put(CURSOR, WITH_KEY, path, before_write=lambda _change: path.write_text("theirs"))
 
     assert folder_of(tmp_path) == {"mcp.json": b"theirs"}
 

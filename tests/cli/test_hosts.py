@@ -9,10 +9,8 @@ import pytest
 
 from sora2_mcp.cli.hosts.entry import Wanted, merged
 from sora2_mcp.cli.hosts.file import printed
-from sora2_mcp.cli.hosts.host import Host, System
-from sora2_mcp.cli.hosts.launch import Launch
-from sora2_mcp.cli.hosts.place import Surroundings, file_of
-from sora2_mcp.cli.hosts.table import HOSTS
+from sora2_mcp.cli.hosts.machine import Launch, Machine, file_of
+from sora2_mcp.cli.hosts.table import HOSTS, Host, System
 from tests.cli.host_reading import PROJECT_FILES
 
 SYSTEMS: tuple[System, ...] = ("linux", "macos", "windows")
@@ -42,8 +40,8 @@ FILES = {
 }
 
 
-def around(home: Path, system: System = "linux", **variables: str) -> Surroundings:
-    return Surroundings(system=system, home=home, variables=variables, project=home / "project")
+def around(home: Path, system: System = "linux", **variables: str) -> Machine:
+    return Machine(system=system, home=home, variables=variables, project=home / "project")
 
 
 def document_of(host: Host, wanted: Wanted) -> dict[str, Any]:
@@ -223,7 +221,7 @@ def test_a_file_that_is_shared_never_holds_the_key(host: Host) -> None:
     wanted = Wanted(launch=PROGRAM, project=True, given={"SORA2_API_KEY": "sk-mine"})
     document = document_of(host, wanted)
     entry = document[host.section]["sora2"]
-    key = entry.get(host.shape.env, {}).get("SORA2_API_KEY")
+    key = entry.get(host.env_key, {}).get("SORA2_API_KEY")
 
     assert "sk-mine" not in json.dumps(document)
     assert (key, entry.get("env_vars")) == {
@@ -251,29 +249,29 @@ ADDRESSES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("host", [host for host in HOSTS if host.shape.url], ids=lambda host: host.id)
+@pytest.mark.parametrize("host", [host for host in HOSTS if host.url_key], ids=lambda host: host.id)
 def test_a_server_run_elsewhere_is_given_by_its_address_and_a_token(host: Host) -> None:
     document = document_of(host, Wanted(launch=PROGRAM, url=ADDRESS))
     entry = document[host.section]["sora2"]
     token = "${input:sora2-token}" if host.id == "vscode" else "your-token"
 
-    assert entry.pop(host.shape.headers) == {"Authorization": f"Bearer {token}"}
+    assert entry.pop(host.headers_key) == {"Authorization": f"Bearer {token}"}
     assert entry == ADDRESSES[host.id]
     assert [one["id"] for one in document.get("inputs", [])] == (["sora2-token"] if host.id == "vscode" else [])
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8000/mcp", "http://localhost:8000/mcp", "http://[::1]:8000/mcp"])
 def test_this_machines_own_server_needs_no_token(address: str) -> None:
-    for host in (host for host in HOSTS if host.shape.url):
+    for host in (host for host in HOSTS if host.url_key):
         assert "Authorization" not in printed(host, merged(host, Wanted(launch=PROGRAM, url=address), {}))
 
 
 def test_this_machines_own_server_with_tokens_gets_a_place_for_one() -> None:
     wanted = Wanted(launch=PROGRAM, url="http://127.0.0.1:8000/mcp", has_tokens=True)
-    for host in (host for host in HOSTS if host.shape.url):
+    for host in (host for host in HOSTS if host.url_key):
         entry = document_of(host, wanted)[host.section]["sora2"]
         token = "${input:sora2-token}" if host.id == "vscode" else "your-token"
-        assert entry[host.shape.headers] == {"Authorization": f"Bearer {token}"}
+        assert entry[host.headers_key] == {"Authorization": f"Bearer {token}"}
 
 
 def test_two_servers_of_one_host_ask_for_keys_of_their_own() -> None:

@@ -75,7 +75,7 @@ def test_a_new_element_comes_last_and_leaves_every_byte_around_it(
     data: st.DataObject, items: list[Any], value: Any
 ) -> None:
     text = data.draw(texts({"inputs": items, "rest": 1}))
-    edited = jsonc.with_item(text, ("inputs",), value)
+    edited = jsonc.with_value(text, ("inputs",), [*items, value])
 
     assert json5.loads(edited) == {"inputs": [*items, value], "rest": 1}
     assert_only_added(text, edited)

@@ -7,16 +7,17 @@ from pathlib import Path
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.cli.hosts.entry import Wanted, merged
 from sora2_mcp.cli.hosts.file import printed
-from sora2_mcp.cli.hosts.host import Host, System
-from sora2_mcp.cli.hosts.launch import UVX, Launch
-from sora2_mcp.cli.hosts.links import link_of
-from sora2_mcp.cli.hosts.place import shown
-from sora2_mcp.cli.hosts.table import HOSTS
+from sora2_mcp.cli.hosts.machine import PLACES, Launch
+from sora2_mcp.cli.hosts.shortcuts import link_of
+from sora2_mcp.cli.hosts.table import HOSTS, Host, System
 from sora2_mcp.settings import Settings, variable_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "hosts.md"
 SYSTEMS: dict[System, str] = {"linux": "Linux", "macos": "macOS", "windows": "Windows"}
 PROGRAM = Launch(command="/path/to/sora2-mcp")
+UVX = Launch(command="uvx", arguments=("sora2-mcp",))
+"""Works on any machine with uv, so public links hold it."""
+
 LIVING = {"SORA2_SERVICE": "kie"}
 """The default is gone, so what a page shows and links to is a service that makes videos."""
 
@@ -27,6 +28,15 @@ def files_of(host: Host) -> Iterator[str]:
     alike = paths["Linux"] == paths["macOS"] and len(set(host.files.values())) == 1
     for title, path in ({"Linux, macOS": paths["Linux"], "Windows": paths["Windows"]} if alike else paths).items():
         yield f"- {title}: {path}"
+
+
+def shown(template: str, system: System) -> str:
+    """A path for people, as it is on a machine where no variable says otherwise."""
+    place, _, rest = template.partition("/")
+    if not place.startswith("%"):
+        place = "/".join(part for part in ("~", PLACES[place]) if part)
+    path = f"{place}/{rest}"
+    return path.replace("~", "%USERPROFILE%", 1).replace("/", "\\") if system == "windows" else path
 
 
 def _shown(host: Host, system: System) -> list[str]:

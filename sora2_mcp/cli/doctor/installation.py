@@ -206,7 +206,7 @@ def _surroundings() -> Iterator[Result]:
 
 async def check_http(setup: Setup) -> Sequence[Result]:
     """What would hold for ``serve --transport streamable-http``; other transports ignore it."""
-    from sora2_mcp.server.web.auth import token_verifiers  # noqa: PLC0415 - brings mcp and Starlette
+    from sora2_mcp.server.web.auth import token_verifier  # noqa: PLC0415 - brings mcp and Starlette
     from sora2_mcp.server.web.gate import check_reach  # noqa: PLC0415
 
     settings = setup.settings
@@ -215,7 +215,7 @@ async def check_http(setup: Setup) -> Sequence[Result]:
     if not (settings.tokens or any(getattr(settings, field) for field in _HTTP if field != "auth_tokens")):
         return [fine("Nothing is set for HTTP: stdio needs nothing, and over HTTP only this machine is served.")]
     try:
-        token_verifiers(settings, setup.clock)
+        token_verifier(settings, setup.clock)
         check_reach(settings, None)
     except ConfigurationError as error:
         what = f"{error} The server does not start over HTTP; over stdio it does."

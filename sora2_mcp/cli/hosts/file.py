@@ -1,4 +1,4 @@
-"""A host's file, changed with care: what is not ours stays, what was is kept, and no half file is ever there."""
+"""A host's file, changed with care: the user's own stays, a copy is kept, and no half file is ever there."""
 
 import errno
 import os
@@ -7,121 +7,132 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from sora2_mcp.cli.hosts import jsonc, toml
 from sora2_mcp.cli.hosts.entry import Document, Wanted, merged, section_of
-from sora2_mcp.cli.hosts.host import Host, HostError
+from sora2_mcp.cli.hosts.table import Host
+from sora2_mcp.errors import Sora2Error
 
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
-"""What some editors put before a text, and parsers refuse."""
+"""The byte order mark: some editors put it before a text, and parsers refuse it."""
+
+
+class HostError(Sora2Error):
+    """A host's file cannot be read, understood or written; it was left as it is."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What became of a file."""
+    """What became of a file. ``open_to_others``: other users of this machine can read it."""
 
     path: Path
     what: Literal["added", "changed", "kept"]
     entry: Document = field(repr=False)
-    """What the file holds for the name now; it may hold a key."""
+    """What the file holds for the server's name now; it may hold a key."""
 
     backup: Path | None = None
     open_to_others: bool = False
-    """Other users of this machine can read it."""
-
-
-class _Dialect(Protocol):
-    def with_value(self, text: str, path: tuple[str, ...], value: Any) -> str: ...
-    def with_item(self, text: str, path: tuple[str, ...], item: Any) -> str: ...
 
 
 def printed(host: Host, document: Document) -> str:
     """A whole new file."""
-    return _written(host, "", {}, document)
+    return _edited(host, "", {}, document)
 
 
 def put(
-    host: Host, wanted: Wanted, path: Path, *, within: Path | None = None, warn: Callable[[Change], object] = id
+    host: Host,
+    wanted: Wanted,
+    path: Path,
+    *,
+    within: Path | None = None,
+    before_write: Callable[[Change], object] = lambda _change: None,
 ) -> Change:
-    """Puts the entry into the file, or makes the file; does nothing if it is there as it should be.
+    """Puts the entry into the file, or makes the file; does nothing if the entry is there as it should be.
 
-    ``within``: the folder that the file must lie in, wherever links lead. ``warn`` is called before anything is
-    written.
+    The file must lie in the folder ``within``, wherever links lead.
 
     Raises:
-        HostError: it cannot be read, understood or written; nothing was changed.
+        HostError: the file cannot be read, understood or written; nothing was changed.
     """
     target = _target(path, within)
     content = _read(target)
-    text = _decoded(path, content or b"")
     try:
-        before, after = _planned(host, wanted, path, text)
-        edited = "" if before == after else _checked(host, path, text, before, after)
-    except RecursionError as error:
-        raise _not_understood(host, path, "it is nested too deeply") from error
-    what: Literal["added", "changed", "kept"] = "changed" if _entry(host, wanted, before) else "added"
-    what = what if edited else "kept"
-    change = Change(path=path, what=what, entry=_entry(host, wanted, after), open_to_others=_is_open(target))
-    warn(change)
-    if not edited:
+        text = (content or b"").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = "Save it as UTF-8, then run the command again."
+        raise HostError(f"{path} is no UTF-8 text; it was left as it is", hint) from error
+    before, after, edited = _planned(host, wanted, path, text)
+    change = Change(
+        path=path,
+        what="kept" if before == after else "changed" if _entry(host, wanted, before) else "added",
+        entry=_entry(host, wanted, after),
+        open_to_others=os.name == "posix" and target.exists() and bool(target.stat().st_mode & 0o077),
+    )
+    before_write(change)
+    if change.what == "kept":
         return change
     mark = _MARK if (content or b"").startswith(_MARK.encode()) else ""
     try:
-        return replace(change, backup=_replaced(target, content, (mark + edited).encode(), private=not wanted.project))
+        backup = _replaced(target, content, (mark + edited).encode(), private=not wanted.project)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        hint = "Check the rights of the file and its folder, then run it again; or put the entry there yourself."
+        if error.errno == errno.EBUSY:
+            hint = "Run the command again."
+        raise HostError(f"{path} cannot be written ({error.strerror}); nothing was changed", hint) from error
+    return replace(change, backup=backup)
 
 
-def _planned(host: Host, wanted: Wanted, path: Path, text: str) -> tuple[Document, Document]:
+def _planned(host: Host, wanted: Wanted, path: Path, text: str) -> tuple[Document, Document, str]:
+    """What the file holds, what it shall hold, and the text that holds it."""
+    hint = f"Mend it, or put the entry there yourself: sora2-mcp client-config {host.id} prints it."
     try:
-        before = _parse(host)(text)
-        return before, merged(host, wanted, before)
-    except ValueError as error:
-        raise _not_understood(host, path, str(error)) from error
+        before = _parsed(host, text)
+        after = merged(host, wanted, before)
+        edited = _edited_safely(host, text, before, after)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        problem = f"{path} cannot be understood as {host.format.upper()} ({why}); it was left as it is"
+        raise HostError(problem, hint) from error
+    if edited is None:
+        raise HostError(f"{path} is written in a way that cannot be edited safely; it was left as it is", hint)
+    return before, after, edited
 
 
-def _checked(host: Host, path: Path, text: str, before: Document, after: Document) -> str:
-    """The edited text, which is proved to hold exactly what was planned before anything is written."""
+def _edited_safely(host: Host, text: str, before: Document, after: Document) -> str | None:
+    """The edited text, if it is certain that it holds ``after`` and nothing else."""
     try:
-        edited = _written(host, text, before, after)
-        right = _parse(host)(edited) == after
+        edited = _edited(host, text, before, after)
+        return edited if _parsed(host, edited) == after else None
     except ValueError:
-        right = False
-    if not right:
-        raise HostError(
-            f"{path} is written in a way that cannot be edited safely; it was left as it is", _by_hand(host)
-        )
-    return edited
+        return None
 
 
-def _written(host: Host, text: str, before: Document, after: Document) -> str:
-    dialect: _Dialect = toml if host.format == "toml" else jsonc
-    for path, value, is_item in _differences(before, after):
-        text = (dialect.with_item if is_item else dialect.with_value)(text, path, value)
+def _parsed(host: Host, text: str) -> Document:
+    return toml.parse(text) if host.format == "toml" else jsonc.parse(text, comments=host.comments)
+
+
+def _edited(host: Host, text: str, before: Document, after: Document) -> str:
+    with_value = toml.with_value if host.format == "toml" else jsonc.with_value
+    for path, value in _differences(before, after):
+        text = with_value(text, path, value)
     return text
 
 
 def _differences(
     before: Document, after: Document, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any, bool]]:
-    """The smallest parts that are new: a path, its value, and whether that is one more element of a list."""
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The smallest parts that are new, each with its path."""
     for key, value in after.items():
         was = before.get(key)
-        if key in before and was == value:
-            continue
         if isinstance(value, dict) and isinstance(was, dict) and set(was) <= set(value):
             yield from _differences(was, value, (*path, key))
-        elif isinstance(value, list) and isinstance(was, list) and was and value[: len(was)] == was:
-            yield from (((*path, key), item, True) for item in value[len(was) :])
-        else:
-            yield (*path, key), value, False
-
-
-def _parse(host: Host) -> Callable[[str], Document]:
-    if host.format == "toml":
-        return toml.parse
-    return lambda text: jsonc.parse(text, comments=host.comments)
+        elif key not in before or was != value:
+            yield (*path, key), value
 
 
 def _entry(host: Host, wanted: Wanted, document: Document) -> Document:
@@ -132,7 +143,7 @@ def _entry(host: Host, wanted: Wanted, document: Document) -> Document:
 
 
 def _target(path: Path, within: Path | None) -> Path:
-    """The file that a link leads to: replacing the link itself would part it from whatever keeps it."""
+    """The file that a link leads to: replacing the link itself would part it from what keeps it."""
     hint = "Mend or remove that link, then run the command again."
     try:
         target = path.resolve()
@@ -150,93 +161,48 @@ def _read(target: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise HostError(
-            f"{target} cannot be read ({error.strerror})", "Check its rights, then run it again."
-        ) from error
-
-
-def _decoded(path: Path, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = "Save it as UTF-8, then run the command again."
-        raise HostError(f"{path} is no UTF-8 text; it was left as it is", hint) from error
+        problem = f"{target} cannot be read ({error.strerror})"
+        raise HostError(problem, "Check its rights, then run it again.") from error
 
 
 def _replaced(target: Path, before: bytes | None, after: bytes, *, private: bool) -> Path | None:
+    """Writes the file in one step; gives the copy of what was there, if anything was."""
     owner = _made_folder(target.parent)
     if before is None:
-        _exchange(target, None, after, owner.with_mode(0o600 if private else 0o666 & ~_umask()))
+        _exchange(target, None, after, owner, 0o600 if private else 0o666 & ~_umask())
         return None
     if not os.access(target, os.W_OK):
-        # Its folder might let it be replaced all the same, but whoever took the right away meant it.
+        # Its folder might let it be replaced all the same, but the user took the right away on purpose.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    rights = _Rights.of(target)
-    # What was there may hold a key: the copy is its owner's alone.
-    backup = _kept(target, before, rights.with_mode(rights.mode & 0o600))
+    was = target.stat()
+    mode = stat.S_IMODE(was.st_mode)
+    # What was there may hold a key, so only its owner may read the copy.
+    backup = _kept(target, before, was, mode & 0o600)
     try:
-        _exchange(target, before, after, rights)
+        _exchange(target, before, after, was, mode)
     except OSError:
         backup.unlink()
         raise
     return backup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rights:
-    """Whose a file is, and who may do what with it."""
-
-    mode: int
-    owner: int
-    group: int
-
-    @classmethod
-    def of(cls, path: Path) -> "_Rights":
-        found = path.stat()
-        return cls(mode=stat.S_IMODE(found.st_mode), owner=found.st_uid, group=found.st_gid)
-
-    def with_mode(self, mode: int) -> "_Rights":
-        return replace(self, mode=mode)
-
-    def give_to(self, path: Path) -> None:
-        """Makes them those of a file that has just been made.
-
-        Raises:
-            OSError: it cannot be given to that owner.
-        """
-        made = _Rights.of(path)
-        mode = self.mode
-        if os.name == "posix" and (made.owner, made.group) != (self.owner, self.group):
-            try:
-                os.chown(path, self.owner, self.group)
-            except PermissionError:
-                if made.owner != self.owner:
-                    raise
-                # A group that this user is not in: its rights are no other group's.
-                mode &= ~0o070
-        path.chmod(mode)
-
-
-def _made_folder(folder: Path) -> _Rights:
-    """Makes the folder where it is missing; what is new belongs to the owner of what it is in, also where root asks."""
+def _made_folder(folder: Path) -> os.stat_result:
+    """Makes the folder if it is missing. Gives the owner of what is made in it, which root does not take over."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    nearest = _Rights.of(missing[-1].parent if missing else folder)
+    owner = (missing[-1].parent if missing else folder).stat()
+    is_root = os.name == "posix" and os.geteuid() == 0
     for place in reversed(missing):
         place.mkdir(exist_ok=True)
-        made = _Rights.of(place)
-        (nearest if _is_root() else made).with_mode(made.mode | 0o700).give_to(place)
-    return nearest if _is_root() else _Rights.of(folder)
+        made = place.stat()
+        _give(place, owner if is_root else made, stat.S_IMODE(made.st_mode) | 0o700)
+    return owner if is_root else folder.stat()
 
 
-def _is_root() -> bool:
-    return os.name == "posix" and os.geteuid() == 0
-
-
-def _exchange(target: Path, before: bytes | None, after: bytes, rights: _Rights) -> None:
+def _exchange(target: Path, before: bytes | None, after: bytes, owner: os.stat_result, mode: int) -> None:
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        _create(new, after, rights)
-        # Hosts write their files too: what one has put there since is not overwritten.
+        _create(new, after, owner, mode)
+        # Hosts write their files too: what one of them has written since is not overwritten.
         if (target.read_bytes() if target.exists() else None) != before:
             raise OSError(errno.EBUSY, "somebody else has changed it just now")
         new.replace(target)
@@ -245,25 +211,23 @@ def _exchange(target: Path, before: bytes | None, after: bytes, rights: _Rights)
             new.unlink()
 
 
-def _kept(target: Path, content: bytes, rights: _Rights) -> Path:
+def _kept(target: Path, content: bytes, owner: os.stat_result, mode: int) -> Path:
     """A copy beside the file under a name that was free."""
     number = 1
     while True:
         backup = target.with_name(f"{target.name}.bak{f'-{number}' if number > 1 else ''}")
-        try:
-            _create(backup, content, rights)
-        except FileExistsError:
-            number += 1
-        else:
+        with suppress(FileExistsError):
+            _create(backup, content, owner, mode)
             return backup
+        number += 1
 
 
-def _create(path: Path, content: bytes, rights: _Rights) -> None:
+def _create(path: Path, content: bytes, owner: os.stat_result, mode: int) -> None:
     """A new file on the disk, which has its owner and rights before anything is in it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            rights.give_to(path)
+            _give(path, owner, mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -272,27 +236,25 @@ def _create(path: Path, content: bytes, rights: _Rights) -> None:
         raise
 
 
+def _give(path: Path, owner: os.stat_result, mode: int) -> None:
+    """Gives what has just been made to that owner and group.
+
+    Raises:
+        OSError: this user may not give it to that owner.
+    """
+    made = path.stat()
+    if os.name == "posix" and (made.st_uid, made.st_gid) != (owner.st_uid, owner.st_gid):
+        try:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        except PermissionError:
+            if made.st_uid != owner.st_uid:
+                raise
+            # This user is not in the group, whose rights no other group may have.
+            mode &= ~0o070
+    path.chmod(mode)
+
+
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def _is_open(target: Path) -> bool:
-    return os.name == "posix" and target.exists() and bool(target.stat().st_mode & 0o077)
-
-
-def _not_understood(host: Host, path: Path, why: str) -> HostError:
-    problem = f"{path} cannot be understood as {host.format.upper()} ({why}); it was left as it is"
-    return HostError(problem, _by_hand(host))
-
-
-def _unwritable(path: Path, error: OSError) -> HostError:
-    hint = "Check the rights of the file and its folder, then run it again; or put the entry there yourself."
-    if error.errno == errno.EBUSY:
-        hint = "Run the command again."
-    return HostError(f"{path} cannot be written ({error.strerror}); nothing was changed", hint)
-
-
-def _by_hand(host: Host) -> str:
-    return f"Mend it, or put the entry there yourself: sora2-mcp client-config {host.id} prints it."

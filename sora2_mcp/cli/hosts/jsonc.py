@@ -1,4 +1,4 @@
-"""JSON with comments and trailing commas, edited in place: whatever is not changed keeps every byte.
+"""JSON with comments and trailing commas, edited in place: what is not changed keeps every byte.
 
 Comments are blanked out by spaces, so the standard parser reads the rest and its offsets fit the text itself.
 """
@@ -26,7 +26,7 @@ class _Member(NamedTuple):
 
 
 def parse(text: str, *, comments: bool = True) -> dict[str, Any]:
-    """The object a text holds; a text without anything is an empty one.
+    """The object a text holds; an empty one for a text without anything.
 
     Raises:
         ValueError: it is no JSON, or no object; or it has comments or trailing commas though none are allowed.
@@ -46,59 +46,53 @@ def parse(text: str, *, comments: bool = True) -> dict[str, Any]:
 
 
 def with_value(text: str, path: Sequence[str], value: Any) -> str:
-    """The text with ``value`` at ``path``; tables on the way to it are made where missing."""
-    bare = _bare(text)
+    """The text with ``value`` at ``path``, and the objects on the way to it.
+
+    A list that only grows keeps its elements as they are written.
+    """
+    bare, line = _bare(text), _newline(text)
     if not bare.strip(_BLANKS):
-        line = _newline(text)
         kept = f"{text.rstrip(_BLANKS)}{line}" if text.strip(_BLANKS) else ""
         return f"{kept}{_dumped(_nested(path, value), '  ', '', line)}{line}"
     found = _Member("", 0, _skip(bare, 0), 0)
     for depth, key in enumerate(path):
-        inner = _last(bare, found.start, key)
+        inner = _member(bare, found.start, key)
         if inner is None:
             return _appended(text, bare, found.start, _nested(path[depth + 1 :], value), key)
         found = inner
-    indent = _indent(text, found.at)
-    return text[: found.start] + _dumped(value, _unit(bare), indent, _newline(text)) + text[found.end :]
-
-
-def with_item(text: str, path: Sequence[str], item: Any) -> str:
-    """The text with one more element in the list at ``path``, which must be there."""
-    bare = _bare(text)
-    start = _skip(bare, 0)
-    for key in path:
-        found = _last(bare, start, key)
-        if found is None:
-            raise ValueError(f"there is no {key}")
-        start = found.start
-    return _appended(text, bare, start, item)
+    was = json.loads(bare[found.start : found.end])
+    if isinstance(was, list) and isinstance(value, list) and len(was) < len(value) and value[: len(was)] == was:
+        longer = _appended(text, bare, found.start, value[len(was)])
+        return with_value(longer, path, value) if len(was) + 1 < len(value) else longer
+    return text[: found.start] + _dumped(value, _unit(bare), _indent(text, found.at), line) + text[found.end :]
 
 
 def _appended(text: str, bare: str, start: int, value: Any, key: str = "") -> str:
     """The text with one more member in the object, or element in the list, that begins at ``start``."""
     line, unit, outer = _newline(text), _unit(bare), _indent(text, start)
     members = list(_members(bare, start))
-    alone = bool(members) and not text[text.rfind("\n", 0, members[0].at) + 1 : members[0].at].strip()
-    indent = _indent(text, members[0].at) if alone else outer + unit
+    stands_alone = bool(members) and not text[text.rfind("\n", 0, members[0].at) + 1 : members[0].at].strip()
+    indent = _indent(text, members[0].at) if stands_alone else outer + unit
     _, end = _DECODER.raw_decode(bare, start)
     before = text[: end - 1].rstrip(_BLANKS)
     gap = text[len(before) : end - 1]
-    rendered = f"{json.dumps(key)}: " if key else ""
-    rendered += _dumped(value, unit, indent, line)
     closing = gap if "\n" in gap else f"{line}{outer}"
-    after = f"{line}{indent}{rendered}{closing}{text[end - 1 :]}"
-    if members and not _is_followed_by_comma(text, members[-1].end):
-        before = f"{before[: members[-1].end]},{before[members[-1].end :]}"
-    return before + after
+    if members:
+        last = members[-1].end
+        # The bare text lacks a trailing comma, so this one looks at the text without its comments alone.
+        plain = _COMMENT.sub(_blanked, text)
+        comma = "" if plain[_skip(plain, last)] == "," else ","
+        before = f"{before[:last]}{comma}{before[last:]}"
+    name = f"{json.dumps(key)}: " if key else ""
+    return f"{before}{line}{indent}{name}{_dumped(value, unit, indent, line)}{closing}{text[end - 1 :]}"
 
 
 def _members(bare: str, start: int) -> Iterator[_Member]:
     """What the object or list that begins at ``start`` holds."""
-    keyed = bare[start] == "{"
     at = _skip(bare, start + 1, ",")
     while bare[at] not in "}]":
         key, value = "", at
-        if keyed:
+        if bare[start] == "{":
             key, end = _DECODER.raw_decode(bare, at)
             value = _skip(bare, end, ":")
         _, end = _DECODER.raw_decode(bare, value)
@@ -106,24 +100,20 @@ def _members(bare: str, start: int) -> Iterator[_Member]:
         at = _skip(bare, end, ",")
 
 
-def _last(bare: str, start: int, key: str) -> _Member | None:
-    """The member of that key; of several, the one that counts for parsers."""
+def _member(bare: str, start: int, key: str) -> _Member | None:
+    """The member of that key; of several, the last, which is the one that parsers take."""
     if bare[start] != "{":
         raise ValueError(f"there is no place for {key}")
-    return next((member for member in reversed(list(_members(bare, start))) if member.key == key), None)
+    return next((member for member in reversed([*_members(bare, start)]) if member.key == key), None)
 
 
 def _bare(text: str) -> str:
+    """The text with its comments and trailing commas blanked out."""
     return _TRAILING.sub(_blanked, _COMMENT.sub(_blanked, text))
 
 
 def _blanked(match: re.Match[str]) -> str:
     return match[0] if match[0].startswith('"') else re.sub(r"[^\n]", " ", match[0])
-
-
-def _is_followed_by_comma(text: str, at: int) -> bool:
-    plain = _COMMENT.sub(_blanked, text)
-    return plain[_skip(plain, at)] == ","
 
 
 def _skip(bare: str, at: int, also: str = "") -> int:

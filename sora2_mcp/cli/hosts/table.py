@@ -1,13 +1,86 @@
-"""The hosts that are known, and the facts about each with the page they are from.
+"""The facts about each host, with the page they are from.
 
-``~``, ``%APPDATA%`` and the like are filled in by ``place.py``. A ``*`` stands for one folder that the host has made.
+A path begins with a place such as ``~`` or ``%APPDATA%``, which ``machine.py`` fills in. A ``*`` in it stands for one
+folder that the host has made.
 """
 
-from types import MappingProxyType
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from sora2_mcp.cli.hosts.host import Host, Shape, System
+System = Literal["linux", "macos", "windows"]
 
-_SHORT_WAITS = MappingProxyType({"SORA2_MAX_WAIT_SECONDS": "50"})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One host, as its maker documents it."""
+
+    id: str
+    """What the user types."""
+
+    title: str
+    files: Mapping[System, tuple[str, ...]]
+    """The user's file: the first that exists, else the last."""
+
+    project: tuple[str, ...] = ()
+    """The same below a project's folder; empty where there is none."""
+
+    format: Literal["json", "toml"] = "json"
+    comments: bool = True
+    """Whether the host itself reads JSON with comments and trailing commas."""
+
+    section: str
+    """The key of the file that holds the servers by name."""
+
+    stdio_type: str = ""
+    """The ``type`` of a program's entry; empty where there is no such key."""
+
+    http_type: str = ""
+    """The ``type`` of an address's entry."""
+
+    url_key: str = "url"
+    """The key of an address; empty where the file takes programs only."""
+
+    headers_key: str = "headers"
+    env_key: str = "env"
+    command_is_list: bool = False
+    """The program and its arguments are one list, ``command``."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys worth setting, unless the user has set them."""
+
+    start_extra: Mapping[str, Any] = field(default_factory=dict)
+    """The same for programs only."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Further variables worth setting, unless the user has set them."""
+
+    reference: str = ""
+    """What stands for the key in a file that is shared: the host fills it in from its own environment."""
+
+    forwards: str = ""
+    """The key of an entry that lists variables handed on from the host's environment, instead of ``reference``."""
+
+    asks: bool = False
+    """Whether the host asks for secrets and keeps them itself (VS Code's ``inputs``)."""
+
+    add: str = ""
+    """The host's own command that adds a program; ``shortcuts.py`` fills in the words in capitals."""
+
+    add_url: str = ""
+    """The same for an address."""
+
+    links: tuple[str, str] = ("", "")
+    """One-click links without their query: one opens the host, the other is a page of its maker that leads there."""
+
+    limit: str
+    """How long the host lets a tool call last, and what follows for a wait of up to 200 s."""
+
+    then: str
+    """What the user has to do until the host knows the server."""
+
+
+_SHORT_WAITS = {"SORA2_MAX_WAIT_SECONDS": "50"}
 """For hosts that may cut a call after 60 s and cannot be told otherwise: a wait then ends in time, normally."""
 
 
@@ -35,7 +108,7 @@ CLAUDE_DESKTOP = Host(
     ),
     comments=False,
     section="mcpServers",
-    shape=Shape(url=""),
+    url_key="",
     limit="About 240 s, and it cannot be set; a wait of 200 s fits.",
     then="Quit Claude Desktop completely and start it again.",
 )
@@ -51,8 +124,11 @@ CLAUDE_CODE = Host(
     project=(".mcp.json",),
     comments=False,
     section="mcpServers",
-    shape=Shape(stdio="stdio", http="http"),
+    stdio_type="stdio",
+    http_type="http",
     reference="${SORA2_API_KEY:-}",
+    add="claude mcp add SCOPE NAME ENV -- PROGRAM",
+    add_url="claude mcp add --transport http SCOPE NAME URL HEADERS",
     limit="Hours; any wait fits.",
     then="Start Claude Code anew; `/mcp` shows the server.",
 )
@@ -66,9 +142,10 @@ CURSOR = Host(
     files=_everywhere("~/.cursor/mcp.json"),
     project=(".cursor/mcp.json",),
     section="mcpServers",
-    shape=Shape(stdio="stdio"),
+    stdio_type="stdio",
     env=_SHORT_WAITS,
     reference="${env:SORA2_API_KEY}",
+    links=("cursor://anysphere.cursor-deeplink/mcp/install", "https://cursor.com/en/install-mcp"),
     limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
     then="Cursor's settings show the server under MCP; switch it on there if it is off.",
 )
@@ -80,8 +157,12 @@ VSCODE = Host(
     files=_desktop("Code/User/mcp.json"),
     project=(".vscode/mcp.json",),
     section="servers",
-    shape=Shape(stdio="stdio", http="http"),
+    stdio_type="stdio",
+    http_type="http",
     asks=True,
+    add="code --add-mcp SERVER",
+    add_url="code --add-mcp SERVER",
+    links=("vscode:mcp/install", "https://insiders.vscode.dev/redirect/mcp/install"),
     limit="About 5 minutes, and it cannot be set; a wait of 200 s fits.",
     then="Run *MCP: List Servers* in the command palette and start it.",
 )
@@ -94,7 +175,7 @@ WINDSURF = Host(
     title="Windsurf",
     files=_everywhere("~/.codeium/windsurf/mcp_config.json"),
     section="mcpServers",
-    shape=Shape(url="serverUrl"),
+    url_key="serverUrl",
     env=_SHORT_WAITS,
     limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
     then="Press the refresh button of Cascade's MCP servers.",
@@ -111,7 +192,7 @@ ZED = Host(
     },
     project=(".zed/settings.json",),
     section="context_servers",
-    extra=MappingProxyType({"timeout": 300}),
+    extra={"timeout": 300},
     limit="60 s; the entry sets `timeout` to 300 s, so a wait of 200 s fits.",
     then="Zed starts it by itself; its settings show it under AI, MCP Servers.",
 )
@@ -126,10 +207,12 @@ CODEX = Host(
     project=(".codex/config.toml",),
     format="toml",
     section="mcp_servers",
-    shape=Shape(headers="http_headers"),
-    extra=MappingProxyType({"tool_timeout_sec": 300}),
-    start=MappingProxyType({"required": True, "startup_timeout_sec": 30}),
+    headers_key="http_headers",
+    extra={"tool_timeout_sec": 300},
+    start_extra={"required": True, "startup_timeout_sec": 30},
     forwards="env_vars",
+    add="codex mcp add NAME ENV -- PROGRAM",
+    add_url="codex mcp add NAME --url URL",
     limit="300 s (60 s in older ones); the entry sets `tool_timeout_sec` to 300, so a wait of 200 s fits.",
     then="Start Codex anew; `/mcp` shows the server. It reads a project's file in trusted projects only.",
 )
@@ -144,8 +227,10 @@ GEMINI_CLI = Host(
     files=_everywhere("$GEMINI_CLI_HOME/.gemini/settings.json"),
     project=(".gemini/settings.json",),
     section="mcpServers",
-    shape=Shape(url="httpUrl"),
+    url_key="httpUrl",
     reference="$SORA2_API_KEY",
+    add="gemini mcp add SCOPE ENV NAME COMMAND ARGUMENTS",
+    add_url="gemini mcp add SCOPE --transport http HEADERS NAME URL",
     limit="600 s; any wait fits.",
     then="Start Gemini CLI anew; `/mcp` shows the server, in trusted folders only.",
 )
@@ -159,8 +244,13 @@ OPENCODE = Host(
     files=_everywhere("$XDG_CONFIG_HOME/opencode/opencode.jsonc", "$XDG_CONFIG_HOME/opencode/opencode.json"),
     project=("opencode.jsonc", "opencode.json"),
     section="mcp",
-    shape=Shape(stdio="local", http="remote", env="environment", command_is_list=True),
+    stdio_type="local",
+    http_type="remote",
+    env_key="environment",
+    command_is_list=True,
     reference="{env:SORA2_API_KEY}",
+    add="opencode mcp add NAME ENV -- PROGRAM",
+    add_url="opencode mcp add NAME --url URL HEADERS=",
     limit="60 s without a sign of life; this server gives one every 5 s, so any wait fits.",
     then="Start opencode anew; `opencode mcp list` shows the server.",
 )
@@ -174,7 +264,8 @@ LM_STUDIO = Host(
     title="LM Studio",
     files=_everywhere("$LM_STUDIO_HOME/mcp.json"),
     section="mcpServers",
-    extra=MappingProxyType({"timeout": 300_000}),
+    extra={"timeout": 300_000},
+    links=("lmstudio://add_mcp", "https://lmstudio.ai/install-mcp"),
     limit="60 s; the entry sets `timeout` to 300,000 ms, so a wait of 200 s fits.",
     then="LM Studio reads it at once; switch the server on among a chat's integrations.",
 )

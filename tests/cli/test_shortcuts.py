@@ -7,13 +7,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from sora2_mcp.cli.hosts.commands import command_of
 from sora2_mcp.cli.hosts.entry import Wanted, entry_of
-from sora2_mcp.cli.hosts.host import Host
-from sora2_mcp.cli.hosts.launch import UVX, Launch
-from sora2_mcp.cli.hosts.links import link_of
-from sora2_mcp.cli.hosts.table import CLAUDE_CODE, CODEX, CURSOR, GEMINI_CLI, HOSTS, LM_STUDIO, OPENCODE, VSCODE
+from sora2_mcp.cli.hosts.machine import Launch
+from sora2_mcp.cli.hosts.shortcuts import command_of, link_of
+from sora2_mcp.cli.hosts.table import CLAUDE_CODE, CODEX, CURSOR, GEMINI_CLI, HOSTS, LM_STUDIO, OPENCODE, VSCODE, Host
 
+UVX = Launch(command="uvx", arguments=("sora2-mcp",))
 WANTED = Wanted(launch=UVX)
 ADDRESS = Wanted(launch=UVX, url="https://videos.example.com/mcp")
 

@@ -18,6 +18,7 @@ from sora2_mcp.cli.hosts.entry import (
     YOUR_TOKEN,
     Document,
     Wanted,
+    entry_of,
     holds_secret,
     merged,
 )
@@ -152,7 +153,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _advice(host: Host, wanted: Wanted, path: Path, machine: Machine) -> list[str]:
     lines = [f"This belongs into {path}; --write puts it there and keeps everything else."]
-    lines += [*_about_secret(host, wanted, None), *_about_sharing(wanted)]
+    lines += [*_about_secret(host, wanted, entry_of(host, wanted), "with --write"), *_about_sharing(wanted)]
     command, link = command_of(host, wanted), link_of(host, wanted)
     if command:
         words = subprocess.list2cmdline(command) if machine.system == "windows" else shlex.join(command)
@@ -163,7 +164,7 @@ def _advice(host: Host, wanted: Wanted, path: Path, machine: Machine) -> list[st
 
 
 def _about_change(host: Host, wanted: Wanted, change: Change) -> list[str]:
-    secret = _about_secret(host, wanted, change.entry)
+    secret = _about_secret(host, wanted, change.entry, "again")
     if change.what == "kept":
         return [f"{wanted.name} is in {change.path} as it should be; nothing was changed.", *secret]
     backup = [f"What was there before is kept in {change.backup}"] if change.backup else []
@@ -182,39 +183,31 @@ def _about_sharing(wanted: Wanted) -> list[str]:
     return [f"{wanted.launch.command} is the program on this machine; those who share the file need it there too."]
 
 
-def _about_secret(host: Host, wanted: Wanted, written: Document | None) -> list[str]:
-    """Where the key or token comes from, or still has to go; never the key itself.
+def _about_secret(host: Host, wanted: Wanted, entry: Document, how: str) -> list[str]:
+    """Where the entry's key or token comes from, or still has to go; never the key itself.
 
-    ``written`` is the entry in the file, None where it is only printed.
+    ``how`` the command is run once there is a key.
     """
     if wanted.simulate:
         return ["It runs on the simulator: no account, no key, no cost."]
-    if wanted.url:
-        return _about_token(host, wanted, written)
-    if not wanted.needs_key:
-        return [f"It asks {wanted.given[BASE_URL]} without a key; if that server wants one, set {API_KEY}."]
-    return [f"{host.title} asks for the key and keeps it safe."] if host.asks else [_about_key(host, wanted, written)]
-
-
-def _about_token(host: Host, wanted: Wanted, written: Document | None) -> list[str]:
-    if not wanted.needs_token:
+    if wanted.url and not wanted.needs_token:
         return ["If that server has tokens, add --token: the entry then has a place for yours."]
+    if not (wanted.url or wanted.needs_key):
+        return [f"It asks {wanted.given[BASE_URL]} without a key; if that server wants one, set {API_KEY}."]
     if host.asks:
-        return [f"{host.title} asks for the token and keeps it safe."]
-    has_placeholder = written is None or YOUR_TOKEN in written.get(host.headers_key, {}).get("Authorization", "")
-    return [f"Put your token of that server in the place of {YOUR_TOKEN}."] if has_placeholder else []
-
-
-def _about_key(host: Host, wanted: Wanted, written: Document | None) -> str:
-    key = None if written is None else written.get(host.env_key, {}).get(API_KEY)
+        return [f"{host.title} asks for the {'token' if wanted.url else 'key'} and keeps it safe."]
+    if wanted.url:
+        is_missing = YOUR_TOKEN in entry.get(host.headers_key, {}).get("Authorization", "")
+        return [f"Put your token of that server in the place of {YOUR_TOKEN}."] if is_missing else []
+    key = entry.get(host.env_key, {}).get(API_KEY)
     if wanted.project and key in (None, host.reference):
-        return f"The file holds no key, so it can be shared: set {API_KEY} where {host.title} is started."
+        return [f"The file holds no key, so it can be shared: set {API_KEY} where {host.title} is started."]
     if key in (None, YOUR_KEY):
-        otherwise = f"set {API_KEY} and run this command {'with --write' if written is None else 'again'}"
         page = f" ({wanted.service.account_page})" if wanted.service.account_page else ""
-        return f"Put your {wanted.service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."
-    where = f"is the one in {API_KEY}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
-    return f"The API key {where}; it is not shown here."
+        otherwise = f"set {API_KEY} and run this command {how}"
+        return [f"Put your {wanted.service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."]
+    source = f"is the one in {API_KEY}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
+    return [f"The API key {source}; it is not shown here."]
 
 
 def _print(text: str) -> None:

@@ -44,8 +44,8 @@ Document = dict[str, Any]
 class Wanted:
     """What the user wants a host to have: this program, or the server at ``url``.
 
-    ``has_tokens``: that server takes nobody without a token, even from this machine. ``given`` are variables of this
-    program that go into the entry, the key among them.
+    ``has_tokens``: that server asks for tokens, even on this machine. ``given`` are variables of this program that go
+    into the entry, the key among them.
     """
 
     launch: Launch
@@ -181,7 +181,7 @@ def _in_current_form(host: Host, theirs: Any) -> Any:
 
 
 def _is_for_another_service(wanted: Wanted, theirs: Document) -> bool:
-    """Whether another service is wanted than the entry has, whose key and model are then of no use."""
+    """Whether their entry is for another service, so that its key, address and model are of no use."""
     is_named = SERVICE in wanted.given or BASE_URL in wanted.given
     return is_named and _place_of(wanted.given) != _place_of(theirs)
 

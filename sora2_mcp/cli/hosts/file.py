@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -113,7 +114,7 @@ def _edited_safely(host: Host, text: str, before: Document, after: Document) -> 
 
 
 def _parsed(host: Host, text: str) -> Document:
-    return toml.parse(text) if host.format == "toml" else jsonc.parse(text, comments=host.comments)
+    return tomllib.loads(text) if host.format == "toml" else jsonc.parse(text, comments=host.comments)
 
 
 def _edited(host: Host, text: str, before: Document, after: Document) -> str:

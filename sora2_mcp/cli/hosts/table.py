@@ -13,11 +13,9 @@ System = Literal["linux", "macos", "windows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One host, as its maker documents it."""
+    """One host, as its maker documents it. The user types its ``id``."""
 
     id: str
-    """What the user types."""
-
     title: str
     files: Mapping[System, tuple[str, ...]]
     """The user's file: the first that exists, else the last."""
@@ -32,28 +30,19 @@ class Host:
     section: str
     """The key of the file that holds the servers by name."""
 
+    # How an entry spells what all hosts have. An empty text: there is no such key, or no such kind of entry.
     stdio_type: str = ""
-    """The ``type`` of a program's entry; empty where there is no such key."""
-
     http_type: str = ""
-    """The ``type`` of an address's entry."""
-
     url_key: str = "url"
-    """The key of an address; empty where the file takes programs only."""
-
     headers_key: str = "headers"
     env_key: str = "env"
     command_is_list: bool = False
     """The program and its arguments are one list, ``command``."""
 
+    # What is worth setting beside that, unless the user has set it: keys, keys of programs only, and variables.
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further keys worth setting, unless the user has set them."""
-
     start_extra: Mapping[str, Any] = field(default_factory=dict)
-    """The same for programs only."""
-
     env: Mapping[str, str] = field(default_factory=dict)
-    """Further variables worth setting, unless the user has set them."""
 
     reference: str = ""
     """What stands for the key in a file that is shared: the host fills it in from its own environment."""
@@ -81,7 +70,7 @@ class Host:
 
 
 _SHORT_WAITS = {"SORA2_MAX_WAIT_SECONDS": "50"}
-"""For hosts that may cut a call after 60 s and cannot be told otherwise: a wait then ends in time, normally."""
+"""For hosts that may cut a call after 60 s and have no setting for it: a wait then normally ends in time."""
 
 
 def _everywhere(*files: str) -> dict[System, tuple[str, ...]]:

@@ -8,18 +8,6 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 
-def parse(text: str) -> dict[str, Any]:
-    """The tables of a text.
-
-    Raises:
-        ValueError: it is no TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
 def with_value(text: str, path: Sequence[str], value: Any) -> str:
     """The text with ``value`` at ``path``, and the tables on the way to it.
 
@@ -31,7 +19,7 @@ def with_value(text: str, path: Sequence[str], value: Any) -> str:
         # A new table goes to the end: tomlkit would put it between others.
         appended = _with_table_at_end(text, path, value, line)
         try:
-            parse(appended)
+            tomllib.loads(appended)
         except ValueError:
             pass
         else:

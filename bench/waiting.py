@@ -28,7 +28,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.service import LOCAL, TaskService
+from sora2_mcp.tasks.tasks import LOCAL, Tasks
 
 POLL_SECONDS = 0.5
 VENDOR_POLL_SECONDS = 3.0
@@ -51,7 +51,7 @@ def looks(simulator: Simulator) -> int:
     return sum(request.method == "GET" for request in simulator.received)
 
 
-async def wait_all(service: TaskService, ids: list[str], waiters: int, ended: list[float]) -> None:
+async def wait_all(service: Tasks, ids: list[str], waiters: int, ended: list[float]) -> None:
     """``waiters`` waits spread over the tasks; the instant each one ends."""
 
     async def wait(task_id: str) -> None:
@@ -69,7 +69,7 @@ def wait_elsewhere(folder: str, base_url: str, ids: list[str], waiters: int, tol
     async def main() -> None:
         ended: list[float] = []
         async with Runtime(settings_in(Path(folder), base_url)) as runtime:
-            await wait_all(await runtime.service(), ids, waiters, ended)
+            await wait_all(await runtime.tasks(), ids, waiters, ended)
         told.put(ended)
 
     anyio.run(main)
@@ -80,7 +80,7 @@ async def ours(waiters: int, tasks: int, *, processes: int) -> tuple[int, list[f
     simulator = Simulator(seconds_per_task=TASK_SECONDS)
     with tempfile.TemporaryDirectory() as name:
         async with running(simulator) as base_url, Runtime(settings_in(Path(name), base_url)) as runtime:
-            service = await runtime.service()
+            service = await runtime.tasks()
             ordered_at = time.time()
             requests = [VideoRequest(prompt=f"Task {number}") for number in range(tasks)]
             ids = [(await service.submit(request, LOCAL)).task.task_id for request in requests]
@@ -125,7 +125,7 @@ async def naive(waiters: int, tasks: int, every_seconds: float) -> tuple[int, li
 async def prepared(folder: Path, base_url: str) -> None:
     """A store with one task, to be copied."""
     async with Runtime(settings_in(folder, base_url)) as runtime:
-        await (await runtime.service()).submit(VideoRequest(prompt="A kitten"), LOCAL)
+        await (await runtime.tasks()).submit(VideoRequest(prompt="A kitten"), LOCAL)
 
 
 def copy_rows(folder: Path, count: int, changes: str) -> None:
@@ -161,7 +161,7 @@ async def many_unfinished(count: int) -> None:
             settings = settings_in(folder, base_url).model_copy(update={"max_requests_per_second": 20.0})
             before = looks(simulator)
             async with Runtime(settings) as runtime:
-                service = await runtime.service()
+                service = await runtime.tasks()
                 own = next(request.task_id for request in simulator.received if request.task_id)
                 began = time.perf_counter()
                 status = await median_ms(lambda: service.get(own, LOCAL))
@@ -185,13 +185,13 @@ async def many_finished(rows: int) -> None:
                 copy_rows(folder, count, "status='succeeded';next_look_at=NULL")
                 settings = settings_in(folder, base_url).model_copy(update={"max_active_tasks": 1})
                 async with Runtime(settings) as runtime:
-                    medians.append(await reads(await runtime.service()))
+                    medians.append(await reads(await runtime.tasks()))
     for name, few in medians[0].items():
         many = medians[1][name]
         print(f"{name}: {few:.2f} ms with 1,000 rows, {many:.2f} ms with {rows:,}; ratio {many / few:.2f}")
 
 
-async def reads(service: TaskService) -> dict[str, float]:
+async def reads(service: Tasks) -> dict[str, float]:
     """What reading takes: pages as agents ask for them, and the check of the limit on unfinished tasks."""
 
     async def check() -> None:

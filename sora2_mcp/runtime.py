@@ -4,12 +4,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -20,26 +18,19 @@ from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, MissingSettingError, Sora2Error, StoreError
 from sora2_mcp.services.service import Service, ServiceClient
 from sora2_mcp.settings import SIMULATED, Settings
-from sora2_mcp.tasks.alarm import Alarm
 from sora2_mcp.tasks.autosave import AutoSave
-from sora2_mcp.tasks.bus import EventBus
-from sora2_mcp.tasks.callback_path import CallbackPaths
-from sora2_mcp.tasks.callbacks import Callbacks
-from sora2_mcp.tasks.census import Census
-from sora2_mcp.tasks.demand import Demand
+from sora2_mcp.tasks.background import outlive_failures
+from sora2_mcp.tasks.callbacks import CallbackPaths, Callbacks
+from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.downloads import Downloads
-from sora2_mcp.tasks.ledger import Ledger
-from sora2_mcp.tasks.looker import Looker
-from sora2_mcp.tasks.ordering import Ordering
-from sora2_mcp.tasks.outage import Outage
-from sora2_mcp.tasks.pacing import Pacing
+from sora2_mcp.tasks.events import EventBus, relay_changes
+from sora2_mcp.tasks.orders import Orders
 from sora2_mcp.tasks.pictures import PictureAddresses, Pictures
-from sora2_mcp.tasks.poller import Poller
-from sora2_mcp.tasks.relay import relay_changes
-from sora2_mcp.tasks.sender import Sender
-from sora2_mcp.tasks.service import TaskService
-from sora2_mcp.tasks.store.port import Budget, Store
-from sora2_mcp.telemetry.whose import on_its_own
+from sora2_mcp.tasks.polling import Polling, report_unfinished
+from sora2_mcp.tasks.schedule import Schedule
+from sora2_mcp.tasks.store.interface import Store
+from sora2_mcp.tasks.tasks import Tasks
+from sora2_mcp.telemetry.context import on_its_own
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +42,9 @@ Endpoint = Callable[[], AbstractAsyncContextManager[str]]
 
 
 class Runtime:
-    """Owns everything that runs in the background. ``async with`` it, ``begin()`` early, await ``service()`` to use it.
+    """Owns everything that runs in the background. ``async with`` it, ``begin()`` early, await ``tasks()`` to use it.
 
-    Entering costs nothing: the store, the client and the loops are opened by ``begin()`` or by the first ``service()``.
+    Entering costs nothing: the store, the client and the loops are opened by ``begin()`` or by the first ``tasks()``.
     """
 
     def __init__(
@@ -109,12 +100,12 @@ class Runtime:
             on_its_own(self._group.start_soon, self._run, self._opening)
 
     def begin_in(self, seconds: float) -> None:
-        """Calls ``begin()`` after a delay, so that its imports hold up no answer; ``service()`` begins at once."""
+        """Calls ``begin()`` after a delay, so that its imports hold up no answer; ``tasks()`` begins at once."""
         if self._opening is None or self._opening.error is not None:
             self.in_background(partial(self._begin_after, seconds))
 
     def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs ``work``, as nobody's, until it ends or the runtime stops. Must be inside ``async with``."""
+        """Runs ``work``, on behalf of no request, until it ends or the runtime stops. Must be inside ``async with``."""
         if self._group is None:
             raise RuntimeError("in_background() is called outside `async with runtime`")
         on_its_own(self._group.start_soon, self._until_stopping, work)
@@ -122,9 +113,9 @@ class Runtime:
     def stop(self) -> None:
         """Lets waits end with the task as it is; the rest ends with ``async with``."""
         self.stopping.set()
-        self.bus.wake_all()
+        self.bus.publish_gap()
 
-    async def service(self, patience_seconds: float = 8.0) -> TaskService:
+    async def tasks(self, patience_seconds: float = 8.0) -> Tasks:
         """The verbs, once everything is open.
 
         Raises:
@@ -140,9 +131,9 @@ class Runtime:
             await opening.done.wait()
         if patience.cancelled_caught:
             raise StoreError("is still being opened", hint=STORE_PASSES)
-        if opening.service is None:
+        if opening.tasks is None:
             raise opening.error or StoreError("is closed because the server is ending", hint=STORE_CLOSED)
-        return opening.service
+        return opening.tasks
 
     async def _begin_after(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
@@ -171,7 +162,11 @@ class Runtime:
                 from sora2_mcp.tasks.store.database import open_store  # noqa: PLC0415
 
                 settings, tls, transport = self.settings, TLSContext(), self._transport
-                store = await stack.enter_async_context(open_store(settings.store_url, settings.account, self.clock))
+                store = await stack.enter_async_context(
+                    open_store(settings.store_url, settings.account, self.clock, self.bus.publish)
+                )
+                # Orders whose process died before this one began are shown as what they are from the first call on.
+                await store.lapse()
                 client = await stack.enter_async_context(
                     open_client(
                         self.upstream,
@@ -205,7 +200,7 @@ class Runtime:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
-                opening.service = self._assembled(store, client, network, background, senders)
+                opening.tasks = self._assembled(store, client, network, background, senders)
                 opening.done.set()
                 await self.stopping.wait()
                 background.cancel_scope.cancel()
@@ -213,52 +208,43 @@ class Runtime:
 
     def _assembled(
         self, store: Store, client: ServiceClient, network: "_Network", background: TaskGroup, senders: TaskGroup
-    ) -> TaskService:
-        settings, clock, bus, owner = self.settings, self.clock, self.bus, uuid4().hex
-        alarm, outage = Alarm(clock), Outage(settings.poll_seconds)
-        pacing = Pacing(settings.poll_seconds, settings.idle_poll_seconds)
-        ledger = Ledger(
-            store=store, service=settings.account, bus=bus, clock=clock, pacing=pacing, budget=budget_of(settings),
-            capabilities=self.upstream.capabilities,
-        )  # fmt: skip
-        looker = Looker(
-            client=client, ledger=ledger, store=store, bus=bus, clock=clock, pacing=pacing, alarm=alarm,
-            outage=outage, owner=owner, background=background,
-        )  # fmt: skip
-        poller = Poller(
-            store=store, looker=looker, pace=client.pace, clock=clock, pacing=pacing, alarm=alarm, outage=outage
+    ) -> Tasks:
+        settings = self.settings
+        core = Core(
+            settings=settings,
+            service=self.upstream,
+            client=client,
+            store=store,
+            bus=self.bus,
+            clock=self.clock,
+            schedule=Schedule(settings.poll_seconds, settings.idle_poll_seconds),
+            group=background,
         )
-        background.start_soon(poller.run)
-        background.start_soon(relay_changes, store, bus, clock)
-        # Never with the mark of the key: metrics leave this machine.
-        service = SIMULATED if settings.simulate else urlsplit(settings.base_url).hostname or settings.service
-        background.start_soon(Census(store=store, service=service).run)
-        downloads = Downloads(
-            http=network.files, base_url=network.base_url, folder=settings.videos,
-            limit_bytes=int(settings.max_video_mb * 1_000_000), store=store, ledger=ledger, looker=looker, clock=clock,
-            owner=owner, background=background,
-        )  # fmt: skip
-        saving = AutoSave(store=store, downloads=downloads, bus=bus, clock=clock, only_keyed=not settings.auto_download)
-        if settings.auto_download or self.upstream.hides_videos:
-            background.start_soon(saving.run)
+        polling = Polling(core)
         pictures = Pictures(
             folder=settings.image_dir, form=self.upstream.picture_form, addresses=self.picture_addresses,
-            http=network.images, upload=client.upload, clock=clock,
+            http=network.images, upload=client.upload, clock=self.clock,
         )  # fmt: skip
-        sender = Sender(client=client, pictures=pictures, ledger=ledger, store=store, clock=clock, alarm=alarm)
-        demand = Demand(store=store, alarm=alarm, clock=clock, pacing=pacing, background=background)
-        ordering = Ordering(
-            store=store, ledger=ledger, sender=sender, bus=bus, clock=clock, senders=senders, stopping=self.stopping,
-            callback_paths=self.callback_paths,
-        )  # fmt: skip
-        callbacks = Callbacks(
-            store=store, ledger=ledger, looker=looker, client=client, bus=bus, clock=clock, pacing=pacing,
-            paths=self.callback_paths, background=background, stopping=self.stopping,
-        )  # fmt: skip
-        return TaskService(
-            store=store, ledger=ledger, ordering=ordering, looker=looker, demand=demand, downloads=downloads,
-            callbacks=callbacks, pictures=pictures, client=client, bus=bus, clock=clock, stopping=self.stopping,
-        )  # fmt: skip
+        orders = Orders(core, polling, pictures, paths=self.callback_paths, senders=senders, stopping=self.stopping)
+        downloads = Downloads(core, polling, network.files, network.base_url)
+        callbacks = Callbacks(core, polling, self.callback_paths, self.stopping)
+        background.start_soon(polling.run)
+        changes = partial(relay_changes, store, self.bus)
+        background.start_soon(outlive_failures, changes, self.clock, "changes of other processes")
+        if settings.auto_download or self.upstream.hides_videos:
+            background.start_soon(AutoSave(core, downloads).run)
+        # Never with the mark of the key: metrics leave this machine.
+        service = SIMULATED if settings.simulate else urlsplit(settings.base_url).hostname or settings.service
+        background.start_soon(report_unfinished, store, service)
+        return Tasks(
+            core,
+            orders=orders,
+            polling=polling,
+            downloads=downloads,
+            callbacks=callbacks,
+            pictures=pictures,
+            stopping=self.stopping,
+        )
 
 
 def _import_heavy_modules() -> None:
@@ -266,16 +252,6 @@ def _import_heavy_modules() -> None:
     from sora2_mcp.services import client  # noqa: F401, PLC0415
     from sora2_mcp.tasks import network  # noqa: F401, PLC0415
     from sora2_mcp.tasks.store import database  # noqa: F401, PLC0415
-
-
-def budget_of(settings: Settings) -> Budget:
-    """The limits on orders."""
-    return Budget(
-        max_active_tasks=settings.max_active_tasks,
-        daily_limit=settings.daily_limit,
-        daily_cost=settings.daily_cost,
-        duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,5 +268,5 @@ class _Opening:
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.service: TaskService | None = None
+        self.tasks: Tasks | None = None
         self.error: Sora2Error | None = None

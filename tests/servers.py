@@ -97,5 +97,5 @@ async def agent(
         if clock is None:
             # An order's three seconds include opening the store, which a busy machine's imports can use up.
             with suppress(Sora2Error):
-                await runtime.service(PATIENCE_SECONDS)
+                await runtime.tasks(PATIENCE_SECONDS)
         yield Agent(client, runtime, simulator)

@@ -15,8 +15,8 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.views import shown_status
 from sora2_mcp.tasks.downloads import Download
-from sora2_mcp.tasks.service import LOCAL, TaskService
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.tasks import LOCAL, Tasks
 
 _WATCH_SECONDS = 0.1
 _LIST_LIMIT = 1000
@@ -27,7 +27,7 @@ _LOOKING_SECONDS = 3600.0
 
 async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
     """Does what was asked of an open runtime; the exit code is 0 when the task asked about did not fail, else 1."""
-    jobs = Jobs(await runtime.service(), runtime, Display())
+    jobs = Jobs(await runtime.tasks(), runtime, Display())
     if arguments.command == "generate":
         return await jobs.generate(arguments)
     return await _VERBS[arguments.verb](jobs, arguments)
@@ -36,8 +36,8 @@ async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
 class Jobs:
     """The commands over one open runtime."""
 
-    def __init__(self, service: TaskService, runtime: Runtime, display: Display) -> None:
-        self._service = service
+    def __init__(self, tasks: Tasks, runtime: Runtime, display: Display) -> None:
+        self._tasks = tasks
         self._runtime = runtime
         self._display = display
 
@@ -52,7 +52,7 @@ class Jobs:
             callback_url=arguments.callback_url,
             seconds=arguments.seconds,
         )
-        submission = await self._service.submit(request, LOCAL, key=arguments.idempotency_key)
+        submission = await self._tasks.submit(request, LOCAL, key=arguments.idempotency_key)
         with self._goes_on(submission.task.reference):
             task = await self._answered(submission.task)
         if not task.task_id:
@@ -83,9 +83,9 @@ class Jobs:
     async def _answered(self, task: Task) -> Task:
         """The task once the service has answered its order: leaving earlier would cut the order off."""
         with self._display.waiting("Ordering"):
-            while not task.task_id and shown_status(task, self._runtime.clock.now()) == "generating":
+            while not task.task_id and shown_status(task) == "generating":
                 await self._runtime.clock.sleep(_WATCH_SECONDS)
-                task = await self._service.find(task.reference, LOCAL)
+                task = await self._tasks.find(task.reference, LOCAL)
         return task
 
     async def list(self, arguments: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ class Jobs:
         if not 1 <= arguments.limit <= _LIST_LIMIT:
             raise ArgumentError("--limit", f"must be a whole number from 1 to {_LIST_LIMIT}.")
         status = None if arguments.status == "any" else Status(arguments.status)
-        page = await self._service.page(LOCAL, status=status, limit=arguments.limit)
+        page = await self._tasks.page(LOCAL, status=status, limit=arguments.limit)
         if not page.tasks:
             self._display.line("No tasks.")
         now = self._runtime.clock.now()
@@ -108,7 +108,7 @@ class Jobs:
 
     async def show(self, arguments: argparse.Namespace) -> int:
         """One task, freshly looked at."""
-        task = await self._service.get(arguments.task_id, LOCAL)
+        task = await self._tasks.get(arguments.task_id, LOCAL)
         self._say(task)
         return self._ended(task)
 
@@ -128,16 +128,16 @@ class Jobs:
 
     async def _wait(self, task_id: str, seconds: float) -> int:
         with self._goes_on(task_id), self._display.waiting("Generating"):
-            task = await self._service.wait(task_id, LOCAL, seconds)
+            task = await self._tasks.wait(task_id, LOCAL, seconds)
         self._say(task)
-        return self._ended(task) or int(shown_status(task, self._runtime.clock.now()) == "generating")
+        return self._ended(task) or int(shown_status(task) == "generating")
 
     async def _download(self, task_id: str, filename: str) -> int:
-        task, download = await self._service.begin_download(task_id, LOCAL, filename)
+        task, download = await self._tasks.begin_download(task_id, LOCAL, filename)
         if download is not None:
             with self._display.downloading("Saving") as advance:
                 await self._watched(download, advance)
-            task = await self._service.download(task.reference, LOCAL, filename)
+            task = await self._tasks.download(task.reference, LOCAL, filename)
         self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
         return 0
 
@@ -176,7 +176,7 @@ class Jobs:
         async def look(task: Task) -> None:
             # One that cannot be looked at now keeps no other from being saved.
             try:
-                await self._service.get(task.reference, LOCAL, _LOOKING_SECONDS)
+                await self._tasks.get(task.reference, LOCAL, _LOOKING_SECONDS)
             except Sora2Error as error:
                 problems[str(error)] += 1
 
@@ -198,7 +198,7 @@ class Jobs:
     async def _all(self, status: Status) -> Sequence[Task]:
         found, cursor = list[Task](), ""
         while True:
-            page = await self._service.page(LOCAL, status=status, limit=_LIST_LIMIT, cursor=cursor)
+            page = await self._tasks.page(LOCAL, status=status, limit=_LIST_LIMIT, cursor=cursor)
             found += page.tasks
             cursor = page.next_cursor
             if not cursor:
@@ -206,10 +206,10 @@ class Jobs:
 
     async def _saved(self, task: Task, advance: Advance) -> bool:
         try:
-            task, download = await self._service.begin_download(task.reference, LOCAL)
+            task, download = await self._tasks.begin_download(task.reference, LOCAL)
             if download is not None:
                 await self._watched(download, advance)
-                task = await self._service.downloaded(task, download)
+                task = await self._tasks.downloaded(task, download)
         except Sora2Error as error:
             self._display.line(f"Not saved: {error}")
             return False
@@ -227,7 +227,7 @@ class Jobs:
         self._display.line(texts.described(task, self._runtime.clock.now()).message)
 
     def _ended(self, task: Task) -> int:
-        return int(shown_status(task, self._runtime.clock.now()) in ("failed", "unconfirmed"))
+        return int(shown_status(task) in ("failed", "unconfirmed"))
 
 
 _VERBS = {"list": Jobs.list, "show": Jobs.show, "wait": Jobs.wait, "download": Jobs.download}

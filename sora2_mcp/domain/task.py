@@ -38,9 +38,6 @@ DOUBT_LOOKS = 3
 DOWNLOAD_ATTEMPTS = 20
 """So many downloads that bring no video, and no process begins another by itself."""
 
-LONGEST_SENDING = timedelta(minutes=10)
-"""No order is being sent for longer; a lease further ahead stems from a clock that was set back since."""
-
 
 class Status(StrEnum):
     """Where a task stands. ``REFUSED`` is never shown: nothing was spent and nobody was told the id."""
@@ -84,7 +81,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One observation of a task, whoever made it. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED.
+    """One observation of a task. ``video_url`` goes with SUCCEEDED, ``failure`` with FAILED.
 
     ``cost``: what the service says the task has cost, in its own unit; None where it does not say.
     ``request`` is what the service says was ordered, and ``task_id`` which task it speaks of, where it says so.
@@ -101,7 +98,7 @@ class Snapshot:
     task_id: str = ""
 
     def fits(self, ordered: VideoRequest) -> bool:
-        """Whether all that the service says of the task's order is true of ``ordered``; it must say the prompt."""
+        """Whether the service describes the task as ``ordered``: the prompt, and whatever else it states."""
         told = self.request
         return told is not None and "prompt" in self.said and all(_same(told, ordered, name) for name in self.said)
 
@@ -221,12 +218,6 @@ class Task:
         if self.file is not None or self.video_expires_at is None:
             return False
         return now < self.video_expires_at <= now + EXPIRY_WARNING
-
-    def status_at(self, now: datetime) -> Status:
-        """The status to show: an order whose sender died is unconfirmed once its lease has lapsed."""
-        if self.status is not Status.GENERATING or self.task_id or self.sending_until is None:
-            return self.status
-        return Status.GENERATING if now < self.sending_until <= now + LONGEST_SENDING else Status.UNCONFIRMED
 
 
 def advance(task: Task, snapshot: Snapshot) -> tuple[Task, tuple[TaskEvent, ...]]:

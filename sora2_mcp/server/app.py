@@ -43,7 +43,7 @@ from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools, noted
 from sora2_mcp.server.unread import note_call
-from sora2_mcp.telemetry.work import tool_called
+from sora2_mcp.telemetry.spans import tool_called
 
 logger = logging.getLogger(__name__)
 

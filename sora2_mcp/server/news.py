@@ -4,20 +4,18 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from functools import partial
 
 import anyio
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 
-from sora2_mcp.domain.events import LookFailed, TaskEvent
-from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.domain.task import Task
 from sora2_mcp.errors import Sora2Error, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.resources import LISTED_TASKS
 from sora2_mcp.server.subscriber import Change, Face, Subscriber, Topic, face_of
 from sora2_mcp.server.views import shown_status
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +35,8 @@ _STORE_PAUSE_SECONDS = 1.0
 class News:
     """Reads each task that something happened to once, however many want to hear of it, and nothing if nobody does.
 
-    What was told is remembered by what can be read of a task, so that the echo of a change in the feed of all
-    processes, and a change nobody can see, are no news. A task nothing is known of is news: better once too often.
+    What clients can read of a task is remembered, so that a change they cannot see is no news. A task of which nothing
+    is remembered is news: better once too often.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -50,7 +48,6 @@ class News:
         self._missed = False
         self._reading = False
         self._read_up = anyio.Event()
-        self._lapsing: set[str] = set()
         self._keeping_pace = False
         self._listening = ExitStack()
 
@@ -87,7 +84,7 @@ class News:
         It is read before the client is told that it is subscribed: whatever it reads after that is no older.
         """
         with self._runtime.clock.timeout(LOOK_UP_SECONDS), suppress(Sora2Error):
-            await self._survey(await self._runtime.service(LOOK_UP_SECONDS), principal, topics)
+            await self._survey(await self._runtime.tasks(LOOK_UP_SECONDS), principal, topics)
 
     async def caught_up(self) -> None:
         """Returns once the mailboxes hold whatever has happened up to now; later still while the store fails."""
@@ -103,7 +100,7 @@ class News:
                 if not self._may_exist(principal, name):
                     continue
                 try:
-                    waits = await (await self._runtime.service()).expect(name, principal)
+                    waits = await (await self._runtime.tasks()).expect(name, principal)
                 except UnknownTaskError:
                     self._note_unknown(principal, name)
                     continue
@@ -125,10 +122,9 @@ class News:
     def _note_unknown(self, principal: str, name: str) -> None:
         self._unknown.setdefault(principal, set()).add(name)
 
-    def _note(self, event: TaskEvent) -> None:
-        if not isinstance(event, LookFailed):
-            self._changed[event.id] = None
-            self._begin()
+    def _note(self, id: str) -> None:
+        self._changed[id] = None
+        self._begin()
 
     def _note_gap(self) -> None:
         if self._runtime.stopping.is_set():
@@ -148,7 +144,7 @@ class News:
         failed = False
         while self._missed or self._changed:
             try:
-                await self._read_next(await self._runtime.service())
+                await self._read_next(await self._runtime.tasks())
                 failed = False
             except Sora2Error as error:
                 if not failed:
@@ -162,11 +158,11 @@ class News:
         self._reading = False
         self._read_up.set()
 
-    async def _read_next(self, service: TaskService) -> None:
+    async def _read_next(self, tasks: Tasks) -> None:
         if self._missed:
             self._missed = False
             try:
-                await self._read_all(service)
+                await self._read_all(tasks)
             except Sora2Error:
                 self._missed = True
                 raise
@@ -177,43 +173,42 @@ class News:
         id = next(iter(self._changed))
         del self._changed[id]
         try:
-            task = await service.by_id(id)
+            task = await tasks.by_id(id)
             if task is None:
                 self._gone(id)
             else:
-                await self._take_in(service, task)
+                await self._take_in(tasks, task)
         except Sora2Error:
             self._changed[id] = None
             raise
 
-    async def _read_all(self, service: TaskService) -> None:
+    async def _read_all(self, tasks: Tasks) -> None:
         """After a gap nobody knows what has changed: all that somebody asked for is read."""
         self._unknown.clear()
         asked: dict[str, set[Topic]] = {}
         for subscriber in self._subscribers:
             asked.setdefault(subscriber.principal, set()).update(topic for topic in subscriber.topics if topic.asked)
         for principal, topics in asked.items():
-            await self._survey(service, principal, topics)
+            await self._survey(tasks, principal, topics)
 
-    async def _survey(self, service: TaskService, principal: str, topics: Iterable[Topic]) -> None:
+    async def _survey(self, tasks: Tasks, principal: str, topics: Iterable[Topic]) -> None:
         topics = set(topics)
         if any(topic.is_of_many for topic in topics):
-            for task in (await service.page(principal, limit=LISTED_TASKS)).tasks:
-                await self._take_in(service, task)
+            for task in (await tasks.page(principal, limit=LISTED_TASKS)).tasks:
+                await self._take_in(tasks, task)
         for name in {topic.name for topic in topics if topic.name}:
             if self._may_exist(principal, name):
                 try:
-                    await self._take_in(service, await service.find(name, principal))
+                    await self._take_in(tasks, await tasks.find(name, principal))
                 except UnknownTaskError:
                     self._note_unknown(principal, name)
 
-    async def _take_in(self, service: TaskService, task: Task) -> None:
-        self._expect_lapse(task)
-        face = face_of(task, shown_status(task, self._runtime.clock.now()))
+    async def _take_in(self, tasks: Tasks, task: Task) -> None:
+        face = face_of(task, shown_status(task))
         if not self._is_news(task, face):
             return
         of_many = any(topic.is_of_many for subscriber in self._hearing(task.principal) for topic in subscriber.topics)
-        is_recent = of_many and await _is_recent(service, task)
+        is_recent = of_many and await _is_recent(tasks, task)
         # From here on nothing waits: who was told, and what is known to be told, stay in step.
         if self._is_news(task, face):
             _, before = self._seen.pop(task.id, (0, None))
@@ -239,26 +234,10 @@ class News:
     def _hearing(self, principal: str) -> list[Subscriber]:
         return [one for one in self._subscribers if one.is_open and one.principal == principal]
 
-    def _expect_lapse(self, task: Task) -> None:
-        """An order whose sender died becomes unconfirmed by time alone, and nobody publishes that."""
-        now = self._runtime.clock.now()
-        if task.sending_until is None or task.task_id or task.status_at(now) is not Status.GENERATING:
-            return
-        if task.id not in self._lapsing:
-            self._lapsing.add(task.id)
-            self._runtime.in_background(partial(self._lapse, task.id, (task.sending_until - now).total_seconds()))
 
-    async def _lapse(self, id: str, seconds: float) -> None:
-        await self._runtime.clock.sleep(seconds)
-        self._lapsing.discard(id)
-        if self._subscribers:
-            self._changed[id] = None
-            self._begin()
-
-
-async def _is_recent(service: TaskService, task: Task) -> bool:
+async def _is_recent(tasks: Tasks, task: Task) -> bool:
     """Whether the task is, or was until it was hidden, among the newest ones, which are listed by name."""
-    newest = (await service.page(task.principal, limit=LISTED_TASKS)).tasks
+    newest = (await tasks.page(task.principal, limit=LISTED_TASKS)).tasks
     if len(newest) < LISTED_TASKS:
         return True
     return (task.created_at, task.id) >= (newest[-1].created_at, newest[-1].id)

@@ -11,8 +11,8 @@ from mcp_types import INTERNAL_ERROR
 from pydantic import ValidationError
 
 from sora2_mcp.server.principal import current_principal
-from sora2_mcp.telemetry.whose import asked_by, new_request_id, whose
-from sora2_mcp.telemetry.work import hides, names_request
+from sora2_mcp.telemetry.context import asked_by, new_request_id, whose
+from sora2_mcp.telemetry.spans import hides, names_request
 
 logger = logging.getLogger(__name__)
 

@@ -53,8 +53,8 @@ class Prompts:
     ) -> str:
         """Find out why a video failed, and how to do better."""
         try:
-            service = await self._runtime.service()
-            task = await service.find(task_id, current_principal())
+            tasks = await self._runtime.tasks()
+            task = await tasks.find(task_id, current_principal())
             prompt = quoted(task.request.prompt, PROMPT_LIMIT)
             known = f"{texts.described(task, self._runtime.clock.now())}\nIts prompt was: {prompt}"
         except Sora2Error as error:

@@ -24,8 +24,8 @@ from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
 from sora2_mcp.tasks.downloads import is_kept
-from sora2_mcp.tasks.service import LOCAL, TaskService
-from sora2_mcp.tasks.store.port import Usage
+from sora2_mcp.tasks.store.interface import Usage
+from sora2_mcp.tasks.tasks import LOCAL, Tasks
 
 TASKS_URI = "sora2://tasks"
 TASK_URI = "sora2://tasks/{task_id}"
@@ -46,20 +46,20 @@ def build_resources(runtime: Runtime) -> list[Resource]:
     """The resources with a fixed address."""
 
     async def tasks() -> str:
-        service = await _service(runtime)
+        tasks = await _tasks(runtime)
         with _explained():
-            page = await service.page(current_principal(), limit=LISTED_TASKS)
+            page = await tasks.page(current_principal(), limit=LISTED_TASKS)
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
         listed = TaskListView(tasks=views, next_cursor=page.next_cursor).content()
         return _json({**_warnings(page.tasks, now), **listed})
 
     async def usage() -> str:
-        service = await _service(runtime)
+        tasks = await _tasks(runtime)
         with _explained():
-            counted = await service.usage(current_principal())
+            counted = await tasks.usage(current_principal())
         # Whose account it is decides who may see what is left in it.
-        balance = await service.balance() if current_principal() == LOCAL else None
+        balance = await tasks.balance() if current_principal() == LOCAL else None
         return _json(_usage(counted, runtime, balance))
 
     async def guide() -> str:
@@ -117,32 +117,32 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
     """The newest tasks as resources, so that a person can attach one; none where the store cannot be used."""
     try:
-        page = await (await runtime.service()).page(current_principal(), limit=LISTED_TASKS)
+        page = await (await runtime.tasks()).page(current_principal(), limit=LISTED_TASKS)
     except Sora2Error:
         # A host lists resources when it starts: the tools' own errors say what is wrong.
         return []
-    return [_listed(task, runtime) for task in page.tasks]
+    return [_listed(task) for task in page.tasks]
 
 
 async def completed_ids(runtime: Runtime, beginning: str, status: Status | None = None) -> Completion:
     """Ids of recent tasks that begin so."""
     try:
-        page = await (await runtime.service()).page(current_principal(), status=status, limit=_COMPLETED_TASKS)
+        page = await (await runtime.tasks()).page(current_principal(), status=status, limit=_COMPLETED_TASKS)
     except Sora2Error:
         return Completion(values=[], total=0, has_more=False)
     ids = [task.reference for task in page.tasks if task.reference.startswith(beginning)]
     return Completion(values=ids[:_COMPLETION_LIMIT], total=len(ids), has_more=bool(page.next_cursor))
 
 
-async def _service(runtime: Runtime) -> TaskService:
+async def _tasks(runtime: Runtime) -> Tasks:
     with _explained():
-        return await runtime.service()
+        return await runtime.tasks()
 
 
 async def _find(runtime: Runtime, task_id: str) -> Task:
-    service = await _service(runtime)
+    tasks = await _tasks(runtime)
     with _explained():
-        return await service.find(task_id, current_principal())
+        return await tasks.find(task_id, current_principal())
 
 
 @contextmanager
@@ -178,14 +178,13 @@ async def _video(task: Task, now: datetime) -> bytes:
         raise ResourceError(f"The file {task.file.path} cannot be read ({error.strerror}); {again} again.") from error
 
 
-def _listed(task: Task, runtime: Runtime) -> ListedResource:
-    now = runtime.clock.now()
+def _listed(task: Task) -> ListedResource:
     prompt = quoted(task.request.prompt[:60])[1:-1] or "a video ordered elsewhere"
     return ListedResource(
         uri=TASK_URI.replace("{task_id}", task.reference),
         # Some frameworks make a tool's name of it, which may have 64 letters, digits, "_" and "-".
         name=f"task-{_UNNAMEABLE.sub('-', task.reference)}"[:64],
-        title=f"{shown_status(task, now)}: {prompt}",
+        title=f"{shown_status(task)}: {prompt}",
         description=f"Ordered {task.created_at:%Y-%m-%d %H:%M} UTC",
         mime_type=_JSON,
     )

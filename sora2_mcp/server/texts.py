@@ -13,9 +13,9 @@ from sora2_mcp.server.offered import days_of, price_of
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED
 from sora2_mcp.tasks.downloads import Download
-from sora2_mcp.tasks.ordering import Submission, refusal_of
-from sora2_mcp.tasks.service import Page
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.orders import Submission, refusal_of
+from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.tasks import Page
 
 _PROMPT_SHOWN = 60
 _WHERE_THE_FILE_IS = "tell the user where the file is."
@@ -70,7 +70,7 @@ def _submitted(submission: Submission, now: datetime) -> Answer:
         return described(task, now).after(line)
     if submission.outcome is Outcome.SAME_CONSENT:
         return described(task, now).after("Nothing new was ordered: this answer has ordered this task already.")
-    if shown_status(task, now) != "generating":
+    if shown_status(task) != "generating":
         return described(task, now)
     request = task.request
     length = f", {request.seconds} s" if request.seconds else ""
@@ -92,7 +92,7 @@ def _submitted(submission: Submission, now: datetime) -> Answer:
 
 def described(task: Task, now: datetime) -> Answer:
     """A task as it stands."""
-    return _DESCRIBE[shown_status(task, now)](task, now)
+    return _DESCRIBE[shown_status(task)](task, now)
 
 
 def declined(error: Sora2Error, price_unit: str = "credits") -> Answer:
@@ -308,7 +308,7 @@ def _wait(task: Task) -> str:
 
 def line(task: Task, now: datetime) -> str:
     """A task on one line."""
-    status = shown_status(task, now)
+    status = shown_status(task)
     prompt = task.request.prompt
     short = quoted(prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…")
     at = f"{task.created_at:%Y-%m-%d %H:%M} UTC"

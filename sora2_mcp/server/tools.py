@@ -40,8 +40,8 @@ from sora2_mcp.server.views import (
     task_view,
 )
 from sora2_mcp.tasks.downloads import Download
-from sora2_mcp.tasks.ordering import Submission
-from sora2_mcp.tasks.service import STATUS_SECONDS
+from sora2_mcp.tasks.orders import Submission
+from sora2_mcp.tasks.tasks import STATUS_SECONDS
 
 DEFAULT_WAIT_SECONDS = 25
 """Several hosts and frameworks cut a call after 30 s, a long download's as well."""
@@ -182,8 +182,8 @@ class Tools:
         called_at = self._clock.monotonic() if agreed else called_at
 
         async def order() -> Submission:
-            service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
-            return await service.submit(
+            tasks = await self._runtime.tasks(OPENING_PATIENCE_SECONDS)
+            return await tasks.submit(
                 request,
                 current_principal(),
                 key=idempotency_key,
@@ -202,9 +202,9 @@ class Tools:
         wait for a video, call wait_for_video instead of repeating this. {kept}
         """
         called_at = self._clock.monotonic()
-        service = await self._runtime.service()
+        tasks = await self._runtime.tasks()
         left = LOOKING_SECONDS - (self._clock.monotonic() - called_at)
-        task = await service.get(task_id, current_principal(), min(left, STATUS_SECONDS))
+        task = await tasks.get(task_id, current_principal(), min(left, STATUS_SECONDS))
         return self._result_of(task, texts.described(task, self._clock.now()))
 
     async def wait_for_video(
@@ -220,9 +220,9 @@ class Tools:
         seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
         async def wait() -> tuple[Task, Sora2Error | None]:
-            service = await self._runtime.service()
-            task = await service.wait(task_id, current_principal(), seconds)
-            return task, service.saving_problem(task)
+            tasks = await self._runtime.tasks()
+            task = await tasks.wait(task_id, current_principal(), seconds)
+            return task, tasks.saving_problem(task)
 
         task, problem = await with_progress(
             ctx,
@@ -240,9 +240,9 @@ class Tools:
         Free; shows what is known without asking the service. Use it to find a task_id again, to see orders nobody knows
         the fate of (unconfirmed), or what was made lately. To see one task freshly, call get_task_status.
         """
-        service = await self._runtime.service()
+        tasks = await self._runtime.tasks()
         wanted = None if status == "any" else Status(status)
-        page = await service.page(current_principal(), status=wanted, limit=limit, cursor=cursor)
+        page = await tasks.page(current_principal(), status=wanted, limit=limit, cursor=cursor)
         now = self._clock.now()
         views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
         answer = texts.listed(page, now, status=status, limit=limit)
@@ -258,14 +258,14 @@ class Tools:
 
         async def save() -> tuple[Task, texts.Answer]:
             nonlocal download
-            service = await self._runtime.service()
-            task, download = await service.begin_download(task_id, current_principal(), filename)
+            tasks = await self._runtime.tasks()
+            task, download = await tasks.begin_download(task_id, current_principal(), filename)
             if download is not None:
                 with self._clock.timeout(SAVING_SECONDS):
                     await download.done.wait()
                 if not download.done.is_set():
                     return task, texts.saving(task, download)
-                task = await service.downloaded(task, download)
+                task = await tasks.downloaded(task, download)
             now = self._clock.now()
             return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 
@@ -281,9 +281,9 @@ class Tools:
         """
         if not must_ask(self._settings.confirm, request):
             return ""
-        service = await self._runtime.service(OPENING_PATIENCE_SECONDS)
+        tasks = await self._runtime.tasks(OPENING_PATIENCE_SECONDS)
         # An answer finds its order by itself, also when the limits have been reached since.
-        asks = is_answered(ctx) or await service.is_new(request, current_principal(), key)
+        asks = is_answered(ctx) or await tasks.is_new(request, current_principal(), key)
         if not asks:
             return ""
         price_unit = self._runtime.upstream.capabilities().price_unit

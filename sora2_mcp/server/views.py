@@ -96,9 +96,9 @@ _SHOWN: dict[Status, ShownStatus] = {
 }
 
 
-def shown_status(task: Task, now: datetime) -> ShownStatus:
+def shown_status(task: Task) -> ShownStatus:
     """The status as agents see it; an order the service refused reads as failed to whoever still asks for it."""
-    return _SHOWN[task.status_at(now)]
+    return _SHOWN[task.status]
 
 
 def task_view(task: Task, now: datetime, poll_seconds: float) -> TaskView:
@@ -124,7 +124,7 @@ def declined_view(request: VideoRequest, now: datetime, price_unit: str = "credi
 
 
 def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:
-    status = shown_status(task, now)
+    status = shown_status(task)
     request = task.request
     return {
         "task_id": task.reference,

@@ -20,7 +20,7 @@ from sora2_mcp.services.proxies import ProxySettingError
 from sora2_mcp.services.redaction import without_key
 from sora2_mcp.services.service import NOT_ACCEPTED, Answer
 from sora2_mcp.services.tls import CAFileError
-from sora2_mcp.telemetry.work import asking
+from sora2_mcp.telemetry.spans import asking
 
 BODY_LIMIT_BYTES = 250_000
 """Forty times the longest answer the service has reason to send; reading more would hold up everything else."""

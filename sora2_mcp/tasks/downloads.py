@@ -9,22 +9,21 @@ from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
 import httpx2
-from anyio.abc import TaskGroup
 
-from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import SavedFile, Status, Task
 from sora2_mcp.errors import DownloadError, NoVideoError, Sora2Error, StoreError, UnwritableError
+from sora2_mcp.tasks.background import Run
+from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.fetch import Progress, StaleAddressError, UnreachableHostError, fetch
 from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
-from sora2_mcp.tasks.ledger import Ledger
-from sora2_mcp.tasks.looker import Looker
-from sora2_mcp.tasks.store.port import Store
-from sora2_mcp.telemetry.whose import about
-from sora2_mcp.telemetry.work import DOWNLOAD, ended, saved, watched
+from sora2_mcp.tasks.polling import Polling
+from sora2_mcp.telemetry.context import about
+from sora2_mcp.telemetry.spans import DOWNLOAD, ended, saved, watched
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
@@ -36,43 +35,26 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 logger = logging.getLogger(__name__)
 
 
-class Download:
-    """One download under way; whoever wants the file joins it."""
+class Download(Run[Task]):
+    """A download under way, and how far it is."""
 
     def __init__(self) -> None:
-        self.done = anyio.Event()
+        super().__init__()
         self.received_bytes = 0
         self.total_bytes: int | None = None
-        self.error: Sora2Error | None = None
 
 
 class Downloads:
     """Saves videos, each at most once at a time over all processes on the store; never overwrites a file."""
 
-    def __init__(
-        self,
-        *,
-        http: httpx2.AsyncClient,
-        base_url: str,
-        folder: Path,
-        limit_bytes: int,
-        store: Store,
-        ledger: Ledger,
-        looker: Looker,
-        clock: Clock,
-        owner: str,
-        background: TaskGroup,
-    ) -> None:
+    def __init__(self, core: Core, polling: Polling, http: httpx2.AsyncClient, base_url: str) -> None:
+        self._store, self._clock, self._group = core.store, core.clock, core.group
+        self._polling = polling
         self._http = http
         self._base_url = base_url
-        self._folder = folder
-        self._limit_bytes = limit_bytes
-        self._store = store
-        self._ledger = ledger
-        self._looker = looker
-        self._clock = clock
-        self._owner = owner
-        self._background = background
+        self._folder = core.settings.videos
+        self._limit_bytes = int(core.settings.max_video_mb * 1_000_000)
+        self._mark = uuid4().hex[:8]
         self._under_way: dict[str, Download] = {}
         self._failed: dict[str, Sora2Error] = {}
 
@@ -81,7 +63,7 @@ class Downloads:
         download = self._under_way.get(task.id)
         if download is None:
             download = self._under_way[task.id] = Download()
-            self._background.start_soon(self._run, task, filename, download)
+            self._group.start_soon(self._run, task, filename, download)
         return download
 
     def problem(self, task: Task) -> Sora2Error | None:
@@ -90,57 +72,61 @@ class Downloads:
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
         about(task)
-        with watched(DOWNLOAD):
-            await self._settle(task, filename, download)
-            if download.error is not None:
-                ended("error", download.error)
-
-    async def _settle(self, task: Task, filename: str, download: Download) -> None:
         try:
-            await self._save(task, filename, download)
-        except Sora2Error as error:
-            download.error = _without_link(error) if task.needs_key else error
-        except OSError as error:
-            problem = f"the folder {self._folder} cannot be used ({error.strerror})."
-            download.error = UnwritableError(task.reference, problem)
-        except Exception as error:
-            # One download's border: whatever goes wrong in it must not end the others.
-            logger.exception("the download of task %s failed unexpectedly", task.task_id)
-            download.error = DownloadError(task.reference, f"saving it failed ({type(error).__name__}).")
-        except anyio.get_cancelled_exc_class():
-            download.error = DownloadError(task.reference, "the server is ending.")
-            raise
+            with watched(DOWNLOAD):
+                await download.carry_out(lambda: self._saved(task, filename, download), "a download")
+                if download.error is not None:
+                    ended("error", download.error)
         finally:
-            self._under_way.pop(task.id, None)
+            del self._under_way[task.id]
             self._failed.pop(task.id, None)
             if download.error is not None and len(self._failed) < _REMEMBERED:
                 self._failed[task.id] = download.error
-            download.done.set()
 
-    async def _save(self, task: Task, filename: str, download: Download) -> None:
+    async def _saved(self, task: Task, filename: str, download: Download) -> Task:
+        """The task with its file.
+
+        Raises:
+            DownloadError, StoreError: it was not saved.
+        """
+        try:
+            return await self._save(task, filename, download)
+        except DownloadError as error:
+            if task.needs_key:
+                _take_link_from(error)
+            raise
+        except OSError as error:
+            problem = f"the folder {self._folder} cannot be used ({error.strerror})."
+            raise UnwritableError(task.reference, problem) from error
+
+    async def _save(self, task: Task, filename: str, download: Download) -> Task:
         await self._claim_in_turn(task)
         renewal = anyio.CancelScope()
-        self._background.start_soon(self._renew, task, renewal)
+        self._group.start_soon(self._renew, task, renewal)
 
         async def progress(received: int, total: int | None) -> None:
             download.received_bytes, download.total_bytes = received, total
 
         try:
-            if await self._is_there(task):
-                await self._store.release_download(task.id, self._owner, was_attempt=False)
+            now = await self._store.load(task.id)
+            if now is not None and now.file is not None and await is_kept(now.file):
+                # It was saved since the task was read.
+                await self._store.release_download(task.id, was_attempt=False)
                 ended("there_before")
-                return
+                return now
             file = await self._fetched(task, filename, progress)
-            await self._ledger.file_saved(task, self._owner, file)
-            ended("saved")
-            saved(file.size_bytes)
+            kept = await self._store.settle_download(task.id, file, task.file)
         except BaseException as error:
             of_its_host = isinstance(error, DownloadError) and not isinstance(error, UnwritableError)
             with anyio.move_on_after(1, shield=True):
-                await self._store.release_download(task.id, self._owner, was_attempt=of_its_host)
+                await self._store.release_download(task.id, was_attempt=of_its_host)
             raise
         finally:
             renewal.cancel()
+        logger.info("the video of task %s is saved, %d bytes", kept.reference, file.size_bytes)
+        ended("saved")
+        saved(file.size_bytes)
+        return kept
 
     async def _renew(self, task: Task, renewal: anyio.CancelScope) -> None:
         """Keeps the lease while the download lasts, however slowly its host sends."""
@@ -148,12 +134,9 @@ class Downloads:
             while True:
                 await self._clock.sleep(_RENEW_SECONDS)
                 try:
-                    await self._claim(task)
+                    await self._store.claim_download(task.id, _LEASE)
                 except StoreError as error:
                     logger.debug("the lease on the download of task %s was not renewed: %s", task.task_id, error)
-
-    async def _claim(self, task: Task) -> bool:
-        return await self._store.claim_download(task.id, self._owner, _LEASE)
 
     async def _fetched(self, task: Task, filename: str, progress: Progress) -> SavedFile:
         try:
@@ -165,16 +148,15 @@ class Downloads:
                 raise _deleted(task) from error
             if not isinstance(error, StaleAddressError | UnreachableHostError):
                 raise
-            await self._looker.look(task)
-            seen = await self._store.load(task.id)
-            if seen is None or seen.video_url == task.video_url:
+            seen = await self._polling.look(task)
+            if seen.video_url == task.video_url:
                 raise
             return await self._fetch(seen, seen.video_url, filename, progress)
 
     async def _fetch(self, task: Task, url: str, filename: str, progress: Progress) -> SavedFile:
         folder = folder_of(self._folder, task.principal)
         await anyio.to_thread.run_sync(_prepare, folder, task.id)
-        part = folder / f".{task.id}.{self._owner[:8]}.part"
+        part = folder / f".{task.id}.{self._mark}.part"
         try:
             file = await fetch(
                 self._http,
@@ -198,15 +180,10 @@ class Downloads:
     async def _claim_in_turn(self, task: Task) -> None:
         """Another process may be saving it just now: then its file is found afterwards."""
         with self._clock.timeout(_LEASE.total_seconds()):
-            while not await self._claim(task):
+            while not await self._store.claim_download(task.id, _LEASE):
                 await self._clock.sleep(_OTHERS_TURN_SECONDS)
             return
         raise DownloadError(task.reference, "another process is saving it and has not finished.")
-
-    async def _is_there(self, task: Task) -> bool:
-        """Whether it was saved since ``task`` was read."""
-        now = await self._store.load(task.id)
-        return now is not None and now.file is not None and await is_kept(now.file)
 
 
 async def is_kept(file: SavedFile) -> bool:
@@ -231,13 +208,12 @@ def saveable(task: Task) -> None:
     raise NoVideoError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
 
 
-def _without_link(error: Sora2Error) -> Sora2Error:
-    """The same without advice to hand out a link: there is none that opens without the key."""
+def _take_link_from(error: DownloadError) -> None:
+    """Advises no link: there is none that opens without the key."""
     if isinstance(error, StaleAddressError):
         error.hint = "Look with get_task_status; the service may have deleted it, or not take SORA2_API_KEY any more."
-    elif isinstance(error, DownloadError) and "the link" in error.hint:
+    elif "the link" in error.hint:
         error.hint = "Tell the user; its address opens with the service's key only."
-    return error
 
 
 def _deleted(task: Task) -> NoVideoError:

@@ -18,7 +18,7 @@ from sora2_mcp.services.exchange import reason_of
 from sora2_mcp.tasks.mp4 import is_whole_mp4
 from sora2_mcp.tasks.ranges import Version, version_of
 from sora2_mcp.tasks.reach import NotPublicError, RefusedAddressError
-from sora2_mcp.telemetry.work import asking
+from sora2_mcp.telemetry.spans import asking
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Awaited after every piece, with the bytes so far and the whole size, where it is known.

@@ -16,8 +16,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from sora2_mcp.telemetry.whose import Named, named_fields, suffix
-from sora2_mcp.telemetry.work import trace_id
+from sora2_mcp.telemetry.context import Named, named_fields, suffix
+from sora2_mcp.telemetry.spans import trace_id
 
 WAITING_LINES = 1000
 """Lines that wait for stderr to take them."""

@@ -39,7 +39,7 @@ async def test_every_finished_video_is_found_and_saved_however_long_the_looks_ta
 
         async with Runtime(slow, clock=clock, transport=NETWORK) as runtime, anyio.create_task_group() as group:
             # Opening the store is not to be hurried by a clock that runs so fast.
-            await runtime.service()
+            await runtime.tasks()
 
             async def download_all() -> None:
                 codes.append(await perform(DOWNLOAD_ALL, runtime))

@@ -47,7 +47,7 @@ UNHURRIED = {"poll_seconds": 86_400, "idle_poll_seconds": 86_400}
 async def ready(folder: Path, **values: Any) -> AsyncIterator[Agent]:
     """An agent whose server has opened its store, however busy the machine is."""
     async with agent(folder, **values) as me:
-        await me.runtime.service(patience_seconds=30)
+        await me.runtime.tasks(patience_seconds=30)
         yield me
 
 

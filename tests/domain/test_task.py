@@ -322,25 +322,6 @@ def test_nobody_knows_when_the_video_of_an_unfinished_failed_or_adopted_task_exp
 SENDING = replace(ORDERED, task_id="", sending_until=at(45))
 
 
-@pytest.mark.parametrize(
-    ("task", "seconds", "status"),
-    [
-        (SENDING, 44.9, Status.GENERATING),
-        (SENDING, 45, Status.UNCONFIRMED),
-        (SENDING, 45 - 600, Status.GENERATING),
-        (SENDING, 44 - 600, Status.UNCONFIRMED),
-        (replace(SENDING, task_id="sora2_task_a1"), 3600, Status.GENERATING),
-        (replace(SENDING, sending_until=None), 3600, Status.GENERATING),
-        (replace(SENDING, status=Status.FAILED), 3600, Status.FAILED),
-        (replace(SENDING, status=Status.UNCONFIRMED), 0, Status.UNCONFIRMED),
-    ],
-)
-def test_an_order_is_unconfirmed_once_its_senders_lease_has_lapsed_without_an_id(
-    task: Task, seconds: float, status: Status
-) -> None:
-    assert task.status_at(at(seconds)) is status
-
-
 def test_a_task_is_asked_for_by_the_services_id_once_it_is_known() -> None:
     assert SENDING.reference == "local-a1"
     assert ORDERED.reference == "sora2_task_a1"

@@ -38,7 +38,7 @@ async def typed(tmp_path: Path, simulator: Simulator, capsys: pytest.CaptureFixt
     """Runs a command; gives the exit code and what it writes."""
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(simulated(settings_in(tmp_path), simulator))
-        await runtime.service(PATIENCE_SECONDS)
+        await runtime.tasks(PATIENCE_SECONDS)
 
         async def typed(*arguments: str) -> tuple[int, str]:
             code = await perform(parse(arguments), runtime)

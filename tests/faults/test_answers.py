@@ -12,8 +12,8 @@ from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.service import TaskService
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.faults.front import Treatment, Visit, in_front
 from tests.tasks.core import CAT, listed, looks, opened, orders, settings_for
@@ -148,7 +148,7 @@ def named(spoil: Spoil) -> str:
     return getattr(spoil, "__name__", "")
 
 
-async def only_task(service: TaskService) -> Task:
+async def only_task(service: Tasks) -> Task:
     [task] = await listed(service)
     return task
 
@@ -259,7 +259,7 @@ async def test_a_spoilt_look_ends_no_task_and_the_next_good_one_sees_the_video(
     assert set(looks(simulator)) == {ordered.task_id}
 
 
-async def looked_at(service: TaskService, task: Task) -> Task:
+async def looked_at(service: Tasks, task: Task) -> Task:
     """The task after a look at the present instant."""
     with suppress(Sora2Error):
         await service.get(task.task_id, "local")

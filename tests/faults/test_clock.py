@@ -9,8 +9,8 @@ import pytest
 from sora2_mcp.domain.request import RETENTION, VideoRequest
 from sora2_mcp.domain.task import Status
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.ledger import SENDING_LEASE
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.orders import SENDING_LEASE
+from sora2_mcp.tasks.store.interface import Outcome
 from tests.clocks import START, FakeClock, eventually
 from tests.network import NETWORK
 from tests.tasks.core import CAT, change, listed, looks, opened, orders, settings_for, until
@@ -107,7 +107,7 @@ async def test_an_order_whose_sender_died_is_unconfirmed_in_time(tmp_path: Path,
         async with opened(settings, clock) as service:
             [task] = await listed(service)
 
-            assert service.status_of(task) is Status.UNCONFIRMED
+            assert task.status is Status.UNCONFIRMED
             assert (await service.page("local", status=Status.UNCONFIRMED)).tasks == (task,)
     assert len(orders(simulator)) == 1
 

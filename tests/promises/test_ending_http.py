@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.callback_path import CallbackPaths
+from sora2_mcp.tasks.callbacks import CallbackPaths
 from tests.clocks import eventually
 from tests.e2e.processes import ENDS_WITHIN_SECONDS, Ending, Process
 from tests.e2e.test_http import address, transport

@@ -32,8 +32,8 @@ from sora2_mcp.services.client import open_client
 from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.telemetry.context import Named
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
-from sora2_mcp.telemetry.whose import Named
 from tests.clocks import PATIENCE_SECONDS
 from tests.network import simulated
 from tests.promises.heartbeat import check_never_stopped
@@ -65,7 +65,7 @@ async def port(shared_folder: Path) -> AsyncIterator[int]:
             with anyio.fail_after(PATIENCE_SECONDS):
                 while not web.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await anyio.sleep(0.01)
-                await runtime.service()
+                await runtime.tasks()
             yield listener.getsockname()[1]
             web.should_exit = True
 
@@ -260,7 +260,7 @@ async def on_stdio(folder: Path) -> AsyncIterator[Callable[[bytes], Awaitable[No
             group.start_soon(serve_stdio, runtime, read_fd, write_fd)
             await anyio.to_thread.run_sync(drive, json.dumps(HELLO).encode())
             with anyio.fail_after(PATIENCE_SECONDS):
-                await runtime.service()
+                await runtime.tasks()
             yield lambda raw: anyio.to_thread.run_sync(drive, raw)
             lines.close()
     os.close(read_fd)

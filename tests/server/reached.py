@@ -18,12 +18,12 @@ from sora2_mcp.domain.task import Status
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.web.callbacks import BODY_LIMIT_BYTES, callback_routes
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.callback_path import CallbackPaths
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.callbacks import CallbackPaths
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import eventually
 from tests.network import NETWORK, simulated
 from tests.servers import settings_in
-from tests.tasks.core import looks, orders
+from tests.tasks.core import looks, orders, quiet
 from tests.web import client_of, client_on_network, listening_on
 
 CAT = VideoRequest(prompt="A cat")
@@ -53,7 +53,7 @@ BODIES: list[bytes] = [
 class Host:
     """A server on the network, the service it orders at, and a client for whoever else can reach it."""
 
-    def __init__(self, runtime: Runtime, service: TaskService, simulator: Simulator, http: httpx2.AsyncClient) -> None:
+    def __init__(self, runtime: Runtime, service: Tasks, simulator: Simulator, http: httpx2.AsyncClient) -> None:
         self.runtime = runtime
         self.service = service
         self.simulator = simulator
@@ -66,7 +66,8 @@ class Host:
         return url.removeprefix(str(self.http.base_url).rstrip("/"))
 
     async def quiet(self) -> None:
-        await eventually(lambda: self.service._callbacks.pending == 0)
+        await eventually(lambda: self.service.callbacks.pending == 0)
+        await quiet(self.runtime.settings)
 
 
 class Later:
@@ -88,7 +89,7 @@ async def host(folder: Path, simulator: Simulator, clock: Clock | None = None, *
         settings = settings_in(folder, **{"public_url": public_url, **UNHURRIED, **values})
         async with simulated(settings, simulator, clock) as runtime, client_on_network(public_url) as http:
             later.app = Starlette(routes=[*callback_routes(runtime)])
-            yield Host(runtime, await runtime.service(), simulator, http)
+            yield Host(runtime, await runtime.tasks(), simulator, http)
 
 
 @asynccontextmanager
@@ -102,7 +103,7 @@ async def listening_host(folder: Path, simulator: Simulator, clock: Clock | None
             listening_on(listener, Starlette(routes=[*callback_routes(runtime)])),
             client_of(public_url) as http,
         ):
-            yield Host(runtime, await runtime.service(), simulator, http)
+            yield Host(runtime, await runtime.tasks(), simulator, http)
 
 
 def unknown_path(key: bytes = b"nobody's") -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.web.callbacks import BODY_LIMIT_BYTES, BODY_SECONDS, callback_routes
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import CallbackShape
-from sora2_mcp.tasks.callback_path import callback_hash
+from sora2_mcp.tasks.callbacks import callback_hash
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.network import NETWORK
 from tests.server.reached import (
@@ -31,6 +32,7 @@ from tests.server.reached import (
     unknown_path,
 )
 from tests.servers import agent, settings_in
+from tests.stores import store_at
 from tests.tasks.core import change, looks, orders, until
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +128,8 @@ async def test_a_callback_may_come_before_the_orders_answer(tmp_path: Path, cloc
             ordered.append((await reached.service.submit(CAT, "local")).task)
 
         group.start_soon(order)
-        await eventually(lambda: reached.service._callbacks.pending == 1)
+        hints = partial(store_at(reached.runtime.settings.store_url).rows, "hinted_at")
+        await eventually(lambda: hints() != [(None,)])
         assert ordered == []
         await until(clock, lambda: bool(ordered))
         await reached.quiet()
@@ -200,7 +203,7 @@ async def test_an_oversized_body_is_refused_and_changes_nothing(
 
     content: Any = stream() if streamed else b"".join(chunks())
     assert (await reached.http.post(reached.path(), content=content)).status_code == 413
-    assert reached.service._callbacks.pending == 0
+    assert reached.service.callbacks.pending == 0
     assert looks(reached.simulator) == []
 
 
@@ -247,11 +250,11 @@ async def test_a_store_that_fails_is_answered_with_200_in_time_and_the_hint_is_k
 
     async with anyio.create_task_group() as group:
         group.start_soon(post)
-        await eventually(lambda: reached.service._callbacks.pending == 1)
+        await eventually(lambda: reached.service.callbacks.pending == 1)
         await clock.advance(0.8)
         await eventually(lambda: bool(codes))
     await change(reached.runtime.settings, "ALTER TABLE away RENAME TO tasks")
-    await until(clock, lambda: reached.service._callbacks.pending == 0, step_seconds=1)
+    await until(clock, lambda: reached.service.callbacks.pending == 0, step_seconds=1)
 
     assert codes == [200]
     assert looks(reached.simulator) == [task.task_id]
@@ -289,7 +292,7 @@ async def test_the_secret_gets_into_no_log(wired: Host, clock: FakeClock, caplog
     await change(wired.runtime.settings, "ALTER TABLE tasks RENAME TO away")
     async with anyio.create_task_group() as group:
         group.start_soon(wired.http.post, unknown)
-        await eventually(lambda: wired.service._callbacks.pending == 1)
+        await eventually(lambda: wired.service.callbacks.pending == 1)
         await clock.advance(0.8)
 
     assert "callbacks arrive" in caplog.text

@@ -18,7 +18,7 @@ from mcp_types import (
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import NotAskedError
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import LOCAL
+from sora2_mcp.tasks.tasks import LOCAL
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
@@ -217,7 +217,7 @@ async def test_a_host_that_answers_the_question_with_an_error_cannot_ask(tmp_pat
 async def test_an_order_that_became_new_after_the_check_is_not_sent_unasked(tmp_path: Path) -> None:
     """Between the check that found a repeat and the reservation, the order it repeats may end."""
     async with agent(tmp_path, confirm="always") as me:
-        service = await me.runtime.service()
+        service = await me.runtime.tasks()
         with pytest.raises(NotAskedError):
             await service.submit(VideoRequest(prompt="A kitten"), LOCAL, needs_consent=True)
 

@@ -30,7 +30,8 @@ async def test_waits_that_were_cancelled_no_longer_set_the_pace_of_looks(
                 waiting.start_soon(wait)
             await until(clock, lambda: len(looks(simulator)) == 2)
             waiting.cancel_scope.cancel()
-        await eventually(lambda: not me.runtime.bus._watches)
+        task = await (await me.runtime.tasks()).find(task_id, "local")
+        await eventually(lambda: me.runtime.bus.waiters(task.id) == 0)
 
         def stored(column: str) -> float:
             """An instant of the only task, as seconds from now."""

@@ -67,7 +67,7 @@ def clock_of(me: Agent) -> FakeClock:
 
 async def looked_at_elsewhere(me: Agent, uri: str, principal: str = "local") -> None:
     async with simulated(me.runtime.settings, me.simulator, me.runtime.clock) as other:
-        await (await other.service()).get(uri.removeprefix(f"{TASKS}/"), principal)
+        await (await other.tasks()).get(uri.removeprefix(f"{TASKS}/"), principal)
 
 
 async def test_every_change_is_told_once_to_whoever_watches_what_it_changes(
@@ -109,7 +109,7 @@ async def test_a_task_is_told_by_the_name_it_was_asked_for(tmp_path: Path, mode:
     ear = Ear()
     async with agent(tmp_path, mode=mode, told=ear.on_message, clock=clock, **UNHURRIED) as me:
         uri = await ordered(me)
-        task = await (await me.runtime.service()).find(uri.removeprefix(f"{TASKS}/"), "local")
+        task = await (await me.runtime.tasks()).find(uri.removeprefix(f"{TASKS}/"), "local")
         alias = f"{TASKS}/local-{task.id}"
         async with ear.listening(me.client, alias):
             await caught_up(me, ear)
@@ -341,7 +341,7 @@ async def test_a_task_that_is_watched_is_looked_at_as_often_as_one_that_is_waite
         idle_poll_seconds=3600,
     ) as me:
         uri = await ordered(me)
-        service = await me.runtime.service()
+        service = await me.runtime.tasks()
         task = await service.find(uri.removeprefix(f"{TASKS}/"), "local")
         async with ear.listening(me.client, uri):
             # The first look comes as soon as the demand is seen.

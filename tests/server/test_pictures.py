@@ -37,7 +37,7 @@ async def test_the_reference_service_gets_an_address_of_ours_and_finds_the_pictu
         settings = settings_in(tmp_path, public_url=public_url, image_dir=folder)
         async with simulated(settings, simulator, clock) as runtime, client_on_network(public_url) as http:
             later.app = Starlette(routes=picture_routes(runtime))
-            task = (await (await runtime.service()).submit(MOVING, "local")).task
+            task = (await (await runtime.tasks()).submit(MOVING, "local")).task
             (sent,) = [request.body or {} for request in simulator.received if request.method == "POST"]
             (url,) = sent["imageUrls"]
             found = await http.get(url)
@@ -62,7 +62,7 @@ async def test_the_reference_service_gets_an_address_of_ours_and_finds_the_pictu
 async def test_without_a_public_address_the_reference_service_cannot_have_a_file(tmp_path: Path, folder: Path) -> None:
     simulator = Simulator()
     async with simulated(settings_in(tmp_path, image_dir=folder), simulator) as runtime:
-        service = await runtime.service()
+        service = await runtime.tasks()
         with pytest.raises(ArgumentError, match="takes addresses only") as refused:
             await service.submit(MOVING, "local")
         with pytest.raises(ArgumentError, match="only http:// and https:// addresses"):

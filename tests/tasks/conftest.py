@@ -6,7 +6,7 @@ import pytest
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock
 from tests.network import NETWORK
 from tests.tasks.core import settings_for
@@ -36,5 +36,5 @@ async def runtime(settings: Settings, clock: FakeClock) -> AsyncIterator[Runtime
 
 
 @pytest.fixture
-async def service(runtime: Runtime) -> TaskService:
-    return await runtime.service()
+async def service(runtime: Runtime) -> Tasks:
+    return await runtime.tasks()

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.network import NETWORK
 from tests.stores import store_at, store_in
@@ -38,10 +39,10 @@ def settings_for(folder: Path, base_url: str, **changes: Any) -> Settings:
 @asynccontextmanager
 async def opened(
     settings: Settings, clock: Clock | None = None, transport: httpx2.AsyncBaseTransport | None = NETWORK
-) -> AsyncIterator[TaskService]:
+) -> AsyncIterator[Tasks]:
     """One process's core, until the block ends; with ``transport`` None it is on the machine's own network."""
     async with Runtime(settings, clock=clock, transport=transport) as runtime:
-        yield await runtime.service()
+        yield await runtime.tasks()
 
 
 def orders(simulator: Simulator) -> list[ReceivedRequest]:
@@ -54,7 +55,7 @@ def looks(simulator: Simulator) -> list[str | None]:
 
 
 async def paced_looks(
-    service: TaskService,
+    service: Tasks,
     simulator: Simulator,
     clock: FakeClock,
     *,
@@ -83,13 +84,32 @@ async def paced_looks(
         assert len(looks(simulator)) == before + number + 1
 
 
+async def due_at(settings: Settings) -> datetime | None:
+    """When the next look is due; None where nothing is to be looked at."""
+    times = [row[0] for row in store_at(settings.store_url).rows("next_look_at") if row[0] is not None]
+    return datetime.fromtimestamp(min(times) / 1_000_000, UTC) if times else None
+
+
+async def quiet(settings: Settings) -> None:
+    """Returns once every callback has been followed and no look is under way."""
+    under_way = "hinted_at IS NOT NULL AND next_look_at IS NOT NULL OR look_owner IS NOT NULL"
+    query = f"SELECT count(*) FROM tasks WHERE {under_way}"  # noqa: S608 - names of columns
+    await eventually(lambda: store_at(settings.store_url).query(query) == [(0,)])
+
+
+async def waited_for(settings: Settings, task: Task) -> None:
+    """Returns once the store knows that somebody waits for the task."""
+    query = f"SELECT wanted_until FROM tasks WHERE id = '{task.id}'"  # noqa: S608 - an id of ours
+    await eventually(lambda: store_at(settings.store_url).query(query) != [(None,)])
+
+
 async def change(settings: Settings, statement: str) -> None:
     """Changes the database behind the store's back, as an accident would."""
     # In a thread: whoever holds the lock may need the event loop to give it back.
     await anyio.to_thread.run_sync(store_at(settings.store_url).change, statement)
 
 
-async def listed(service: TaskService, principal: str = "local") -> list[Task]:
+async def listed(service: Tasks, principal: str = "local") -> list[Task]:
     return list((await service.page(principal, limit=50)).tasks)
 
 

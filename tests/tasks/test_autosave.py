@@ -12,7 +12,7 @@ from sora2_mcp.domain.task import Task
 from sora2_mcp.server.texts import described
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK
 from tests.tasks.core import change, listed, opened, settings_for, until
@@ -20,7 +20,7 @@ from tests.tasks.core import change, listed, opened, settings_for, until
 pytestmark = pytest.mark.anyio
 
 
-async def files_of(service: TaskService) -> set[str]:
+async def files_of(service: Tasks) -> set[str]:
     """Where all the saved videos are."""
     tasks, cursor = list[Task](), ""
     while True:

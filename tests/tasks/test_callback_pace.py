@@ -11,10 +11,9 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
-from sora2_mcp.tasks.store.schema import tasks
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import START, FakeClock, eventually
-from tests.tasks.core import CAT, looks, opened, orders, paced_looks, settings_for, until
+from tests.tasks.core import CAT, due_at, looks, opened, orders, paced_looks, quiet, settings_for, until, waited_for
 
 pytestmark = pytest.mark.anyio
 
@@ -29,37 +28,34 @@ def settings(tmp_path: Path, base_url: str) -> Settings:
     return settings_for(tmp_path, base_url, public_url=NOBODY)
 
 
-async def ordered(service: TaskService, request: VideoRequest) -> Task:
+async def ordered(service: Tasks, request: VideoRequest) -> Task:
     return (await service.submit(request, "local")).task
 
 
-async def next_look_at(service: TaskService, task: Task) -> float | None:
+async def next_look_at(settings: Settings) -> float | None:
     """Seconds from the start of the test; only one task may be unfinished."""
-    due_at = await service._store.next_due_at()
-    assert (await service.find(task.reference, "local")).status is Status.GENERATING
-    return None if due_at is None else (due_at - START) / timedelta(seconds=1)
+    due = await due_at(settings)
+    return None if due is None else (due - START) / timedelta(seconds=1)
 
 
-async def waited_for(service: TaskService, task: Task) -> None:
-    """Returns once the store knows that somebody waits for the task."""
-
-    async def noted() -> bool:
-        async with service._store._engine.reading() as connection:  # type: ignore[attr-defined]
-            row = await service._store._row(connection, tasks.c.id == task.id)  # type: ignore[attr-defined]
-            return row["wanted_until"] is not None
-
-    await eventually(noted)
+async def called_back(service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock) -> None:
+    """A task of this process ends, and the service says so."""
+    await ordered(service, CAT)
+    await clock.advance(5)
+    secret = str((orders(simulator)[0].body or {})["callBackUrl"]).rpartition("/")[2]
+    assert await service.callbacks.received(secret)
+    await quiet(settings)
 
 
 async def test_the_first_look_comes_thirty_seconds_after_the_order_even_while_somebody_waits(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = await ordered(service, LONG_CAT)
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", 200)
-        await waited_for(service, task)
+        await waited_for(settings, task)
 
-        assert await next_look_at(service, task) == 30
+        assert await next_look_at(settings) == 30
         pace = partial(paced_looks, service, simulator, clock, task=task)
         await pace(count=1, earliest_seconds=29.9, latest_seconds=30)
         # No callback was ever heard of, so nothing is left to chance any longer.
@@ -68,7 +64,7 @@ async def test_the_first_look_comes_thirty_seconds_after_the_order_even_while_so
 
 
 async def test_the_first_look_comes_no_later_when_nobody_waits(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = await ordered(service, LONG_CAT)
 
@@ -77,7 +73,9 @@ async def test_the_first_look_comes_no_later_when_nobody_waits(
     await pace(count=2, earliest_seconds=52, latest_seconds=67.2)
 
 
-async def test_a_wait_ends_although_no_callback_ever_arrives(service: TaskService, clock: FakeClock) -> None:
+async def test_a_wait_ends_although_no_callback_ever_arrives(
+    service: Tasks, settings: Settings, clock: FakeClock
+) -> None:
     task = await ordered(service, CAT)
     ended: list[tuple[Status, float]] = []
 
@@ -86,7 +84,7 @@ async def test_a_wait_ends_although_no_callback_ever_arrives(service: TaskServic
 
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
-        await waited_for(service, task)
+        await waited_for(settings, task)
         await until(clock, lambda: bool(ended))
 
     [(status, seconds)] = ended
@@ -96,33 +94,29 @@ async def test_a_wait_ends_although_no_callback_ever_arrives(service: TaskServic
 
 
 async def test_once_a_callback_was_heard_of_waited_for_tasks_keep_the_idle_pace(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
-    await ordered(service, CAT)
-    await clock.advance(5)
-    secret = str((orders(simulator)[0].body or {})["callBackUrl"]).rpartition("/")[2]
-    assert await service.called_back(secret)
-    await eventually(lambda: service._callbacks.pending == 0)
+    await called_back(service, settings, simulator, clock)
 
     task = await ordered(service, LONG_CAT)
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", 600)
-        await waited_for(service, task)
+        await waited_for(settings, task)
         await service.get(task.task_id, "local")
-        assert 52 <= (await next_look_at(service, task) or 0) - clock.monotonic() <= 67.2
+        assert 52 <= (await next_look_at(settings) or 0) - clock.monotonic() <= 67.2
         pace = partial(paced_looks, service, simulator, clock, task=task)
         await pace(count=3, earliest_seconds=52, latest_seconds=67.2)
         group.cancel_scope.cancel()
 
 
 async def test_after_a_look_that_failed_waiters_no_longer_rely_on_callbacks(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
-    service._callbacks._pacing.called_back = True
+    await called_back(service, settings, simulator, clock)
     task = await ordered(service, VideoRequest(prompt="A cat [sim:seconds=600] [sim:look-429=8*1]"))
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", 600)
-        await waited_for(service, task)
+        await waited_for(settings, task)
         pace = partial(paced_looks, service, simulator, clock, task=task)
         await pace(count=1, earliest_seconds=52, latest_seconds=67.2)
         await pace(count=1, earliest_seconds=8.7, latest_seconds=11.3)
@@ -130,27 +124,27 @@ async def test_after_a_look_that_failed_waiters_no_longer_rely_on_callbacks(
 
 
 async def test_a_task_with_the_agents_own_callback_keeps_the_normal_pace(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
-    service._callbacks._pacing.called_back = True
+    await called_back(service, settings, simulator, clock)
     own = VideoRequest(prompt="A cat [sim:seconds=600]", callback_url="http://127.0.0.1:9/mine")
     task = await ordered(service, own)
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", 200)
-        await waited_for(service, task)
+        await waited_for(settings, task)
         pace = partial(paced_looks, service, simulator, clock, task=task)
         await pace(count=3, earliest_seconds=4.3, latest_seconds=5.6)
         group.cancel_scope.cancel()
 
 
 async def test_a_process_without_a_public_address_leaves_the_first_look_where_it_is(
-    tmp_path: Path, base_url: str, service: TaskService, simulator: Simulator, clock: FakeClock
+    tmp_path: Path, base_url: str, service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = await ordered(service, LONG_CAT)
     async with opened(settings_for(tmp_path, base_url), clock) as other, anyio.create_task_group() as group:
         group.start_soon(other.wait, task.task_id, "local", 200)
-        await waited_for(other, task)
-        assert await next_look_at(other, task) == 30
+        await waited_for(settings, task)
+        assert await next_look_at(settings) == 30
 
         await clock.advance(29)
         assert looks(simulator) == []

@@ -14,7 +14,7 @@ from sora2_mcp.errors import DownloadError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.tasks.downloads import placed
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
 from tests.tasks.core import CAT, Fetched, change, looks, opened, settings_for, until
 
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert list((tmp_path / "videos").rglob("*.part")) == []
 
 
-async def done(service: TaskService, clock: FakeClock, *, principal: str = "local", prompt: str = "A cat") -> Task:
+async def done(service: Tasks, clock: FakeClock, *, principal: str = "local", prompt: str = "A cat") -> Task:
     """A succeeded task."""
     task = (await service.submit(VideoRequest(prompt=prompt), principal)).task
     await clock.advance(5)
@@ -58,7 +58,7 @@ def names(folder: Path) -> list[str]:
 
 
 async def test_a_video_is_saved_whole_and_asked_for_again_is_the_same_file(
-    fetched: list[str], service: TaskService, clock: FakeClock, folder: Path
+    fetched: list[str], service: Tasks, clock: FakeClock, folder: Path
 ) -> None:
     task = await done(service, clock)
 
@@ -79,7 +79,7 @@ async def test_several_who_ask_at_once_cost_one_download(
     gate, paths = anyio.Event(), list[str]()
     saved: list[Task] = []
 
-    async def ask(service: TaskService, task: Task) -> None:
+    async def ask(service: Tasks, task: Task) -> None:
         saved.append(await service.download(task.task_id, "local"))
 
     # The middleware goes in before the first request.
@@ -99,7 +99,7 @@ async def test_several_who_ask_at_once_cost_one_download(
 
 
 async def test_who_asks_while_the_file_is_being_noted_gets_that_file(
-    fetched: list[str], service: TaskService, clock: FakeClock, folder: Path
+    fetched: list[str], service: Tasks, clock: FakeClock, folder: Path
 ) -> None:
     read_before = await done(service, clock)
     saved = await service.download(read_before.task_id, "local")
@@ -113,7 +113,7 @@ async def test_who_asks_while_the_file_is_being_noted_gets_that_file(
     assert len(names(folder)) == 1
 
 
-async def test_nobodys_file_is_ever_replaced(service: TaskService, clock: FakeClock, folder: Path) -> None:
+async def test_nobodys_file_is_ever_replaced(service: Tasks, clock: FakeClock, folder: Path) -> None:
     folder.mkdir()
     (folder / "holiday.mp4").write_text("mine")
     first, second = await done(service, clock, prompt="A cat"), await done(service, clock, prompt="A dog")
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_given_its_name_leaves_no_empty_one_in_its_place(t
     assert not (tmp_path / "cat.mp4").exists()
 
 
-async def test_a_name_never_leads_out_of_the_folder(service: TaskService, clock: FakeClock, folder: Path) -> None:
+async def test_a_name_never_leads_out_of_the_folder(service: Tasks, clock: FakeClock, folder: Path) -> None:
     task = await done(service, clock)
 
     saved = await service.download(task.task_id, "local", "../../etc/passwd")
@@ -149,7 +149,7 @@ async def test_a_name_never_leads_out_of_the_folder(service: TaskService, clock:
 
 
 async def test_another_principals_videos_lie_in_a_folder_of_their_own(
-    service: TaskService, clock: FakeClock, folder: Path
+    service: Tasks, clock: FakeClock, folder: Path
 ) -> None:
     paths: list[Path] = []
     for principal in ("local", "token:ann", "token:../ann"):
@@ -166,7 +166,7 @@ async def test_another_principals_videos_lie_in_a_folder_of_their_own(
 
 
 async def test_an_address_that_is_no_longer_good_is_renewed_by_a_look(
-    fetched: list[str], service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+    fetched: list[str], service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = await done(service, clock)
     stale = task.video_url.replace(task.task_id, "expired")
@@ -183,7 +183,7 @@ async def test_an_address_that_is_no_longer_good_is_renewed_by_a_look(
 
 
 async def test_a_video_that_is_gone_for_good_is_told(
-    service: TaskService, settings: Settings, clock: FakeClock, folder: Path
+    service: Tasks, settings: Settings, clock: FakeClock, folder: Path
 ) -> None:
     task = await done(service, clock)
     stale = task.video_url.replace(task.task_id, "expired")
@@ -198,7 +198,7 @@ async def test_a_video_that_is_gone_for_good_is_told(
 
 @pytest.mark.parametrize("url", ["http://exa_mple€/a.mp4", "http://a..b/a.mp4", "http://127.0.0.1:1/a.mp4"])
 async def test_an_address_that_cannot_be_reached_is_refreshed_by_a_look(
-    service: TaskService, settings: Settings, clock: FakeClock, url: str
+    service: Tasks, settings: Settings, clock: FakeClock, url: str
 ) -> None:
     task = await done(service, clock, prompt="A dog")
     await change(settings, f"UPDATE tasks SET video_url = '{url}', url_seen_at = 0")  # noqa: S608 - a value of ours
@@ -209,9 +209,7 @@ async def test_an_address_that_cannot_be_reached_is_refreshed_by_a_look(
     assert saved.video_url == task.video_url
 
 
-async def test_a_file_that_is_missing_is_fetched_again(
-    fetched: list[str], service: TaskService, clock: FakeClock
-) -> None:
+async def test_a_file_that_is_missing_is_fetched_again(fetched: list[str], service: Tasks, clock: FakeClock) -> None:
     task = await done(service, clock)
     first = await service.download(task.task_id, "local")
     assert first.file is not None
@@ -228,7 +226,7 @@ async def test_a_file_that_is_missing_is_fetched_again(
 
 @pytest.mark.parametrize("content", [b"", CLIP[:-1], CLIP + b"x"], ids=["emptied", "cut", "longer"])
 async def test_a_file_that_somebody_changed_is_not_called_the_video_and_not_touched(
-    service: TaskService, clock: FakeClock, folder: Path, content: bytes
+    service: Tasks, clock: FakeClock, folder: Path, content: bytes
 ) -> None:
     task = await done(service, clock)
     first = await service.download(task.task_id, "local", "cat")
@@ -245,7 +243,7 @@ async def test_a_file_that_somebody_changed_is_not_called_the_video_and_not_touc
 
 
 async def test_a_place_the_system_does_not_let_us_look_at_counts_as_empty(
-    service: TaskService, settings: Settings, clock: FakeClock, folder: Path
+    service: Tasks, settings: Settings, clock: FakeClock, folder: Path
 ) -> None:
     task = await done(service, clock)
     await service.download(task.task_id, "local", "first")
@@ -262,7 +260,7 @@ async def test_a_place_the_system_does_not_let_us_look_at_counts_as_empty(
     [("A cat [sim:generation-failure]", "generate_video"), ("A cat [sim:seconds=600]", "wait_for_video")],
 )
 async def test_without_a_video_the_next_step_is_told(
-    service: TaskService, clock: FakeClock, folder: Path, prompt: str, hint: str
+    service: Tasks, clock: FakeClock, folder: Path, prompt: str, hint: str
 ) -> None:
     task = await done(service, clock, prompt=prompt)
 
@@ -273,7 +271,7 @@ async def test_without_a_video_the_next_step_is_told(
     assert not folder.exists()
 
 
-async def test_an_unconfirmed_order_has_no_video_to_save(service: TaskService, simulator: Simulator) -> None:
+async def test_an_unconfirmed_order_has_no_video_to_save(service: Tasks, simulator: Simulator) -> None:
     simulator.add_fault("order-drop*1")
     task = (await service.submit(CAT, "local")).task
 

@@ -9,7 +9,7 @@ from sora2_mcp.domain.task import GIVEN_UP_AFTER, Failure, Stage, Status, Task
 from sora2_mcp.errors import LostAnswerError, RateLimitedError, ServiceError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
 from tests.tasks.core import CAT, change, looks, opened, until
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_look_goes_on_when_who_asked_for_it_is_gone(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-slow=5*1")
@@ -40,7 +40,7 @@ async def test_a_look_of_another_process_serves_as_well(
 ) -> None:
     seen: list[Task] = []
 
-    async def ask(service: TaskService, task: Task) -> None:
+    async def ask(service: Tasks, task: Task) -> None:
         seen.append(await service.get(task.task_id, "local"))
 
     async with opened(settings, clock) as one, opened(settings, clock) as two:
@@ -74,7 +74,7 @@ async def test_who_ends_in_the_midst_of_a_look_leaves_the_task_to_the_next_proce
     assert looks(simulator) == [task.task_id] * 2
 
 
-async def test_a_look_is_repeated_over_transient_faults(service: TaskService, simulator: Simulator) -> None:
+async def test_a_look_is_repeated_over_transient_faults(service: Tasks, simulator: Simulator) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-500*1")
     simulator.add_fault("look-drop*1")
@@ -85,7 +85,7 @@ async def test_a_look_is_repeated_over_transient_faults(service: TaskService, si
 
 @pytest.mark.parametrize("fault", ["look-html", "look-empty", "look-drop"])
 async def test_an_unreadable_look_is_noted_and_changes_nothing(
-    service: TaskService, simulator: Simulator, clock: FakeClock, fault: str
+    service: Tasks, simulator: Simulator, clock: FakeClock, fault: str
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault(fault)
@@ -97,7 +97,7 @@ async def test_an_unreadable_look_is_noted_and_changes_nothing(
     assert (seen.status, seen.look_failed_at, seen.look_error_code) == (Status.GENERATING, clock.now(), 0)
 
 
-async def test_an_explicit_look_is_not_held_back_by_backoff(service: TaskService, simulator: Simulator) -> None:
+async def test_an_explicit_look_is_not_held_back_by_backoff(service: Tasks, simulator: Simulator) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-429=3600*2")
     for _ in range(2):
@@ -109,7 +109,7 @@ async def test_an_explicit_look_is_not_held_back_by_backoff(service: TaskService
 
 
 async def test_a_task_the_service_forgot_fails_only_after_ten_minutes(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-404")
@@ -136,7 +136,7 @@ async def test_a_task_the_service_forgot_fails_only_after_ten_minutes(
 
 
 async def test_a_look_that_cannot_be_saved_is_told_and_stops_nothing(
-    service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     other = (await service.submit(CAT, "local", key="other")).task
@@ -150,13 +150,13 @@ async def test_a_look_that_cannot_be_saved_is_told_and_stops_nothing(
     assert (await service.get(other.task_id, "local")).status is Status.SUCCEEDED
 
 
-async def gone(service: TaskService, task: Task) -> None:
+async def gone(service: Tasks, task: Task) -> None:
     with pytest.raises(UnknownTaskError):
         await service.get(task.task_id, "local")
 
 
 async def test_a_task_whose_looks_fail_for_fifteen_days_is_looked_at_no_longer_but_by_who_asks(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-455")

@@ -16,8 +16,8 @@ from sora2_mcp.errors import (
     UnauthorizedError,
 )
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.outage import Outage
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.schedule import CircuitBreaker
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock
 from tests.tasks.core import looks, opened, settings_for, until, work_done
 
@@ -30,22 +30,22 @@ FAULTS = [NotReachedError("x"), LostAnswerError("x"), ServerFaultError(), RateLi
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 def test_three_failures_in_a_row_are_an_outage_and_pauses_grow_to_a_minute(error: Sora2Error) -> None:
-    outage, pauses = Outage(5), []
+    breaker, pauses = CircuitBreaker(5), []
     for _ in range(8):
-        outage.failed(error)
-        pauses.append(outage.pause_seconds)
+        breaker.failed(error)
+        pauses.append(breaker.pause_seconds)
 
     assert pauses == [0, 0, 5, 10, 20, 40, 60, 60]
-    outage.answered()
-    assert (outage.is_on, outage.pause_seconds) == (False, 0)
+    breaker.answered()
+    assert (breaker.is_open, breaker.pause_seconds) == (False, 0)
 
 
 def test_a_key_that_is_not_accepted_is_no_outage() -> None:
-    outage = Outage(5)
+    breaker = CircuitBreaker(5)
     for _ in range(5):
-        outage.failed(UnauthorizedError())
+        breaker.failed(UnauthorizedError())
 
-    assert not outage.is_on
+    assert not breaker.is_open
 
 
 def logged(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
@@ -78,7 +78,7 @@ async def test_many_tasks_make_one_warning_and_few_looks_while_the_service_is_do
 
 
 async def test_an_outage_is_told_anew_each_time(
-    service: TaskService, simulator: Simulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    service: Tasks, simulator: Simulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sora2_mcp")
     stamina.set_testing(True, attempts=1)
@@ -96,7 +96,7 @@ async def test_an_outage_is_told_anew_each_time(
 
 
 async def test_a_tasks_first_failed_look_and_its_recovery_are_told_once_each(
-    service: TaskService, simulator: Simulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    service: Tasks, simulator: Simulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sora2_mcp")
     failing = (await service.submit(long(0), "local")).task

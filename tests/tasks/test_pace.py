@@ -11,9 +11,9 @@ import stamina
 from sora2_mcp.errors import RateLimitedError, ServerFaultError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import START, FakeClock, eventually
-from tests.tasks.core import CAT, DOG, LONG_SECONDS, looks, opened, paced_looks, settings_for
+from tests.tasks.core import CAT, DOG, LONG_SECONDS, due_at, looks, opened, paced_looks, settings_for, waited_for
 
 pytestmark = pytest.mark.anyio
 
@@ -63,19 +63,19 @@ async def test_a_crowd_of_explicit_looks_keeps_the_rate(
 
 
 async def test_while_looks_fail_waiting_pulls_the_next_one_forward_to_four_intervals_only(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     stamina.set_testing(True, attempts=1)
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-500*1")
     with pytest.raises(ServerFaultError):
         await service.get(task.task_id, "local")
-    due_at = await service._store.next_due_at()
-    assert due_at is not None
-    assert due_at >= START + timedelta(seconds=60 * 0.88)
+    due = await due_at(settings)
+    assert due is not None
+    assert due >= START + timedelta(seconds=60 * 0.88)
 
     async def pulled() -> bool:
-        return await service._store.next_due_at() == START + timedelta(seconds=20)
+        return await due_at(settings) == START + timedelta(seconds=20)
 
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", LONG_SECONDS)
@@ -84,7 +84,7 @@ async def test_while_looks_fail_waiting_pulls_the_next_one_forward_to_four_inter
 
 
 async def test_no_waiter_gets_a_look_before_the_service_allows_one(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-429=600*1")
@@ -92,10 +92,10 @@ async def test_no_waiter_gets_a_look_before_the_service_allows_one(
         await service.get(task.task_id, "local")
 
     async def put_off() -> bool:
-        return await service._store.next_due_at() == START + timedelta(seconds=600)
+        return await due_at(settings) == START + timedelta(seconds=600)
 
     await eventually(put_off)
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", LONG_SECONDS)
-        await eventually(lambda: bool(service._bus._watches))
+        await waited_for(settings, task)
         await paced_looks(service, simulator, clock, task=task, count=1, earliest_seconds=599.9, latest_seconds=600)

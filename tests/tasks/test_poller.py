@@ -9,14 +9,14 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
 from tests.tasks.core import CAT, LONG_SECONDS, change, listed, looks, opened, paced_looks, settings_for, until
 
 pytestmark = pytest.mark.anyio
 
 
-async def statuses(service: TaskService) -> set[Status]:
+async def statuses(service: Tasks) -> set[Status]:
     return {task.status for task in await listed(service)}
 
 
@@ -40,7 +40,7 @@ async def test_unfinished_tasks_are_picked_up_after_a_restart(
 
 
 async def test_an_order_accepted_just_now_is_looked_at_without_anybody_asking(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     await service.submit(CAT, "local")
 
@@ -71,7 +71,7 @@ async def test_a_waited_for_task_is_looked_at_before_a_crowd_of_due_ones(
 
 
 async def test_a_failing_task_does_not_keep_the_others_from_their_looks(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     bad = (await service.submit(VideoRequest(prompt="bad [sim:look-500]"), "local")).task
     good = (await service.submit(CAT, "local")).task
@@ -85,16 +85,14 @@ async def test_a_failing_task_does_not_keep_the_others_from_their_looks(
     assert (await service.find(bad.task_id, "local")).status is Status.GENERATING
 
 
-async def test_a_failed_look_moves_the_next_one_too(
-    service: TaskService, simulator: Simulator, clock: FakeClock
-) -> None:
+async def test_a_failed_look_moves_the_next_one_too(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(VideoRequest(prompt="bad [sim:look-401]"), "local")).task
 
     await paced_looks(service, simulator, clock, task=task, count=3, earliest_seconds=52, latest_seconds=67.2)
 
 
 async def test_looks_go_on_after_the_store_failed_for_a_while(
-    service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     await service.submit(CAT, "local")
     await change(settings, "ALTER TABLE tasks RENAME TO away")
@@ -107,7 +105,7 @@ async def test_looks_go_on_after_the_store_failed_for_a_while(
     await until(clock, lambda: len(looks(simulator)) == 1)
 
 
-async def test_finished_tasks_are_left_alone(service: TaskService, simulator: Simulator, clock: FakeClock) -> None:
+async def test_finished_tasks_are_left_alone(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(CAT, "local")).task
     await clock.advance(4)
     await service.get(task.task_id, "local")

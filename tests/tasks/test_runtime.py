@@ -31,7 +31,7 @@ async def test_without_a_key_the_variable_is_named_and_nothing_is_opened(tmp_pat
     settings = settings_for(tmp_path, "http://127.0.0.1:9/v1", api_key="", database_url=file_in(tmp_path).url)
     async with Runtime(settings) as runtime:
         with pytest.raises(MissingKeyError, match="SORA2_API_KEY"):
-            await runtime.service()
+            await runtime.tasks()
 
     assert list(tmp_path.glob("tasks.db*")) == []
 
@@ -40,7 +40,7 @@ async def test_all_who_ask_get_the_same_service(runtime: Runtime) -> None:
     runtime.begin()
     runtime.begin()
 
-    assert await runtime.service() is await runtime.service()
+    assert await runtime.tasks() is await runtime.tasks()
 
 
 async def test_a_store_that_cannot_be_opened_is_tried_again_by_the_next_call(tmp_path: Path, base_url: str) -> None:
@@ -49,10 +49,10 @@ async def test_a_store_that_cannot_be_opened_is_tried_again_by_the_next_call(tmp
     async with Runtime(settings) as runtime:
         for _ in range(2):
             with pytest.raises(StoreError, match="SORA2_DATABASE_URL"):
-                await runtime.service()
+                await runtime.tasks()
         (tmp_path / "place").unlink()
 
-        service = await runtime.service()
+        service = await runtime.tasks()
 
         assert await listed(service) == []
 
@@ -66,15 +66,15 @@ async def test_a_simulator_that_cannot_listen_is_an_error_and_not_the_end(tmp_pa
 
     async with Runtime(settings_for(tmp_path, "http://unused.example"), endpoint=Unopenable) as runtime:
         with pytest.raises(StoreError, match="address already in use"):
-            await runtime.service()
+            await runtime.tasks()
 
 
 async def test_a_store_that_takes_too_long_is_told_and_still_opens(tmp_path: Path, base_url: str) -> None:
     async with Runtime(settings_for(tmp_path, base_url)) as runtime:
         with pytest.raises(StoreError, match="still being opened"):
-            await runtime.service(patience_seconds=0)
+            await runtime.tasks(patience_seconds=0)
 
-        assert await listed(await runtime.service()) == []
+        assert await listed(await runtime.tasks()) == []
 
 
 async def test_begin_belongs_inside_the_runtime(tmp_path: Path) -> None:

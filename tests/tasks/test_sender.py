@@ -10,9 +10,9 @@ from sora2_mcp.domain.task import Failure, Stage, Status, Task
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.ledger import SENDING_LEASE
-from sora2_mcp.tasks.service import TaskService
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.orders import SENDING_LEASE
+from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import START, FakeClock, eventually
 from tests.network import NETWORK, simulated
 from tests.stores import store_at
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 LOST_ANSWERS = ["order-drop", "order-half", "order-html", "order-html-accepted", "order-empty", "order-no-id"]
 
 
-async def sent_in_background(service: TaskService, simulator: Simulator) -> None:
+async def sent_in_background(service: Tasks, simulator: Simulator) -> None:
     """Orders, and leaves once the first POST has arrived."""
     async with anyio.create_task_group() as group:
         group.start_soon(service.submit, CAT, "local")
@@ -31,14 +31,14 @@ async def sent_in_background(service: TaskService, simulator: Simulator) -> None
         group.cancel_scope.cancel()
 
 
-async def only_task(service: TaskService) -> Task:
+async def only_task(service: Tasks) -> Task:
     [task] = await listed(service)
     return task
 
 
 @pytest.mark.parametrize("fault", LOST_ANSWERS)
 async def test_an_order_whose_answer_is_lost_is_unconfirmed_and_never_sent_again(
-    service: TaskService, simulator: Simulator, clock: FakeClock, fault: str
+    service: Tasks, simulator: Simulator, clock: FakeClock, fault: str
 ) -> None:
     simulator.add_fault(f"{fault}*1")
 
@@ -54,7 +54,7 @@ async def test_an_order_whose_answer_is_lost_is_unconfirmed_and_never_sent_again
 
 
 async def test_an_order_without_any_answer_is_unconfirmed_after_its_limit(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=3600")
     await sent_in_background(service, simulator)
@@ -70,7 +70,7 @@ async def test_an_order_without_any_answer_is_unconfirmed_after_its_limit(
 
 
 async def test_too_many_orders_are_repeated_when_the_service_said(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=20*2")
     await sent_in_background(service, simulator)
@@ -88,7 +88,7 @@ async def test_too_many_orders_are_repeated_when_the_service_said(
 
 
 async def test_an_order_that_waits_its_turn_stays_generating_and_is_listed(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=100*1")
     await sent_in_background(service, simulator)
@@ -100,11 +100,11 @@ async def test_an_order_that_waits_its_turn_stays_generating_and_is_listed(
     await clock.advance(90)
 
     # Longer than a POST's own lease: while its sender lives, nobody calls it unconfirmed.
-    assert service.status_of(await only_task(service)) is Status.GENERATING
+    assert (await only_task(service)).status is Status.GENERATING
 
 
 async def test_an_order_is_repeated_during_maintenance_until_it_is_accepted(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-455*4")
     await sent_in_background(service, simulator)
@@ -117,7 +117,7 @@ async def test_an_order_is_repeated_during_maintenance_until_it_is_accepted(
 
 
 async def test_two_minutes_of_too_many_orders_end_it_with_nothing_spent(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=25")
     submitted: list[Task] = []
@@ -143,7 +143,7 @@ async def test_two_minutes_of_too_many_orders_end_it_with_nothing_spent(
     assert (await service.usage("local")).all_today == 0
 
 
-async def test_a_pause_longer_than_two_minutes_is_not_waited_for(service: TaskService, simulator: Simulator) -> None:
+async def test_a_pause_longer_than_two_minutes_is_not_waited_for(service: Tasks, simulator: Simulator) -> None:
     simulator.add_fault("order-429=121")
 
     with pytest.raises(Exception, match=r"429"):
@@ -154,7 +154,7 @@ async def test_a_pause_longer_than_two_minutes_is_not_waited_for(service: TaskSe
 
 
 async def test_a_paid_order_is_bound_as_soon_as_the_store_works_again(
-    service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=5")
     await sent_in_background(service, simulator)
@@ -173,7 +173,7 @@ async def test_a_paid_order_is_bound_as_soon_as_the_store_works_again(
 
 
 async def test_a_store_that_fails_during_a_pause_stops_neither_the_order_nor_the_others(
-    service: TaskService, settings: Settings, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=5*1")
     store_at(settings.store_url).refuse("UPDATE OF sending_until", "NEW.task_id IS NULL")
@@ -206,7 +206,7 @@ async def test_an_answer_that_comes_while_the_process_ends_is_kept(
     simulator.add_fault("order-slow=5")
     with anyio.fail_after(4):
         async with Runtime(settings, clock=clock, transport=NETWORK) as runtime:
-            await sent_in_background(await runtime.service(), simulator)
+            await sent_in_background(await runtime.tasks(), simulator)
             runtime.stop()
             await clock.advance(5)
 
@@ -233,6 +233,6 @@ async def test_the_built_in_simulator_is_served_as_long_as_the_core_runs(tmp_pat
     simulator = Simulator(now=clock.now, sleep=clock.sleep)
     settings = settings_for(tmp_path, "http://unused.example", simulate=True, api_key="")
     async with simulated(settings, simulator, clock) as runtime:
-        task = (await (await runtime.service()).submit(CAT, "local")).task
+        task = (await (await runtime.tasks()).submit(CAT, "local")).task
 
     assert (task.service, task.task_id) == ("simulator", orders(simulator)[0].task_id)

@@ -1,4 +1,4 @@
-"""``TaskService``: get, page, adoption, and whose tasks are whose."""
+"""``Tasks``: get, page, adoption, and whose tasks are whose."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -12,7 +12,7 @@ from sora2_mcp.domain.task import Failure, Stage, Status, Task
 from sora2_mcp.errors import ArgumentError, ServerFaultError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import Page, TaskService
+from sora2_mcp.tasks.tasks import Page, Tasks
 from tests.clocks import START, FakeClock, eventually
 from tests.network import NETWORK
 from tests.tasks.core import CAT, DOG, listed, looks, opened, orders, settings_for
@@ -27,7 +27,7 @@ async def ordered_elsewhere(base_url: str) -> str:
     return str(answer.json()["data"]["taskId"])
 
 
-async def test_asking_for_a_task_looks_at_it(service: TaskService, simulator: Simulator, clock: FakeClock) -> None:
+async def test_asking_for_a_task_looks_at_it(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(CAT, "local")).task
     assert (await service.get(task.task_id, "local")).status is Status.GENERATING
     await clock.advance(4)
@@ -41,7 +41,7 @@ async def test_asking_for_a_task_looks_at_it(service: TaskService, simulator: Si
     assert looks(simulator) == [task.task_id] * 2
 
 
-async def test_a_failure_is_told_in_the_services_words(service: TaskService, clock: FakeClock) -> None:
+async def test_a_failure_is_told_in_the_services_words(service: Tasks, clock: FakeClock) -> None:
     task = (await service.submit(VideoRequest(prompt="A cat [sim:generation-failure]"), "local")).task
     await clock.advance(4)
 
@@ -52,7 +52,7 @@ async def test_a_failure_is_told_in_the_services_words(service: TaskService, clo
 
 
 async def test_a_look_less_than_two_seconds_old_is_used_again(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     await service.get(task.task_id, "local")
@@ -66,9 +66,7 @@ async def test_a_look_less_than_two_seconds_old_is_used_again(
     assert len(looks(simulator)) == 2
 
 
-async def test_those_who_ask_at_once_share_one_look(
-    service: TaskService, simulator: Simulator, clock: FakeClock
-) -> None:
+async def test_those_who_ask_at_once_share_one_look(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-slow=5*1")
     seen: list[Task] = []
@@ -86,7 +84,7 @@ async def test_those_who_ask_at_once_share_one_look(
     assert looks(simulator) == [task.task_id]
 
 
-async def test_a_finished_task_costs_no_look(service: TaskService, simulator: Simulator, clock: FakeClock) -> None:
+async def test_a_finished_task_costs_no_look(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(CAT, "local")).task
     await clock.advance(4)
     done = await service.get(task.task_id, "local")
@@ -97,7 +95,7 @@ async def test_a_finished_task_costs_no_look(service: TaskService, simulator: Si
     assert len(looks(simulator)) == 1
 
 
-async def test_an_unconfirmed_order_has_nothing_to_look_at(service: TaskService, simulator: Simulator) -> None:
+async def test_an_unconfirmed_order_has_nothing_to_look_at(service: Tasks, simulator: Simulator) -> None:
     simulator.add_fault("order-drop*1")
     task = (await service.submit(CAT, "local")).task
 
@@ -105,9 +103,7 @@ async def test_an_unconfirmed_order_has_nothing_to_look_at(service: TaskService,
     assert looks(simulator) == []
 
 
-async def test_a_look_that_fails_is_told_and_the_task_stays_as_it_was(
-    service: TaskService, simulator: Simulator
-) -> None:
+async def test_a_look_that_fails_is_told_and_the_task_stays_as_it_was(service: Tasks, simulator: Simulator) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-500")
 
@@ -118,7 +114,7 @@ async def test_a_look_that_fails_is_told_and_the_task_stays_as_it_was(
 
 
 async def test_asking_ends_after_eight_seconds_whatever_the_service_does(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-slow=3600")
@@ -136,7 +132,7 @@ async def test_asking_ends_after_eight_seconds_whatever_the_service_does(
 
 
 async def test_a_task_ordered_elsewhere_is_taken_in(
-    service: TaskService, base_url: str, simulator: Simulator, clock: FakeClock
+    service: Tasks, base_url: str, simulator: Simulator, clock: FakeClock
 ) -> None:
     task_id = await ordered_elsewhere(base_url)
 
@@ -153,7 +149,7 @@ async def test_a_task_ordered_elsewhere_is_taken_in(
     assert looks(simulator) == [task_id] * 2
 
 
-async def test_only_local_takes_in_tasks(service: TaskService, base_url: str, simulator: Simulator) -> None:
+async def test_only_local_takes_in_tasks(service: Tasks, base_url: str, simulator: Simulator) -> None:
     task_id = await ordered_elsewhere(base_url)
 
     with pytest.raises(UnknownTaskError):
@@ -162,9 +158,7 @@ async def test_only_local_takes_in_tasks(service: TaskService, base_url: str, si
     assert looks(simulator) == []
 
 
-async def test_another_principals_task_is_unknown_and_nobody_is_asked(
-    service: TaskService, simulator: Simulator
-) -> None:
+async def test_another_principals_task_is_unknown_and_nobody_is_asked(service: Tasks, simulator: Simulator) -> None:
     anns = (await service.submit(CAT, "token:ann")).task
     bobs = (await service.submit(CAT, "local")).task
 
@@ -182,7 +176,7 @@ async def test_another_principals_task_is_unknown_and_nobody_is_asked(
     assert await listed(service, "token:ann") == [anns]
 
 
-async def test_an_id_the_service_does_not_know_is_unknown(service: TaskService, simulator: Simulator) -> None:
+async def test_an_id_the_service_does_not_know_is_unknown(service: Tasks, simulator: Simulator) -> None:
     with pytest.raises(UnknownTaskError, match="nobody") as caught:
         await service.get("nobody", "local")
 
@@ -193,7 +187,7 @@ async def test_an_id_the_service_does_not_know_is_unknown(service: TaskService, 
 
 @pytest.mark.parametrize("reference", ["", " ", "two words", "x" * 1001, "a\nb", "local-unknown", " local-unknown"])
 async def test_what_cannot_be_an_id_of_the_service_is_not_asked_for(
-    service: TaskService, simulator: Simulator, reference: str
+    service: Tasks, simulator: Simulator, reference: str
 ) -> None:
     with pytest.raises(UnknownTaskError):
         await service.get(reference, "local")
@@ -201,7 +195,7 @@ async def test_what_cannot_be_an_id_of_the_service_is_not_asked_for(
     assert simulator.received == ()
 
 
-async def test_finding_costs_no_look(service: TaskService, simulator: Simulator) -> None:
+async def test_finding_costs_no_look(service: Tasks, simulator: Simulator) -> None:
     task = (await service.submit(CAT, "local")).task
 
     assert await service.find(f"  {task.task_id} ", "local") == task
@@ -210,7 +204,7 @@ async def test_finding_costs_no_look(service: TaskService, simulator: Simulator)
     assert looks(simulator) == []
 
 
-async def test_pages_lead_from_one_to_the_next(service: TaskService) -> None:
+async def test_pages_lead_from_one_to_the_next(service: Tasks) -> None:
     submitted = [(await service.submit(VideoRequest(prompt=f"cat {n}"), "local")).task for n in range(5)]
 
     first = await service.page("local", limit=2)
@@ -228,7 +222,7 @@ NUL_IN_IT = b64encode(b"2026-01-01T00:00:00+00:00|" + b"\0" * 32).decode()
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "é", "MjAyNg==", "MjAyNi0wMS0wMVQwMDowMDowMHxh", NUL_IN_IT, "%%%"])
-async def test_a_cursor_of_nobodys_is_an_error_that_names_it(service: TaskService, cursor: str) -> None:
+async def test_a_cursor_of_nobodys_is_an_error_that_names_it(service: Tasks, cursor: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         await service.page("local", cursor=cursor)
 

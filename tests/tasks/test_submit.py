@@ -1,4 +1,4 @@
-"""``TaskService.submit``: what an order gives its caller."""
+"""``Tasks.submit``: what an order gives its caller."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,9 @@ from sora2_mcp.errors import ArgumentError, KeyReusedError, LimitError, NotReach
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.ordering import Submission
-from sora2_mcp.tasks.service import TaskService
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.orders import Submission
+from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import START, FakeClock, eventually
 from tests.tasks.core import CAT, DOG, closed_address, listed, looks, opened, orders, settings_for, until
 
@@ -26,7 +26,7 @@ REFUSALS = {
 }
 
 
-async def test_an_order_gives_the_services_id(service: TaskService, simulator: Simulator) -> None:
+async def test_an_order_gives_the_services_id(service: Tasks, simulator: Simulator) -> None:
     request = VideoRequest(
         prompt="A cat",
         image_urls=("https://a.example/1.png",),
@@ -53,7 +53,7 @@ async def test_an_order_gives_the_services_id(service: TaskService, simulator: S
 
 
 async def test_a_slow_answer_gives_the_local_id_in_time_and_the_task_has_both_ids_later(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=10")
     given: list[Submission] = []
@@ -100,7 +100,7 @@ async def test_a_refused_order_raises_its_error_and_leaves_nothing(
 
 
 async def test_a_refusal_after_the_local_id_was_given_fails_the_task_and_costs_nothing(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-429=20*1")
     simulator.add_fault("order-402*1")
@@ -139,7 +139,7 @@ async def test_a_service_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -
 
 
 async def test_cancelling_the_caller_does_not_cancel_the_order(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=10")
     async with anyio.create_task_group() as group:
@@ -155,7 +155,7 @@ async def test_cancelling_the_caller_does_not_cancel_the_order(
     await eventually(bound)
 
 
-async def test_racing_repeats_wait_for_the_first_ones_answer(service: TaskService, simulator: Simulator) -> None:
+async def test_racing_repeats_wait_for_the_first_ones_answer(service: Tasks, simulator: Simulator) -> None:
     given: list[Submission] = []
 
     async def order(key: str) -> None:
@@ -173,7 +173,7 @@ async def test_racing_repeats_wait_for_the_first_ones_answer(service: TaskServic
 async def test_racing_repeats_share_the_first_ones_refusal(
     runtime: Runtime, simulator: Simulator, clock: FakeClock
 ) -> None:
-    service = await runtime.service()
+    service = await runtime.tasks()
     simulator.add_fault("order-429=1*1")
     simulator.add_fault("order-402*1")
     codes: list[int] = []
@@ -187,7 +187,8 @@ async def test_racing_repeats_share_the_first_ones_refusal(
         for _ in range(3):
             group.start_soon(order)
         await eventually(lambda: len(orders(simulator)) == 1)
-        await eventually(lambda: [len(watches) for watches in runtime.bus._watches.values()] == [3])
+        [task] = await listed(service)
+        await eventually(lambda: runtime.bus.waiters(task.id) == 2)
         await eventually(lambda: clock.awaits(1))
         await clock.advance(1)
 
@@ -195,7 +196,7 @@ async def test_racing_repeats_share_the_first_ones_refusal(
     assert len(orders(simulator)) == 2
 
 
-async def test_an_exact_repeat_joins_the_task_under_way(service: TaskService, simulator: Simulator) -> None:
+async def test_an_exact_repeat_joins_the_task_under_way(service: Tasks, simulator: Simulator) -> None:
     first = await service.submit(CAT, "local")
 
     assert await service.submit(CAT, "local") == replace(first, outcome=Outcome.REPEAT)
@@ -224,7 +225,7 @@ async def test_a_limit_stops_the_order_before_it_is_sent(
     ],
 )
 async def test_bad_arguments_are_named_and_nothing_is_sent(
-    service: TaskService, simulator: Simulator, request_: VideoRequest, key: str, argument: str
+    service: Tasks, simulator: Simulator, request_: VideoRequest, key: str, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
         await service.submit(request_, "local", key=key)

@@ -1,4 +1,4 @@
-"""``TaskService.wait``: waiting is free, whoever learns of the end."""
+"""``Tasks.wait``: waiting is free, whoever learns of the end."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +16,21 @@ from sora2_mcp.errors import StoreError, UnauthorizedError, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import START, FakeClock, eventually
 from tests.stores import store_in
-from tests.tasks.core import CAT, LONG_SECONDS, looks, opened, orders, paced_looks, settings_for, until
+from tests.tasks.core import (
+    CAT,
+    LONG_SECONDS,
+    due_at,
+    looks,
+    opened,
+    orders,
+    paced_looks,
+    settings_for,
+    until,
+    waited_for,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +44,7 @@ class Waiters:
         self.ended: list[Task] = []
         self.errors: list[Exception] = []
 
-    async def wait(self, service: TaskService, task: Task, seconds: float) -> None:
+    async def wait(self, service: Tasks, task: Task, seconds: float) -> None:
         try:
             self.ended.append(await service.wait(task.reference, "local", seconds))
         except Exception as error:  # noqa: BLE001 - kept for the test to look at
@@ -51,13 +62,13 @@ async def failing_store(folder: Path) -> AsyncIterator[None]:
 
 
 async def test_fifty_waiters_cost_one_look_per_interval(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(MINUTE_LONG, "local")).task
     waiters = Waiters()
 
     async def wanted() -> bool:
-        return await service._store.next_due_at() == START + timedelta(seconds=5)
+        return await due_at(settings) == START + timedelta(seconds=5)
 
     async with anyio.create_task_group() as group:
         for _ in range(50):
@@ -73,16 +84,14 @@ async def test_fifty_waiters_cost_one_look_per_interval(
     assert len(looks(simulator)) == 6
 
 
-async def test_nobody_waiting_means_one_look_a_minute(
-    service: TaskService, simulator: Simulator, clock: FakeClock
-) -> None:
+async def test_nobody_waiting_means_one_look_a_minute(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(VideoRequest(prompt="A cat [sim:seconds=600]"), "local")).task
 
     await paced_looks(service, simulator, clock, task=task, count=3, earliest_seconds=52, latest_seconds=67.2)
 
 
 async def test_waiting_no_time_gives_the_task_as_it_is_without_a_look(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     await clock.advance(30)
@@ -92,7 +101,7 @@ async def test_waiting_no_time_gives_the_task_as_it_is_without_a_look(
 
 
 async def test_when_time_is_up_the_task_is_given_as_it_is(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(VideoRequest(prompt="A cat [sim:seconds=600]"), "local")).task
     waiters = Waiters()
@@ -141,7 +150,7 @@ async def test_waiters_in_two_processes_share_the_looks(
 
 
 async def test_a_key_that_is_not_accepted_ends_the_wait_at_once(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-401")
@@ -156,7 +165,7 @@ async def test_a_key_that_is_not_accepted_ends_the_wait_at_once(
 
 
 async def test_a_key_that_was_put_right_again_does_not_end_the_next_wait(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-401*1")
@@ -171,9 +180,7 @@ async def test_a_key_that_was_put_right_again_does_not_end_the_next_wait(
     assert [ended.status for ended in waiters.ended] == [Status.SUCCEEDED]
 
 
-async def test_a_wait_goes_on_over_a_service_that_fails(
-    service: TaskService, simulator: Simulator, clock: FakeClock
-) -> None:
+async def test_a_wait_goes_on_over_a_service_that_fails(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:
     task = (await service.submit(CAT, "local")).task
     # Each look is tried three times, so two looks fail.
     simulator.add_fault("look-500*6")
@@ -187,7 +194,7 @@ async def test_a_wait_goes_on_over_a_service_that_fails(
 
 
 async def test_a_wait_for_an_unanswered_order_goes_on_to_its_video(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=20*1")
     references: list[Task] = []
@@ -214,7 +221,7 @@ async def test_a_wait_for_an_unanswered_order_goes_on_to_its_video(
 
 
 async def test_a_wait_for_an_order_whose_answer_is_lost_ends_unconfirmed(
-    service: TaskService, simulator: Simulator, clock: FakeClock
+    service: Tasks, simulator: Simulator, clock: FakeClock
 ) -> None:
     simulator.add_fault("order-slow=3600*1")
     references: list[Task] = []
@@ -233,33 +240,33 @@ async def test_a_wait_for_an_order_whose_answer_is_lost_ends_unconfirmed(
 
 
 async def test_stopping_ends_waits_with_the_task_as_it_is(runtime: Runtime, clock: FakeClock) -> None:
-    service = await runtime.service()
+    service = await runtime.tasks()
     task = (await service.submit(CAT, "local")).task
     waiters = Waiters()
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(waiters.wait, service, task, LONG_SECONDS)
-            await eventually(lambda: bool(runtime.bus._watches))
+            await eventually(lambda: runtime.bus.waiters(task.id) == 1)
             runtime.stop()
 
     assert [ended.status for ended in waiters.ended] == [Status.GENERATING]
     assert clock.monotonic() == 0
 
 
-async def test_waiting_for_an_unknown_task_is_an_error(service: TaskService) -> None:
+async def test_waiting_for_an_unknown_task_is_an_error(service: Tasks) -> None:
     with pytest.raises(UnknownTaskError):
         await service.wait("local-nobody", "local", 60)
 
 
 async def test_a_wait_outlasts_a_store_that_fails_for_a_while(
-    service: TaskService, clock: FakeClock, tmp_path: Path
+    service: Tasks, settings: Settings, clock: FakeClock, tmp_path: Path
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     waiters = Waiters()
 
     async with anyio.create_task_group() as group:
         group.start_soon(waiters.wait, service, task, 100)
-        await eventually(lambda: task.id in service._bus._watches)
+        await waited_for(settings, task)
         async with failing_store(tmp_path):
             await clock.advance(20)
             await clock.advance(5)
@@ -270,14 +277,14 @@ async def test_a_wait_outlasts_a_store_that_fails_for_a_while(
 
 
 async def test_a_wait_over_a_store_that_fails_for_good_ends_with_what_is_wrong(
-    service: TaskService, clock: FakeClock, tmp_path: Path
+    service: Tasks, settings: Settings, clock: FakeClock, tmp_path: Path
 ) -> None:
     task = (await service.submit(MINUTE_LONG, "local")).task
     waiters = Waiters()
 
     async with anyio.create_task_group() as group:
         group.start_soon(waiters.wait, service, task, 100)
-        await eventually(lambda: task.id in service._bus._watches)
+        await waited_for(settings, task)
         async with failing_store(tmp_path):
             await until(clock, lambda: bool(waiters.errors))
 

@@ -27,7 +27,7 @@ async def site(folder: Path, simulator: Simulator, clock: Clock, **values: Any) 
         async with simulated(settings, simulator, clock) as runtime:
             app = web_app(build_server(runtime), runtime)
             async with listening_on(listener, app):
-                await runtime.service()
+                await runtime.tasks()
                 yield base
 
 

@@ -12,7 +12,7 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import NotReachedError, Sora2Error
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
 from tests.servers import agent
 from tests.tasks.core import CAT, DOG, closed_address, opened, settings_for, until
@@ -42,7 +42,7 @@ def by_class(exported: Exported) -> tuple[dict[str, int], dict[tuple[str, str], 
     ],
 )
 async def test_an_order_that_fails_is_counted_once_by_its_class(
-    service: TaskService, simulator: Simulator, exported: Exported, fault: str, outcome: str, error: str
+    service: Tasks, simulator: Simulator, exported: Exported, fault: str, outcome: str, error: str
 ) -> None:
     simulator.add_fault(f"{fault}*1")
     with suppress(Sora2Error):
@@ -57,7 +57,7 @@ async def test_an_order_that_fails_is_counted_once_by_its_class(
 
 
 async def test_an_order_tried_again_is_one_order_with_its_attempts(
-    service: TaskService, simulator: Simulator, clock: FakeClock, exported: Exported
+    service: Tasks, simulator: Simulator, clock: FakeClock, exported: Exported
 ) -> None:
     simulator.add_fault("order-429*2")
     async with anyio.create_task_group() as group:
@@ -71,7 +71,7 @@ async def test_an_order_tried_again_is_one_order_with_its_attempts(
 async def test_an_unreachable_service_is_a_failure_of_its_own_class(
     tmp_path: Path, clock: FakeClock, exported: Exported
 ) -> None:
-    async def order(service: TaskService) -> None:
+    async def order(service: Tasks) -> None:
         # A busy machine may have the caller leave, by the moved clock, before the order was given up.
         with suppress(NotReachedError):
             await service.submit(CAT, "local")
@@ -96,7 +96,7 @@ async def test_orders_that_are_not_sent_are_told_from_those_that_are(
 
 
 async def test_looks_are_counted_by_what_they_show_and_failures_by_class(
-    service: TaskService, simulator: Simulator, clock: FakeClock, exported: Exported
+    service: Tasks, simulator: Simulator, clock: FakeClock, exported: Exported
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     simulator.add_fault("look-401*1")
@@ -117,7 +117,7 @@ async def test_looks_are_counted_by_what_they_show_and_failures_by_class(
 
 @pytest.mark.parametrize(("fault", "code"), [("generation-failure", "generation"), ("creation-failure", "creation")])
 async def test_a_video_that_fails_counts_with_its_time_and_not_as_a_failure_of_ours(
-    service: TaskService, clock: FakeClock, exported: Exported, fault: str, code: str
+    service: Tasks, clock: FakeClock, exported: Exported, fault: str, code: str
 ) -> None:
     task = (await service.submit(VideoRequest(prompt=f"A cat [sim:{fault}]"), "local")).task
     await clock.advance(4)
@@ -131,7 +131,7 @@ async def test_a_video_that_fails_counts_with_its_time_and_not_as_a_failure_of_o
 
 
 async def test_a_task_ordered_elsewhere_has_no_time_from_its_order(
-    service: TaskService, clock: FakeClock, tmp_path: Path, exported: Exported, settings: Settings
+    service: Tasks, clock: FakeClock, tmp_path: Path, exported: Exported, settings: Settings
 ) -> None:
     others: dict[str, Any] = {"database_url": f"sqlite:///{tmp_path / 'other.db'}"}
     async with opened(settings_for(tmp_path, settings.base_url, **others), clock) as other:
@@ -143,7 +143,7 @@ async def test_a_task_ordered_elsewhere_has_no_time_from_its_order(
 
 
 async def test_a_download_that_fails_is_counted(
-    service: TaskService, clock: FakeClock, exported: Exported, settings: Settings
+    service: Tasks, clock: FakeClock, exported: Exported, settings: Settings
 ) -> None:
     task = (await service.submit(CAT, "local")).task
     await clock.advance(4)
@@ -180,7 +180,7 @@ async def test_a_tools_failure_is_counted_by_the_class_behind_what_the_agent_rea
 
 
 async def test_open_waits_are_counted_as_long_as_they_last(
-    service: TaskService, clock: FakeClock, exported: Exported
+    service: Tasks, clock: FakeClock, exported: Exported
 ) -> None:
     task = (await service.submit(VideoRequest(prompt="A cat [sim:seconds=600]"), "local")).task
 

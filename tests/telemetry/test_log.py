@@ -17,9 +17,9 @@ from opentelemetry.trace import get_tracer
 
 from sora2_mcp.domain.task import Task
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
+from sora2_mcp.telemetry.context import Named, about, asked_by
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
-from sora2_mcp.telemetry.whose import Named, about, asked_by
 from tests.clocks import START, FakeClock, eventually
 from tests.server.reached import UNHURRIED
 from tests.servers import agent, settings_in
@@ -148,9 +148,7 @@ async def test_a_failed_video_is_told_with_its_code(
     assert [task for _, _, task in log.saying(words)] == [task_id]
 
 
-async def test_what_runs_by_itself_names_the_task_and_no_request(
-    service: TaskService, clock: FakeClock, log: Log
-) -> None:
+async def test_what_runs_by_itself_names_the_task_and_no_request(service: Tasks, clock: FakeClock, log: Log) -> None:
     with asked_by("the-first"):
         task = (await service.submit(CAT, "token:ann")).task
     await until(clock, lambda: bool(log.saying("has succeeded")), step_seconds=5)

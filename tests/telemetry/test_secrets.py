@@ -19,9 +19,9 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.errors import BadRequestError, FeatureDisabledError
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.service import TaskService
+from sora2_mcp.tasks.tasks import Tasks
+from sora2_mcp.telemetry.context import Named
 from sora2_mcp.telemetry.logs import JsonFormatter
-from sora2_mcp.telemetry.whose import Named
 from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK
 from tests.server.reached import UNHURRIED
@@ -138,7 +138,7 @@ async def test_what_the_service_says_of_a_prompt_stays_between_it_and_the_agent(
 
 
 async def test_a_subject_of_an_issuers_is_hashed_in_spans_and_in_no_metric(
-    service: TaskService, exported: Exported, log: StringIO
+    service: Tasks, exported: Exported, log: StringIO
 ) -> None:
     await service.submit(CAT, "jwt:https://id.example|ann@example.com")
     await eventually(lambda: bool(exported.named("sora2.order")))

@@ -8,9 +8,9 @@ import pytest
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.settings import Settings
-from sora2_mcp.tasks.census import Census
-from sora2_mcp.tasks.service import TaskService
-from sora2_mcp.tasks.store.port import Store
+from sora2_mcp.tasks.polling import report_unfinished
+from sora2_mcp.tasks.store.interface import Store
+from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually, settle
 from tests.tasks.core import change, opened
 from tests.telemetry.exported import Exported
@@ -40,7 +40,7 @@ class Counting:
 async def test_the_store_is_asked_after_somebody_asked_and_not_before(exported: Exported) -> None:
     store = Counting()
     async with anyio.create_task_group() as group:
-        group.start_soon(Census(store=cast("Store", store), service="here").run)
+        group.start_soon(report_unfinished, cast("Store", store), "here")
         await settle()
         assert store.times == 0
         assert told(exported) == []
@@ -55,7 +55,7 @@ async def test_the_store_is_asked_after_somebody_asked_and_not_before(exported: 
     assert told(exported) == []
 
 
-async def test_every_question_is_answered_by_the_one_before(service: TaskService, exported: Exported) -> None:
+async def test_every_question_is_answered_by_the_one_before(service: Tasks, exported: Exported) -> None:
     await service.submit(LONG_CAT, "local")
     await eventually(lambda: told(exported) == [1])
     await service.submit(LONG_DOG, "local")
@@ -74,7 +74,7 @@ async def test_the_number_is_that_of_the_whole_store_and_names_the_service(
 
 
 async def test_no_number_is_told_while_the_store_does_not_work(
-    service: TaskService, settings: Settings, exported: Exported
+    service: Tasks, settings: Settings, exported: Exported
 ) -> None:
     await service.submit(LONG_CAT, "local")
     await eventually(lambda: told(exported) == [1])

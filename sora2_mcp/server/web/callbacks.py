@@ -11,9 +11,9 @@ from starlette.routing import Route
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.web.gate import declared_bytes
-from sora2_mcp.tasks.callback_path import CALLBACK_FOLDER
+from sora2_mcp.tasks.callbacks import CALLBACK_FOLDER
 from sora2_mcp.tasks.pictures import PICTURE_FOLDER
-from sora2_mcp.telemetry.work import CALLBACK, counted
+from sora2_mcp.telemetry.spans import CALLBACK, counted
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ async def _taken_in(runtime: Runtime, secret: str, body: bytes) -> bool:
     """Whether the path is one of ours; True where that cannot be told in time, for it goes on in the background."""
     try:
         with runtime.clock.timeout(_STORE_SECONDS):
-            service = await runtime.service()
-            return await service.called_back(secret, runtime.upstream.callback_task_id(body))
+            tasks = await runtime.tasks()
+            return await tasks.callbacks.received(secret, runtime.upstream.callback_task_id(body))
     except Sora2Error as error:
         logger.debug("a callback was not taken in: %s", error)
     except Exception:
@@ -90,7 +90,7 @@ def picture_routes(runtime: Runtime) -> list[Route]:
             # Before a stranger has the store opened.
             return Response(status_code=404)
         try:
-            picture = await (await runtime.service()).picture(token)
+            picture = await (await runtime.tasks()).pictures.served(token)
         except Sora2Error:
             return Response(status_code=503, headers={"retry-after": "5"})
         if picture is None:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.server.messages import LONGEST_CALL_BYTES, checked_message
 from sora2_mcp.settings import Settings
-from sora2_mcp.telemetry.whose import asked_by, new_request_id
+from sora2_mcp.telemetry.context import asked_by, new_request_id
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?"

@@ -51,11 +51,11 @@ class _Readiness:
 
     async def _made(self) -> dict[str, str | None]:
         try:
-            service = await self._runtime.service(_PATIENCE_SECONDS)
-            await service.check()
+            tasks = await self._runtime.tasks(_PATIENCE_SECONDS)
+            await tasks.check()
         except Sora2Error as error:
             problem = error.variable if isinstance(error, ConfigurationError) else "the task store"
             return {"status": "not ready", "problem": problem}
-        contact = service.last_contact_at
+        contact = tasks.last_contact_at
         seen = contact.isoformat(timespec="seconds") if contact else None
         return {"status": "ready", "store": "ok", "migrations": "done", "service_last_contact_at": seen}

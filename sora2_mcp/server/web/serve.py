@@ -50,7 +50,7 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
             group.start_soon(web.serve, [listener])
             with suppress(Sora2Error):
                 # The first call says what is wrong; a server that says it serves can be used at once.
-                await runtime.service()
+                await runtime.tasks()
             address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
             logger.info("serving MCP at %s/mcp (streamable HTTP) and %s/sse (SSE)", address, address)
             await stop.wait()

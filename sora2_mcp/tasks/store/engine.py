@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import anyio
+from sqlalchemy import ColumnElement, Executable, RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
@@ -20,7 +21,7 @@ _WORDS_LIMIT = 200
 _VALUE = re.compile(r"(query argument \$\d+): .*")
 
 News = Callable[[], Awaitable[Sequence[str] | None]]
-"""Waits for the next news: the local ids that were saved, perhaps none, or None where they must be looked up."""
+"""Waits for the next changes: the local ids that others saved, perhaps none, or None where they must be looked up."""
 
 
 class Engine(ABC):
@@ -31,6 +32,15 @@ class Engine(ABC):
 
     def __init__(self, pool: AsyncEngine) -> None:
         self._pool = pool
+
+    async def rows(self, statement: Executable, *, writes: bool = False) -> Sequence[RowMapping]:
+        """What one statement gives; it is a transaction by itself.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        with translated(self.driver_errors):
+            return await self._rows(statement, writes=writes)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -47,8 +57,8 @@ class Engine(ABC):
     async def writing(self, lock: str = "", seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when it ends; ``seconds`` where it may take longer than others.
 
-        While it lasts nobody else, in any process, is in one that names the same ``lock``; without one, rows that
-        others change at the same time must be guarded by conditions or read for update.
+        No two transactions that name the same ``lock`` run at once, in whatever process. Without a lock, each change
+        must be guarded by a condition that names the row's state.
 
         Raises:
             StoreError: the database cannot be used. Nothing was written, unless the connection broke at the very end.
@@ -65,20 +75,23 @@ class Engine(ABC):
             await self._pool.dispose()
 
     @abstractmethod
+    async def _rows(self, statement: Executable, *, writes: bool) -> Sequence[RowMapping]: ...
+
+    @abstractmethod
     def _transaction(
         self, *, writes: bool, lock: str, seconds: float | None
     ) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
     @abstractmethod
-    async def announce(self, connection: AsyncConnection, service: str, id: str) -> None:
-        """Tells all who listen that a task was saved, once this transaction is; never if it is not."""
+    def announcement(self, service: str, owner: str) -> Sequence[ColumnElement[object]]:
+        """What a statement must return so that its rows are announced to other processes once it is committed."""
 
     @abstractmethod
-    def listening(self, service: str, clock: Clock) -> AbstractAsyncContextManager[News]:
-        """News of what any process saves from now on. Whatever goes wrong is raised as the driver raises it."""
+    def listening(self, service: str, owner: str, clock: Clock) -> AbstractAsyncContextManager[News]:
+        """What other processes than ``owner`` save from now on. Errors are raised as the driver raises them."""
 
     async def _unused(self) -> None:
-        """Returns when no connection is in use any more: one that comes back to a closed pool is never closed."""
+        """Returns when no connection is in use: one that comes back to a closed pool is never closed."""
         while isinstance(self._pool.pool, QueuePool) and self._pool.pool.checkedout():  # noqa: ASYNC110 - no event for it
             await anyio.sleep(_LAST_USE_SECONDS)
 

@@ -1,110 +1,184 @@
-"""When tasks are looked at, and by whom."""
+"""The schedule of looks, and the lease that covers one."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, RowMapping, ScalarSelect, and_, case, func, literal, or_, select, true, update
 
-from sora2_mcp.domain.task import Task
-from sora2_mcp.tasks.store.base import StorePart
-from sora2_mcp.tasks.store.conditions import look_is_free, next_look, no_sooner
-from sora2_mcp.tasks.store.port import FARTHEST_LOOK, LOOK_LEASE, LookPlan
-from sora2_mcp.tasks.store.rows import task_from
-from sora2_mcp.tasks.store.schema import tasks
+from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.tasks.store.interface import FARTHEST_LOOK, LONGEST_SENDING, LOOK_LEASE, Claim, Due, LookPlan
+from sora2_mcp.tasks.store.part import Part
+from sora2_mcp.tasks.store.queries import is_free, lapsed, next_look
+from sora2_mcp.tasks.store.rows import fact_columns, task_from
+from sora2_mcp.tasks.store.schema import Instant, tasks
 
 _UNAUTHORIZED = 401
 
 
-class Looks(StorePart):
-    """Demand and leases. While a look is under way its task is due again only when the lease lapses."""
+class Looks(Part):
+    """While a look is under way its task is due again when the lease lapses."""
 
     async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
-        async with self._engine.writing() as connection:
-            now = self._clock.now()
-            await self._note(connection, task.id, {"wanted_until": until}, tasks.c.next_look_at.is_not(None))
-            later = (tasks.c.next_look_at > no_sooner(look_at), look_is_free(now))
-            # A look made since the task was read has set the pace anew.
-            unseen = (
-                tasks.c.last_look_at.is_not_distinct_from(task.last_look_at),
-                tasks.c.look_failed_at.is_not_distinct_from(task.look_failed_at),
-            )
-            await self._note(connection, task.id, {"next_look_at": no_sooner(look_at)}, *later, *unseen)
+        wanted = literal(look_at, Instant)
+        # Not before the service allows it, if it said so.
+        soonest = case((tasks.c.look_not_before > wanted, tasks.c.look_not_before), else_=wanted)
+        free = is_free(tasks.c.look_lease_until, self._clock.now(), LOOK_LEASE)
+        is_later = and_(tasks.c.next_look_at > soonest, free)
+        values = {
+            "wanted_until": until,
+            "next_look_at": case((and_(_is_current(task), is_later), soonest), else_=tasks.c.next_look_at),
+        }
+        await self._note(task.id, values, tasks.c.next_look_at.is_not(None))
 
-    async def most_urgent(self, farthest: timedelta = FARTHEST_LOOK) -> Task | None:
-        async with self._engine.reading() as connection:
-            now = self._clock.now()
-            in_order = select(tasks).where(*self._mine()).order_by(tasks.c.next_look_at).limit(1)
-            due = in_order.where(tasks.c.next_look_at <= now)
-            astray = in_order.where(tasks.c.next_look_at > now + farthest)
-            for query in (due.where(tasks.c.wanted_until > now), due, astray):
-                row = (await connection.execute(query)).mappings().first()
-                if row is not None:
-                    return task_from(row)
-            return None
+    async def hint(self, callback_hash: str, task_id: str = "") -> Task | None:
+        now = self._clock.now()
+        has_id = tasks.c.task_id.is_not(None)
+        open_still = tasks.c.status.in_([Status.GENERATING.value, Status.UNCONFIRMED.value])
+        correctable = and_(tasks.c.status == Status.FAILED.value, tasks.c.failure_doubtful)
+        to_look_at = and_(or_(open_still, correctable), has_id if not task_id else true())
+        free = is_free(tasks.c.look_lease_until, now, LOOK_LEASE)
+        values = {
+            "hinted_at": case((or_(open_still, correctable), literal(now, Instant)), else_=tasks.c.hinted_at),
+            "next_look_at": case((and_(to_look_at, free), literal(now, Instant)), else_=tasks.c.next_look_at),
+        }
+        if task_id:
+            values["hinted_id"] = case((has_id, tasks.c.hinted_id), else_=literal(task_id))
+        hinted = update(tasks).where(*self._mine(tasks.c.callback == callback_hash)).values(values).returning(tasks)
+        rows = await self._engine.rows(hinted, writes=True)
+        return task_from(rows[0]) if rows else None
 
-    async def next_due_at(self, farthest: timedelta = FARTHEST_LOOK) -> datetime | None:
-        async with self._engine.reading() as connection:
-            now = self._clock.now()
-            earliest = await self._look_time(connection, func.min)
-            if earliest is None or earliest <= now:
-                return earliest
-            latest = await self._look_time(connection, func.max)
-            return now if latest is not None and latest > now + farthest else earliest
+    async def due(self, farthest: timedelta = FARTHEST_LOOK) -> Due:
+        now = self._clock.now()
+        first, last = self._look_time(func.min(tasks.c.next_look_at)), self._look_time(func.max(tasks.c.next_look_at))
+        lease = self._look_time(func.min(tasks.c.sending_until), tasks.c.sending_until.is_not(None))
+        [row] = await self._engine.rows(select(first.label("first"), last.label("last"), lease.label("lease")))
+        # One further ahead than any plan was set before the clock was set back.
+        is_astray = row["last"] is not None and row["last"] > now + farthest
+        lapse_at = row["lease"]
+        if lapse_at is not None and lapse_at > now + LONGEST_SENDING:
+            lapse_at = now
+        return Due(look_at=now if is_astray else row["first"], lapse_at=lapse_at)
+
+    def _look_time(self, which: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+        return select(which).where(*self._mine(*conditions)).scalar_subquery()
+
+    async def lapse(self) -> None:
+        unclear = update(tasks).where(*self._mine(lapsed(self._clock.now())))
+        values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "version": tasks.c.version + 1}
+        for row in await self._engine.rows(self._announced(unclear.values({**values, **self._stamp()})), writes=True):
+            self._changed(row["id"])
 
     async def unfinished(self) -> int:
-        async with self._engine.reading() as connection:
-            # The index of what is due holds all that this asks for.
-            looked_at = self._mine(tasks.c.next_look_at.is_not(None))
-            found = await connection.execute(select(func.count()).select_from(tasks).where(*looked_at))
-            return int(found.scalar_one())
+        # The index of what is due holds all that this asks for.
+        looked_at = self._mine(tasks.c.next_look_at.is_not(None))
+        [row] = await self._engine.rows(select(func.count().label("tasks")).select_from(tasks).where(*looked_at))
+        return int(row["tasks"])
 
-    async def _look_time(self, connection: AsyncConnection, which: Callable[..., Any]) -> datetime | None:
-        found = await connection.execute(select(which(tasks.c.next_look_at)).where(*self._mine()))
-        instant: datetime | None = found.scalar_one()
-        return instant
+    async def claim(self, task: Task | None = None, *, farthest: timedelta = FARTHEST_LOOK) -> Claim | None:
+        now = self._clock.now()
+        if task is None:
+            chosen = tasks.c.id == self._most_urgent(now, farthest)
+        else:
+            chosen = and_(tasks.c.id == task.id, _is_current(task))
+        until = literal(now + LOOK_LEASE, Instant)
+        lease = {
+            "look_owner": self._owner,
+            "look_lease_until": until,
+            "hinted_at": None,
+            "next_look_at": case((tasks.c.next_look_at.is_not(None), until)),
+        }
+        free = is_free(tasks.c.look_lease_until, now, LOOK_LEASE)
+        claimed = update(tasks).where(*self._mine(chosen, free)).values(lease).returning(tasks)
+        rows = await self._engine.rows(claimed, writes=True)
+        return self._claim(rows[0]) if rows else None
 
-    async def claim_look(self, id: str, owner: str, lease: timedelta = LOOK_LEASE) -> int | None:
-        async with self._engine.writing() as connection:
-            await self._row(connection, tasks.c.id == id, held=True)
-            now = self._clock.now()
-            until = now + lease
-            claimed = {"look_owner": owner, "look_lease_until": until}
-            if not await self._note(connection, id, claimed, look_is_free(now)):
-                return None
-            await self._note(connection, id, {"next_look_at": until}, tasks.c.next_look_at.is_not(None))
-            row = await self._row(connection, tasks.c.id == id)
-            return int(row["look_failures"]) if row is not None else None
+    def _most_urgent(self, now: datetime, farthest: timedelta) -> ColumnElement[str]:
+        """The due task to look at first: one with a hint, then one that is waited for, then the longest due.
 
-    async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
-        async with self._engine.writing() as connection:
-            now = self._clock.now()
-            own = tasks.c.look_owner == owner
-            if error_code is None:
-                cleared = dict.fromkeys(("look_failed_at", "look_not_before", "look_error_code"))
-                await self._note(connection, id, {"last_look_at": now, "look_failures": 0, **cleared}, own)
-            else:
-                failed = {
-                    "look_failures": tasks.c.look_failures + 1,
-                    "look_failed_at": now,
-                    "look_not_before": plan.not_before,
-                    "look_error_code": error_code,
-                }
-                await self._note(connection, id, failed, own)
-            if error_code == _UNAUTHORIZED:
-                # Waiters, in other processes too, are to hear of a key that stopped working.
-                stamped = update(tasks).where(*self._mine(tasks.c.id == id)).values(changed_at=now)
-                await connection.execute(stamped)
-                await self._engine.announce(connection, self._service, id)
-            await self._note(
-                connection, id, {"next_look_at": next_look(now, plan)}, tasks.c.next_look_at.is_not(None), own
-            )
-            await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)
+        Each is found by an index of its own, however many are due.
+        """
+        due = select(tasks.c.id).where(*self._mine(tasks.c.next_look_at <= now))
+        astray = select(tasks.c.id).where(*self._mine(tasks.c.next_look_at > now + farthest))
+        hinted = due.where(tasks.c.hinted_at.is_not(None))
+        wanted = due.where(tasks.c.wanted_until > now)
+        return func.coalesce(*(
+            query.order_by(tasks.c.next_look_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+            for query in (hinted, wanted, due, astray)
+        ))  # fmt: skip
 
-    async def release_look(self, id: str, owner: str) -> None:
-        async with self._engine.writing() as connection:
-            own = tasks.c.look_owner == owner
-            due = {"next_look_at": self._clock.now()}
-            await self._note(connection, id, due, tasks.c.next_look_at.is_not(None), own)
-            await self._note(connection, id, {"look_owner": None, "look_lease_until": None}, own)
+    async def settle(self, claim: Claim, task: Task, plan: LookPlan, error_code: int | None = None) -> Task | None:
+        now = self._clock.now()
+        values: dict[str, Any] = {
+            "look_owner": None,
+            "look_lease_until": None,
+            "next_look_at": self._next_look(now, task, plan if task.task_id or error_code is not None else None),
+        }
+        if task.task_id:
+            values |= _outcome(now, plan, error_code)
+        elif error_code is None:
+            # What a callback said has been looked into; a newer one is left.
+            values |= {"hinted_id": case((tasks.c.hinted_at.is_not(None), tasks.c.hinted_id)), "look_failures": 0}
+        else:
+            values["look_failures"] = tasks.c.look_failures + 1
+        held = (tasks.c.version == claim.task.version, tasks.c.look_owner == self._owner)
+        if task != claim.task:
+            values |= fact_columns(task)
+            if task.finished:
+                return await self._change(task.id, {**values, "wanted_until": None}, *held)
+            # That it was seen unfinished again needs no announcement.
+            values["version"] = tasks.c.version + 1
+        elif error_code == _UNAUTHORIZED:
+            # Waiters of every process must learn of a key that stopped working.
+            return await self._announce(task.id, values, *held)
+        row = await self._note(task.id, values, *held)
+        return task_from(row) if row is not None else None
+
+    async def claimed(self, claim: Claim) -> Claim | None:
+        rows = await self._engine.rows(
+            select(tasks).where(*self._mine(tasks.c.id == claim.task.id, tasks.c.look_owner == self._owner))
+        )
+        return self._claim(rows[0]) if rows else None
+
+    async def release(self, claim: Claim) -> None:
+        due = {"next_look_at": case((tasks.c.next_look_at.is_not(None), literal(self._clock.now(), Instant)))}
+        lease = {"look_owner": None, "look_lease_until": None}
+        await self._note(claim.task.id, {**due, **lease}, tasks.c.look_owner == self._owner)
+
+    async def _announce(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> Task | None:
+        noted = update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values({**values, **self._stamp()})
+        rows = await self._engine.rows(self._announced(noted), writes=True)
+        if not rows:
+            return None
+        self._changed(id)
+        return task_from(rows[0])
+
+    def _claim(self, row: RowMapping) -> Claim:
+        return Claim(task=task_from(row), failures=row["look_failures"], hinted_id=row["hinted_id"] or "")
+
+    def _next_look(self, now: datetime, task: Task, plan: LookPlan | None) -> ColumnElement[Any] | None:
+        """At once if a hint came after the look began; else by the plan, for whether somebody waits."""
+        if not task.may_change:
+            return None
+        planned = next_look(now, plan) if plan is not None and not task.finished else literal(None, Instant)
+        return case((tasks.c.hinted_at.is_not(None), literal(now, Instant)), else_=planned)
+
+
+def _is_current(task: Task) -> ColumnElement[bool]:
+    """No look has been made since the task was read: one would have set the pace anew."""
+    return and_(
+        tasks.c.last_look_at.is_not_distinct_from(task.last_look_at),
+        tasks.c.look_failed_at.is_not_distinct_from(task.look_failed_at),
+    )
+
+
+def _outcome(now: datetime, plan: LookPlan, error_code: int | None) -> dict[str, Any]:
+    if error_code is None:
+        cleared = dict.fromkeys(("look_failed_at", "look_not_before", "look_error_code"))
+        return {"last_look_at": now, "look_failures": 0, **cleared}
+    return {
+        "look_failures": tasks.c.look_failures + 1,
+        "look_failed_at": now,
+        "look_not_before": plan.not_before,
+        "look_error_code": error_code,
+    }

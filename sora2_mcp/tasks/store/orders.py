@@ -1,246 +1,244 @@
-"""Orders in the store: reserve, bind and what lies between."""
+"""Orders in the store, from the intent to the task."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, not_, or_, select
+from sqlalchemy import ColumnElement, RowMapping, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
-from sora2_mcp.tasks.store.base import StorePart
-from sora2_mcp.tasks.store.conditions import UNCONFIRMED_COUNTS_ACTIVE, active, next_look, ordered_since, unconfirmed
-from sora2_mcp.tasks.store.port import Budget, LimitUse, LookPlan, Outcome, Reservation
-from sora2_mcp.tasks.store.rows import fact_columns, order_columns, task_from
-from sora2_mcp.tasks.store.schema import tasks
+from sora2_mcp.tasks.store.interface import Budget, LimitUse, LookPlan, Outcome, Reservation
+from sora2_mcp.tasks.store.queries import (
+    UNCONFIRMED_COUNTS_ACTIVE,
+    Queries,
+    active,
+    next_look,
+    ordered_since,
+    unconfirmed,
+)
+from sora2_mcp.tasks.store.rows import fact_columns, fingerprint, order_columns, task_from
+from sora2_mcp.tasks.store.schema import Instant, tasks
 
 _REFUSED_KEPT = timedelta(days=1)
 _NEW_KEY = "Use a new idempotency_key to order this."
+_UNANSWERED = tasks.c.task_id.is_(None)
+_BOUND = {
+    "status": Status.GENERATING.value,
+    "known_unfinished_at": tasks.c.created_at,
+    **dict.fromkeys(("sending_until", "hinted_id", "finished_at")),
+    **dict.fromkeys(("failure_stage", "failure_code", "failure_message", "failure_doubtful")),
+}
 
 
-class Orders(StorePart):
-    """An order's way from intent to task.
+class Orders(Queries):
+    """An order's way from intent to task. Whatever several rows decide is done under a lock."""
 
-    What decides by several rows is done alone; everything else changes one row, under conditions that name its state.
-    """
-
-    async def preview(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation | None:
+    async def preview(self, draft: Task, budget: Budget) -> Reservation | None:
         async with self._engine.reading() as connection:
-            known = await self._known_order(connection, draft, fingerprint, budget)
+            known = await self._known_order(connection, draft, budget)
             if known is None:
-                await self._checked_budget(connection, budget, draft.principal, self._clock.now())
+                await self._checked_budget(connection, budget, draft.principal)
             return known
 
     async def reserve(
         self,
         draft: Task,
-        fingerprint: str,
         budget: Budget,
         consent: str = "",
         admit: Callable[[Task], None] = lambda _: None,
     ) -> Reservation:
-        async with self._alone() as connection:
-            used = await self._row(connection, tasks.c.confirmation == consent) if consent else None
-            if used is not None:
-                return Reservation(task=task_from(used), outcome=Outcome.SAME_CONSENT)
-            known = await self._known_order(connection, draft, fingerprint, budget)
+        # Only limits concern all orders of the service; others must only not race with their own repeats.
+        repeats = f"key {draft.idempotency_key}" if draft.idempotency_key else f"order {fingerprint(draft.request)}"
+        lock = self._service if budget.has_limits else f"{self._service} {draft.principal} {repeats}"
+        async with self._engine.writing(lock=lock) as connection:
+            known = await self._known_order(connection, draft, budget, consent)
             if known is not None:
                 return known
-            limits = await self._checked_budget(connection, budget, draft.principal, self._clock.now())
+            limits = await self._checked_budget(connection, budget, draft.principal)
             admit(draft)
             if draft.sending_until is not None:
-                # The lease lasts from here on, however long this transaction was waited for.
+                # The lease begins now, however long this transaction was waited for.
                 waited = max(self._clock.now() - draft.created_at, timedelta())
                 draft = replace(draft, sending_until=draft.sending_until + waited)
-            await self._insert(connection, draft, fingerprint, consent)
-            return Reservation(task=draft, outcome=Outcome.NEW, limits=limits)
+            await self._insert(connection, {**order_columns(draft), "confirmation": consent or None})
+        # Its caller knows of it, and its answer follows: in this process that is told once, then.
+        return Reservation(task=draft, outcome=Outcome.NEW, limits=limits)
 
     async def hold(self, id: str, lease: timedelta) -> None:
-        async with self._engine.writing() as connection:
-            until = self._clock.now() + lease
-            await self._note(connection, id, {"sending_until": until}, tasks.c.task_id.is_(None))
+        await self._note(id, {"sending_until": self._clock.now() + lease}, _UNANSWERED)
 
     async def hand_out(self, id: str) -> Task:
-        async with self._engine.writing() as connection:
-            await self._note(connection, id, {"handed_out": True}, tasks.c.status != Status.REFUSED)
-            return await self._task(connection, id)
+        row = await self._note(id, {"handed_out": True}, tasks.c.status != Status.REFUSED.value)
+        return task_from(row) if row is not None else await self._loaded(id)
 
     async def refuse(self, refused: Task) -> Task:
-        async with self._engine.writing() as connection:
-            facts = {**fact_columns(refused), "sending_until": None}
-            unanswered = tasks.c.task_id.is_(None)
-            hidden = {**facts, "status": Status.REFUSED.value, "idempotency_key": None}
-            if not await self._change(connection, refused.id, hidden, unanswered, tasks.c.handed_out.is_(False)):
-                await self._change(connection, refused.id, facts, unanswered)
-            return await self._task(connection, refused.id)
+        hidden = tasks.c.handed_out.is_(False)
+        values = {
+            **fact_columns(refused),
+            "sending_until": None,
+            "next_look_at": None,
+            "status": case((hidden, Status.REFUSED.value), else_=Status.FAILED.value),
+            "idempotency_key": case((hidden, None), else_=tasks.c.idempotency_key),
+        }
+        task = await self._change(refused.id, values, _UNANSWERED)
+        await self._forget_refused()
+        return task or await self._loaded(refused.id)
 
     async def unclear(self, id: str, reason: str) -> Task:
-        async with self._engine.writing() as connection:
-            values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "failure_message": reason}
-            still_open = tasks.c.status == Status.GENERATING.value
-            await self._change(connection, id, values, tasks.c.task_id.is_(None), still_open)
-            return await self._task(connection, id)
+        values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "failure_message": reason}
+        return await self._change(
+            id, values, _UNANSWERED, tasks.c.status == Status.GENERATING.value
+        ) or await self._loaded(id)
 
     async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
-        async with self._alone() as connection:
-            task = await self._task(connection, id, held=True)
-            return task if task.task_id else await self._bound(connection, task, task_id, plan)
+        return await self._bound(id, task_id, plan) or await self._loaded(id)
 
     async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
-        async with self._alone() as connection:
-            task = await self._task(connection, id, held=True)
-            if task.task_id:
-                return task
-            adoptable = and_(tasks.c.adopted.is_(True), tasks.c.principal == task.principal)
-            taken = await self._row(connection, tasks.c.task_id == task_id, not_(adoptable))
-            return None if taken is not None or task.finished else await self._bound(connection, task, task_id, plan)
+        bound = await self._bound(id, task_id, plan, *self._may_be(task_id))
+        known = bound or await self._loaded(id)
+        return known if known.task_id else None
 
-    async def _bound(self, connection: AsyncConnection, task: Task, task_id: str, plan: LookPlan) -> Task:
-        values = {"task_id": task_id, "sending_until": None, **await self._adopted_facts(connection, task, task_id)}
-        if values["status"] == Status.GENERATING.value:
-            values["next_look_at"] = next_look(self._clock.now(), plan)
-        await self._change(connection, task.id, values)
-        return await self._task(connection, task.id)
+    async def _bound(self, id: str, task_id: str, plan: LookPlan, *conditions: ColumnElement[bool]) -> Task | None:
+        values = {**_BOUND, "task_id": task_id, "next_look_at": self._first_look(plan)}
+        async with self._engine.writing(lock=self._lock_of(task_id)) as connection:
+            bound = self._announced(self._changing(id, values, _UNANSWERED, *conditions))
+            row = (await connection.execute(bound)).mappings().first()
+            if row is not None:
+                row = await self._merged(connection, row)
+        if row is None:
+            return None
+        self._changed(id)
+        return task_from(row)
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
-        async with self._alone() as connection:
+        async with self._engine.writing(lock=self._lock_of(task.task_id)) as connection:
             known = await self._row(connection, tasks.c.task_id == task.task_id)
             if known is not None and known["principal"] != task.principal:
                 raise UnknownTaskError(task.task_id)
             if known is not None:
                 return task_from(known)
-            await self._insert(connection, task, fingerprint="")
-            if not task.finished:
-                await self._note(connection, task.id, {"next_look_at": plan.idle_at, "last_look_at": self._clock.now()})
-            return await self._task(connection, task.id)
-
-    def _alone(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction beside which nobody else reserves, binds or adopts for this service."""
-        return self._engine.writing(lock=self._service)
-
-    async def _adopted_facts(self, connection: AsyncConnection, task: Task, task_id: str) -> dict[str, Any]:
-        """The facts to bind with: those of a task adopted under this id meanwhile, whose place this one takes."""
-        adopted = await self._row(connection, tasks.c.task_id == task_id, tasks.c.adopted.is_(True), held=True)
-        if adopted is None:
-            begun = replace(task, status=Status.GENERATING, failure=None, known_unfinished_at=task.created_at)
-            return fact_columns(begun)
-        await connection.execute(delete(tasks).where(*self._mine(tasks.c.id == adopted["id"])))
-        known = task_from(adopted)
-        merged = replace(known, id=task.id, adopted=False, created_at=task.created_at)
-        files = {name: adopted[name] for name in ("file_path", "file_size_bytes", "file_sha256")}
-        return {**fact_columns(merged), **files}
-
-    async def _known_order(
-        self, connection: AsyncConnection, draft: Task, fingerprint: str, budget: Budget
-    ) -> Reservation | None:
-        """The task the order already has; None where it is new."""
-        now = self._clock.now()
-        same = await self._same_key(connection, draft, fingerprint)
-        if same is not None:
-            return Reservation(task=same, outcome=Outcome.SAME_KEY)
-        repeat = await self._repeat(connection, draft, fingerprint, now - budget.duplicate_window, now)
-        if repeat is not None:
-            return Reservation(task=repeat, outcome=Outcome.REPEAT)
-        return None
-
-    async def _insert(self, connection: AsyncConnection, task: Task, fingerprint: str, consent: str = "") -> None:
-        await self._forget_refused(connection)
-        stamp = {"version": task.version, "changed_at": self._clock.now(), "confirmation": consent or None}
-        columns = {**order_columns(task, fingerprint), **stamp}
-        await connection.execute(insert(tasks).values(columns))
-        await self._engine.announce(connection, self._service, task.id)
-
-    async def _forget_refused(self, connection: AsyncConnection) -> None:
-        old = self._clock.now() - _REFUSED_KEPT
-        gone = self._mine(tasks.c.status == Status.REFUSED.value, tasks.c.created_at < old)
-        await connection.execute(delete(tasks).where(*gone))
-
-    async def _same_key(self, connection: AsyncConnection, draft: Task, fingerprint: str) -> Task | None:
-        if not draft.idempotency_key:
-            return None
-        of_key = (tasks.c.principal == draft.principal, tasks.c.idempotency_key == draft.idempotency_key)
-        row = await self._row(connection, *of_key)
-        if row is None:
-            return None
-        if row["fingerprint"] != fingerprint:
-            problem = "was used before with other arguments, so nothing was ordered."
-            raise KeyReusedError(
-                draft.idempotency_key, problem, f"Repeat the first arguments, or {_NEW_KEY[0].lower()}{_NEW_KEY[1:]}"
-            )
-        if row["status"] == Status.FAILED.value:
-            reference = task_from(row).reference
-            problem = f"belongs to task {reference}, which failed, so nothing was ordered."
-            raise KeyReusedError(draft.idempotency_key, problem, _NEW_KEY)
+            looks = {} if task.finished else {"next_look_at": plan.idle_at, "last_look_at": self._clock.now()}
+            row = await self._insert(connection, {**order_columns(task), **looks})
+        self._changed(task.id)
         return task_from(row)
 
-    async def _repeat(
-        self, connection: AsyncConnection, draft: Task, fingerprint: str, since: datetime, now: datetime
-    ) -> Task | None:
-        """The unfinished task that is exactly this order: a recent one, or one nobody knows the fate of."""
-        if draft.idempotency_key:
+    def _lock_of(self, task_id: str) -> str:
+        """The lock for whatever decides which row has the service's id."""
+        return f"{self._service} task {task_id}"
+
+    def _may_be(self, task_id: str) -> list[ColumnElement[bool]]:
+        """Conditions of an order that may get an id which only a callback named: no other order has it."""
+        other = tasks.alias()
+        adopted = and_(other.c.adopted, other.c.principal == tasks.c.principal)
+        taken = select(other.c.id).where(other.c.service == self._service, other.c.task_id == task_id, ~adopted)
+        return [tasks.c.status.in_([Status.GENERATING.value, Status.UNCONFIRMED.value]), ~taken.exists()]
+
+    async def _merged(self, connection: AsyncConnection, bound: RowMapping) -> RowMapping:
+        """The order with what is known of the task that was adopted under its id, whose place it takes."""
+        same_id = (tasks.c.task_id == bound["task_id"], tasks.c.adopted)
+        taken_over = delete(tasks).where(*self._mine(*same_id)).returning(tasks)
+        adopted = (await connection.execute(taken_over)).mappings().first()
+        if adopted is None:
+            return bound
+        order, known = task_from(bound), task_from(adopted)
+        task = replace(known, id=order.id, adopted=False, created_at=order.created_at, retention=order.retention)
+        values = {name: adopted[name] for name in ("file_path", "file_size_bytes", "file_sha256")} | fact_columns(task)
+        if task.finished:
+            values["next_look_at"] = None
+        merged = update(tasks).where(tasks.c.id == order.id).values(values).returning(tasks)
+        row: RowMapping = (await connection.execute(merged)).mappings().one()
+        return row
+
+    def _first_look(self, plan: LookPlan) -> ColumnElement[datetime]:
+        """By the plan, or at once where a callback came before the answer."""
+        now = self._clock.now()
+        return case((tasks.c.hinted_at.is_not(None), literal(now, Instant)), else_=next_look(now, plan))
+
+    async def _known_order(
+        self, connection: AsyncConnection, draft: Task, budget: Budget, consent: str = ""
+    ) -> Reservation | None:
+        """The task the order already has; None where it is new."""
+        now, mine = self._clock.now(), tasks.c.principal == draft.principal
+        recent = and_(tasks.c.status == Status.GENERATING.value, tasks.c.created_at > now - budget.duplicate_window)
+        repeat = and_(mine, tasks.c.fingerprint == fingerprint(draft.request), or_(recent, unconfirmed(now)))
+        same_key = and_(mine, tasks.c.idempotency_key == draft.idempotency_key)
+        known = [
+            *([(Outcome.SAME_CONSENT, tasks.c.confirmation == consent)] if consent else []),
+            (Outcome.SAME_KEY, same_key) if draft.idempotency_key else (Outcome.REPEAT, repeat),
+        ]
+        rank = case(*((condition, number) for number, (_, condition) in enumerate(known))).label("rank")
+        query = select(tasks, rank).where(*self._mine(or_(*(condition for _, condition in known))))
+        row = (await connection.execute(query.order_by(rank).limit(1))).mappings().first()
+        if row is None:
             return None
-        recent = and_(tasks.c.status == Status.GENERATING.value, tasks.c.created_at > since)
-        row = await self._row(
-            connection,
-            tasks.c.principal == draft.principal,
-            tasks.c.fingerprint == fingerprint,
-            or_(recent, unconfirmed(now)),
-        )
-        return task_from(row) if row is not None else None
+        outcome, _ = known[row["rank"]]
+        if outcome is Outcome.SAME_KEY:
+            _check_key(row, draft.request)
+        return Reservation(task=task_from(row), outcome=outcome)
+
+    async def _insert(self, connection: AsyncConnection, columns: dict[str, Any]) -> RowMapping:
+        statement = self._announced(insert(tasks).values({**columns, **self._stamp(), "version": 0}))
+        row: RowMapping = (await connection.execute(statement)).mappings().one()
+        return row
+
+    async def _forget_refused(self) -> None:
+        old = self._clock.now() - _REFUSED_KEPT
+        gone = self._mine(tasks.c.status == Status.REFUSED.value, tasks.c.created_at < old)
+        await self._engine.rows(delete(tasks).where(*gone).returning(tasks.c.id), writes=True)
 
     async def _checked_budget(
-        self, connection: AsyncConnection, budget: Budget, principal: str, now: datetime
+        self, connection: AsyncConnection, budget: Budget, principal: str
     ) -> tuple[LimitUse, ...]:
-        """How much one more order leaves of each limit that is set.
+        """How much of each limit that is set is used with one more order.
 
         Raises:
-            LimitError: nothing.
+            LimitError: nothing is left of one.
         """
+        if not budget.has_limits:
+            return ()
+        now = self._clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        unclear = and_(unconfirmed(now), active(now), tasks.c.principal == principal)
+        counts = {
+            "active": self._one(func.count(), active(now)),
+            "ordered": self._one(func.count(), ordered_since(today)),
+            "cost": self._one(func.coalesce(func.sum(tasks.c.cost), 0.0), ordered_since(today)),
+            "unclear_since": self._one(func.min(tasks.c.created_at), unclear),
+        }
+        found = await connection.execute(select(*(count.label(name) for name, count in counts.items())))
+        used = found.mappings().one()
         tomorrow = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
-        limits: list[LimitUse] = []
-        if budget.max_active_tasks:
-            running = await self._count(connection, active(now))
-            if running >= budget.max_active_tasks:
-                frees = f"It frees when a running task ends{await self._unclear_until(connection, principal, now)}."
-                raise LimitError(
-                    "SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running, f"{frees} list_tasks shows them."
-                )
-            limits.append(LimitUse("SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, running + 1))
-        if budget.daily_limit:
-            ordered = await self._count(connection, ordered_since(today))
-            if ordered >= budget.daily_limit:
-                raise LimitError("SORA2_DAILY_LIMIT", budget.daily_limit, ordered, tomorrow)
-            limits.append(LimitUse("SORA2_DAILY_LIMIT", budget.daily_limit, ordered + 1))
-        if budget.daily_cost:
-            cost = await self._cost_since(connection, today) or 0.0
-            if cost >= budget.daily_cost:
-                raise LimitError("SORA2_DAILY_COST", budget.daily_cost, cost, tomorrow)
-            limits.append(LimitUse("SORA2_DAILY_COST", budget.daily_cost, cost))
-        return tuple(limits)
-
-    async def _unclear_until(self, connection: AsyncConnection, principal: str, now: datetime) -> str:
-        """When the principal's oldest order of unknown fate ceases to count as active, in words.
-
-        Others' orders are none of its business.
-        """
-        counted = self._mine(unconfirmed(now), active(now), tasks.c.principal == principal)
-        oldest = (await connection.execute(select(func.min(tasks.c.created_at)).where(*counted))).scalar_one()
-        return (
-            f", or at {oldest + UNCONFIRMED_COUNTS_ACTIVE:%H:%M} UTC, when an unconfirmed one stops counting"
-            if oldest
-            else ""
+        frees = f"It frees when a running task ends{_unclear_until(used['unclear_since'])}. list_tasks shows them."
+        limits = (
+            ("SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, used["active"], 1, frees),
+            ("SORA2_DAILY_LIMIT", budget.daily_limit, used["ordered"], 1, tomorrow),
+            ("SORA2_DAILY_COST", budget.daily_cost, used["cost"], 0, tomorrow),
         )
+        for variable, limit, count, _, hint in limits:
+            if limit and count >= limit:
+                raise LimitError(variable, limit, count, hint)
+        return tuple(LimitUse(variable, limit, count + more) for variable, limit, count, more, _ in limits if limit)
 
-    async def _cost_since(self, connection: AsyncConnection, instant: datetime) -> float | None:
-        """What the orders since then have cost, as far as it is known; None where nothing is."""
-        known = select(func.sum(tasks.c.cost)).where(*self._mine(ordered_since(instant)))
-        cost: float | None = (await connection.execute(known)).scalar_one()
-        return cost
 
-    async def _count(self, connection: AsyncConnection, condition: ColumnElement[bool]) -> int:
-        counted = await connection.execute(select(func.count()).select_from(tasks).where(*self._mine(condition)))
-        return int(counted.scalar_one())
+def _unclear_until(since: datetime | None) -> str:
+    """When the caller's oldest unconfirmed order ceases to count as active, in words."""
+    if since is None:
+        return ""
+    return f", or at {since + UNCONFIRMED_COUNTS_ACTIVE:%H:%M} UTC, when an unconfirmed one stops counting"
+
+
+def _check_key(row: RowMapping, request: VideoRequest) -> None:
+    """Raises:
+    KeyReusedError: the key stands for another order, or for one that failed.
+    """
+    if row["fingerprint"] != fingerprint(request):
+        problem = "was used before with other arguments, so nothing was ordered."
+        hint = f"Repeat the first arguments, or {_NEW_KEY[0].lower()}{_NEW_KEY[1:]}"
+        raise KeyReusedError(row["idempotency_key"], problem, hint)
+    if row["status"] == Status.FAILED.value:
+        problem = f"belongs to task {task_from(row).reference}, which failed, so nothing was ordered."
+        raise KeyReusedError(row["idempotency_key"], problem, _NEW_KEY)

@@ -7,14 +7,14 @@ from typing import Any
 
 import anyio
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import BigInteger, event, func, literal, select
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy import BigInteger, ColumnElement, Executable, RowMapping, func, literal, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.engine import Engine, News, store_error
+from sora2_mcp.tasks.store.schema import tasks
 
 _CHANNEL = "sora2_tasks"
 _CONNECTIONS = 5
@@ -51,38 +51,63 @@ class PostgresEngine(Engine):
                 hide_parameters=True,
             )
         )
-        event.listen(self._pool.sync_engine, "checkout", _checked)
+
+    async def _rows(self, statement: Executable, *, writes: bool) -> Sequence[RowMapping]:
+        del writes  # A statement by itself needs no transaction around it, which would be two round trips more.
+        with _within(self._answer_seconds, shield=True):
+            async with self._ready(self._pool.execution_options(isolation_level="AUTOCOMMIT"), statement) as (_, rows):
+                return rows
 
     @asynccontextmanager
     async def _transaction(self, *, writes: bool, lock: str, seconds: float | None) -> AsyncIterator[AsyncConnection]:
         pool = self._pool if writes else self._pool.execution_options(**_READING)
-        # Nobody else cancels it: half a commit is neither done nor not done.
+        first = select(func.pg_advisory_xact_lock(literal(_number(lock), BigInteger))) if lock else select(1)
+        # Shielded: a commit that is cancelled is neither done nor not done.
         with _within(seconds or self._answer_seconds, shield=True):
-            async with pool.begin() as connection:
-                if lock:
-                    await connection.execute(select(func.pg_advisory_xact_lock(literal(_number(lock), BigInteger))))
+            async with self._ready(pool, first) as (connection, _):
                 yield connection
-
-    async def announce(self, connection: AsyncConnection, service: str, id: str) -> None:
-        await connection.execute(select(func.pg_notify(_CHANNEL, _mark(service) + id)))
+                await connection.commit()
 
     @asynccontextmanager
-    async def listening(self, service: str, clock: Clock) -> AsyncIterator[News]:
+    async def _ready(
+        self, pool: AsyncEngine, first: Executable
+    ) -> AsyncIterator[tuple[AsyncConnection, Sequence[RowMapping]]]:
+        """A connection, and what its first statement gave.
+
+        A connection may have broken while it was idle, which only its next use tells. All others of the pool are
+        replaced then, and a new one is tried: every first statement may be repeated.
+        """
+        try:
+            connection, rows = await _opened(pool, first)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            connection, rows = await _opened(pool, first)
+        try:
+            yield connection, rows
+        finally:
+            await connection.close()
+
+    def announcement(self, service: str, owner: str) -> Sequence[ColumnElement[object]]:
+        return (func.pg_notify(_CHANNEL, literal(_mark(service)) + tasks.c.id + f":{owner}"),)
+
+    @asynccontextmanager
+    async def listening(self, service: str, owner: str, clock: Clock) -> AsyncIterator[News]:
         connection = await self._connected()
-        ear = _Ear(_mark(service))
+        inbox = _Inbox(_mark(service), owner)
 
         async def news() -> Sequence[str]:
             with clock.timeout(_PULSE_SECONDS):
-                await ear.stirred.wait()
-            if not ear.stirred.is_set():
+                await inbox.filled.wait()
+            if not inbox.filled.is_set():
                 with _within(self._answer_seconds):
                     await connection.execute("SELECT 1")
-            return ear.take()
+            return inbox.take()
 
         try:
-            connection.add_termination_listener(ear.lose)
+            connection.add_termination_listener(inbox.lose)
             with _within(self._answer_seconds):
-                await connection.add_listener(_CHANNEL, ear.hear)
+                await connection.add_listener(_CHANNEL, inbox.put)
             yield news
         finally:
             with anyio.CancelScope(shield=True):
@@ -115,36 +140,40 @@ class PostgresEngine(Engine):
         return connection
 
 
-def _checked(connection: Any, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
-    """Has a connection that was lost while nobody used it replaced; SQLAlchemy's own way takes four round trips."""
+async def _opened(pool: AsyncEngine, first: Executable) -> tuple[AsyncConnection, Sequence[RowMapping]]:
+    connection = await pool.connect()
     try:
-        connection.run_async(lambda driver: driver.execute("SELECT 1"))
-    except (*_ERRORS, OSError) as error:
-        raise DisconnectionError("a connection was lost") from error
+        return connection, (await connection.execute(first)).mappings().all()
+    except BaseException:
+        await connection.close()
+        raise
 
 
-class _Ear:
-    """What one connection heard that nobody has taken yet."""
+class _Inbox:
+    """The notices of other processes that the feed has not taken yet."""
 
-    def __init__(self, mark: str) -> None:
-        self.stirred = anyio.Event()
+    def __init__(self, mark: str, owner: str) -> None:
+        self.filled = anyio.Event()
         self._mark = mark
+        self._owner = owner
         self._ids: dict[str, None] = {}
         self._lost = False
 
-    def hear(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
-        if payload.startswith(self._mark):
-            self._ids[payload.removeprefix(self._mark)] = None
-            self.stirred.set()
+    def put(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        # Before schema 0004 a notice named no owner.
+        id, _, owner = payload.removeprefix(self._mark).partition(":")
+        if payload.startswith(self._mark) and owner != self._owner:
+            self._ids[id] = None
+            self.filled.set()
 
     def lose(self, _connection: Any) -> None:
         self._lost = True
-        self.stirred.set()
+        self.filled.set()
 
     def take(self) -> list[str]:
         if self._lost:
             raise ConnectionResetError("the server ended the connection that listens for changes")
-        ids, self._ids, self.stirred = list(self._ids), {}, anyio.Event()
+        ids, self._ids, self.filled = list(self._ids), {}, anyio.Event()
         return ids
 
 
@@ -168,5 +197,5 @@ def _number(name: str) -> int:
 
 
 def _mark(service: str) -> str:
-    """What every notice of this service begins with."""
+    """The beginning of every notice of this service."""
     return blake2b(service.encode(), digest_size=8).hexdigest() + ":"

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -10,7 +11,23 @@ from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import Doubt, Failure, SavedFile, Sighting, Stage, Status, Task
 
 
-def order_columns(task: Task, fingerprint: str) -> dict[str, Any]:
+def fingerprint(request: VideoRequest) -> str:
+    """The same for exactly the same order; the request cannot be read back from it."""
+    fields: list[Any] = [
+        request.prompt,
+        list(request.image_urls),
+        request.aspect_ratio,
+        request.quality,
+        request.watermark,
+        request.callback_url,
+    ]
+    if request.seconds:
+        # Orders of a service where no length can be chosen keep the fingerprint they always had.
+        fields.append(request.seconds)
+    return sha256(json.dumps(fields).encode()).hexdigest()
+
+
+def order_columns(task: Task) -> dict[str, Any]:
     """What is written once, when the intent is saved."""
     request = task.request
     return {
@@ -25,7 +42,7 @@ def order_columns(task: Task, fingerprint: str) -> dict[str, Any]:
         "seconds": request.seconds,
         "retention_days": task.retention.days if task.retention is not None else None,
         "price_unit": task.price_unit,
-        "fingerprint": fingerprint,
+        "fingerprint": "" if task.adopted else fingerprint(request),
         "idempotency_key": task.idempotency_key or None,
         "callback": task.callback_hash or None,
         "created_at": task.created_at,

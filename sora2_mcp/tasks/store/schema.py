@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Float, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; its number only grows."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +36,8 @@ class Words(TypeDecorator[str]):
 
 
 _UNSAVED = text("status = 'succeeded' AND file_path IS NULL")
+_HINTED = text("hinted_at IS NOT NULL")
+_SENDING = text("sending_until IS NOT NULL")
 
 metadata = MetaData()
 
@@ -47,6 +49,8 @@ tasks = Table(
     Column("service", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("changed_at", Instant, nullable=False),
+    # The process that wrote the row last: it knows of the change and needs no word of it.
+    Column("changed_by", String(64)),
     # What was asked for. A callback address may carry a token of the caller's, so it is not kept.
     Column("prompt", Words, nullable=False),
     Column("image_urls", Text, nullable=False),
@@ -81,7 +85,7 @@ tasks = Table(
     Column("retention_days", Integer, server_default="15"),
     Column("price_unit", String(20), nullable=False, server_default="credits"),
     Column("cost", Float),
-    # When it is looked at, and by whom.
+    # The schedule and the lease of its looks. A hint is cleared when a look begins, so one that came later is left.
     Column("next_look_at", Instant),
     Column("wanted_until", Instant),
     Column("look_owner", String(64)),
@@ -91,6 +95,8 @@ tasks = Table(
     Column("look_failed_at", Instant),
     Column("look_not_before", Instant),
     Column("look_error_code", BigInteger),
+    Column("hinted_at", Instant),
+    Column("hinted_id", Words),
     # Its file.
     Column("file_path", Text),
     Column("file_size_bytes", BigInteger),
@@ -110,6 +116,8 @@ tasks = Table(
     Index("tasks_due", "service", "next_look_at"),
     Index("tasks_wanted", "service", "wanted_until"),
     Index("tasks_changed", "service", "changed_at"),
+    Index("tasks_hinted", "service", "hinted_at", sqlite_where=_HINTED, postgresql_where=_HINTED),
+    Index("tasks_sending", "service", "sending_until", sqlite_where=_SENDING, postgresql_where=_SENDING),
     Index("tasks_unsaved", "service", "created_at", sqlite_where=_UNSAVED, postgresql_where=_UNSAVED),
 )
 

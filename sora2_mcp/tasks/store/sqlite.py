@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.errors import STORE_PASSES, StoreError
 from sora2_mcp.tasks.store.engine import Engine, News
+
+_OLDEST = (3, 35)
+"""The first version that knows RETURNING."""
 
 _BUSY_SECONDS = 30
 _WATCH_SECONDS = 0.25
@@ -23,12 +26,24 @@ class SQLiteEngine(Engine):
     """Every transaction that writes excludes every other one, by ``BEGIN IMMEDIATE``, so that locks need no names."""
 
     def __init__(self, url: str) -> None:
+        """
+        Raises:
+            StoreError: Python was built with a version of SQLite that is too old.
+        """
+        if sqlite3.sqlite_version_info < _OLDEST:
+            needed = ".".join(map(str, _OLDEST))
+            problem = f"needs SQLite {needed} or newer, and this Python has {sqlite3.sqlite_version}"
+            raise StoreError(problem, hint="Ask the user to install a newer Python, or to use PostgreSQL.")
         address = make_url(url).set(drivername="sqlite+aiosqlite")
         patience = {"timeout": _BUSY_SECONDS}
         super().__init__(create_async_engine(address, pool_size=5, connect_args=patience, hide_parameters=True))
         self._turn_to_write = anyio.Lock()
         event.listen(self._pool.sync_engine, "connect", _prepare)
         event.listen(self._pool.sync_engine, "begin", _begin)
+
+    async def _rows(self, statement: Executable, *, writes: bool) -> Sequence[RowMapping]:
+        async with self._transaction(writes=writes, lock="", seconds=None) as connection:
+            return (await connection.execute(statement)).mappings().all()
 
     @asynccontextmanager
     async def _transaction(self, *, writes: bool, lock: str, seconds: float | None) -> AsyncIterator[AsyncConnection]:
@@ -50,12 +65,13 @@ class SQLiteEngine(Engine):
         finally:
             self._turn_to_write.release()
 
-    async def announce(self, connection: AsyncConnection, service: str, id: str) -> None:
-        """Nothing: whoever listens watches the file."""
+    def announcement(self, service: str, owner: str) -> Sequence[ColumnElement[object]]:  # noqa: ARG002 - its base's
+        # Listeners watch the file.
+        return ()
 
     @asynccontextmanager
-    async def listening(self, service: str, clock: Clock) -> AsyncIterator[News]:
-        del service  # The file tells that something was saved, not what.
+    async def listening(self, service: str, owner: str, clock: Clock) -> AsyncIterator[News]:
+        del service, owner  # The file tells that something was saved, not what.
         async with self._connected() as connection:
             seen_version = await _data_version(connection)
 

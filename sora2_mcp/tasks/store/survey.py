@@ -15,10 +15,10 @@ from sqlalchemy.pool import NullPool
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import EXPIRY_WARNING, Status
 from sora2_mcp.tasks.store.address import POSTGRES, postgres_at
-from sora2_mcp.tasks.store.conditions import unconfirmed, unsaved_videos
 from sora2_mcp.tasks.store.engine import translated
+from sora2_mcp.tasks.store.interface import Survey
 from sora2_mcp.tasks.store.migration import up_to_date
-from sora2_mcp.tasks.store.port import Survey
+from sora2_mcp.tasks.store.queries import unconfirmed, unsaved_videos
 from sora2_mcp.tasks.store.schema import tasks
 
 _BUSY_SECONDS = 3.0

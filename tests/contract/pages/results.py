@@ -11,9 +11,9 @@ from sora2_mcp.domain.task import GRACE, Doubt, Failure, SavedFile, Sighting, St
 from sora2_mcp.errors import DeclinedError
 from sora2_mcp.server import texts
 from sora2_mcp.tasks.downloads import Download
-from sora2_mcp.tasks.ordering import Submission
-from sora2_mcp.tasks.service import Page
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.orders import Submission
+from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.tasks import Page
 from tests.contract.pages.occasions import NOW, TASK, later
 from tests.contract.pages.tables import block
 

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Failure, Stage, Status, Task
-from sora2_mcp.tasks.ledger import SENDING_LEASE, fingerprint
+from sora2_mcp.tasks.orders import SENDING_LEASE
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.port import Budget, LookPlan, Outcome, Reservation
+from sora2_mcp.tasks.store.interface import Budget, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.schema import tasks
 from tests.clocks import START, FakeClock
 
@@ -58,7 +58,7 @@ def turn_away(_: Task) -> None:
 async def reserve(
     store: Database, order: Task, budget: Budget = NO_LIMITS, admit: Callable[[Task], None] = lambda _: None
 ) -> Reservation:
-    return await store.reserve(order, fingerprint(order.request), budget, admit=admit)
+    return await store.reserve(order, budget, admit=admit)
 
 
 async def ordered(store: Database, order: Task, task_id: str) -> Task:
@@ -82,9 +82,17 @@ def failed(task: Task, at: datetime) -> Task:
 
 
 async def saved(store: Database, task: Task) -> Task:
-    """The task after its facts were saved."""
-    assert await store.save(task)
-    return replace(task, version=task.version + 1)
+    """The task after a look that showed it so."""
+    claim = await store.claim(task)
+    assert claim is not None
+    settled = await store.settle(claim, task, SOON)
+    assert settled is not None
+    return settled
+
+
+async def due_at(store: Database) -> datetime | None:
+    """When the next look is due."""
+    return (await store.due()).look_at
 
 
 async def row(store: Database, id: str) -> Mapping[str, Any]:

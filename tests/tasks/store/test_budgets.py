@@ -5,7 +5,7 @@ import pytest
 
 from sora2_mcp.errors import LimitError
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.port import Budget, Outcome, Usage
+from sora2_mcp.tasks.store.interface import Budget, Outcome, Usage
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import (
     NO_LIMITS,

@@ -6,10 +6,23 @@ import anyio
 import pytest
 
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.tasks.callback_path import callback_hash
+from sora2_mcp.tasks.callbacks import callback_hash
 from sora2_mcp.tasks.store.database import Database
 from tests.clocks import FakeClock
-from tests.tasks.store.drafts import SERVICE, SOON, count_rows, draft, ordered, refusal, reserve, row, saved, succeeded
+from tests.tasks.store.drafts import (
+    OTHER_SERVICE,
+    SERVICE,
+    SOON,
+    count_rows,
+    draft,
+    due_at,
+    ordered,
+    refusal,
+    reserve,
+    row,
+    saved,
+    succeeded,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -36,18 +49,16 @@ async def test_an_order_is_found_by_the_hash_of_its_path_alone(store: Database, 
     await reserve(store, order)
     await reserve(store, draft(clock, prompt="A dog"))
 
-    found = await store.of_callback(HASH)
-
-    assert found == order
+    assert await store.hint(HASH) == order
     assert (await row(store, order.id))["callback"] == HASH
-    assert await store.of_callback(callback_hash("y" * 32)) is None
-    assert await store.of_callback("") is None
+    assert await store.hint(callback_hash("y" * 32)) is None
+    assert await store.hint("") is None
 
 
 async def test_another_services_path_is_unknown(store: Database, stranger: Database, clock: FakeClock) -> None:
     await reserve(store, called_back(clock))
 
-    assert await stranger.of_callback(HASH) is None
+    assert await stranger.hint(HASH) is None
 
 
 async def test_the_path_stays_with_the_order_through_all_that_becomes_of_it(store: Database, clock: FakeClock) -> None:
@@ -55,10 +66,43 @@ async def test_the_path_stays_with_the_order_through_all_that_becomes_of_it(stor
     task = await ordered(store, order, "task-1")
     await saved(store, succeeded(task, clock.now()))
 
-    found = await store.of_callback(HASH)
+    found = await store.hint(HASH)
 
     assert found is not None
     assert (found.id, found.status, found.callback_hash) == (order.id, Status.SUCCEEDED, HASH)
+
+
+async def test_an_id_that_a_callback_names_is_looked_into_once(store: Database, clock: FakeClock) -> None:
+    order = await unconfirmed(store, clock)
+    assert await due_at(store) is None
+
+    await store.hint(HASH, "task-1")
+    claim = await store.claim()
+    assert claim is not None
+    assert (claim.task, claim.hinted_id) == (order, "task-1")
+    # It was not the order's.
+    assert await store.settle(claim, order, SOON) is not None
+
+    assert await due_at(store) is None
+    await store.hint(HASH, "task-2")
+    again = await store.claim()
+    assert again is not None
+    assert again.hinted_id == "task-2"
+
+
+async def test_an_id_that_could_not_be_looked_into_is_kept(store: Database, clock: FakeClock) -> None:
+    order = await unconfirmed(store, clock)
+    await store.hint(HASH, "task-1")
+    claim = await store.claim()
+    assert claim is not None
+
+    await store.settle(claim, order, SOON, 500)
+
+    assert await due_at(store) == SOON.idle_at
+    await clock.advance(60)
+    again = await store.claim()
+    assert again is not None
+    assert (again.hinted_id, again.failures) == ("task-1", 1)
 
 
 async def test_a_hinted_id_settles_an_unconfirmed_order(store: Database, clock: FakeClock) -> None:
@@ -69,7 +113,7 @@ async def test_a_hinted_id_settles_an_unconfirmed_order(store: Database, clock: 
     assert bound is not None
     assert (bound.id, bound.task_id, bound.status) == (order.id, "task-1", Status.GENERATING)
     assert await store.load(order.id) == bound
-    assert await store.next_due_at() == SOON.idle_at
+    assert await due_at(store) == SOON.idle_at
 
 
 async def test_a_hinted_id_that_another_order_has_changes_nothing(store: Database, clock: FakeClock) -> None:
@@ -83,7 +127,7 @@ async def test_a_hinted_id_that_another_order_has_changes_nothing(store: Databas
 
 
 async def test_a_hinted_id_of_another_service_is_nobodys(store: Database, stranger: Database, clock: FakeClock) -> None:
-    await ordered(stranger, draft(clock, service=stranger._service), "task-1")
+    await ordered(stranger, draft(clock, service=OTHER_SERVICE), "task-1")
     order = await unconfirmed(store, clock)
 
     bound = await store.bind_hinted(order.id, "task-1", SOON)

@@ -21,61 +21,65 @@ async def done(store: Database, clock: FakeClock) -> Task:
 async def test_one_owner_at_a_time_saves_the_file(store: Database, second: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
 
-    assert await store.claim_download(task.id, "me", LEASE)
-    assert not await second.claim_download(task.id, "other", LEASE)
-    await store.release_download(task.id, "me")
-    assert await second.claim_download(task.id, "other", LEASE)
+    assert await store.claim_download(task.id, LEASE)
+    assert not await second.claim_download(task.id, LEASE)
+    await store.release_download(task.id)
+    assert await second.claim_download(task.id, LEASE)
 
 
 async def test_the_owner_extends_its_lease(store: Database, second: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
-    await store.claim_download(task.id, "me", LEASE)
+    await store.claim_download(task.id, LEASE)
     await clock.advance(50)
 
-    assert await store.claim_download(task.id, "me", LEASE)
+    assert await store.claim_download(task.id, LEASE)
     await clock.advance(50)
-    assert not await second.claim_download(task.id, "other", LEASE)
+    assert not await second.claim_download(task.id, LEASE)
 
 
 async def test_the_lease_of_a_dead_download_lapses(store: Database, second: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
-    await store.claim_download(task.id, "dead", LEASE)
+    await store.claim_download(task.id, LEASE)
 
     await clock.advance(60)
 
-    assert await second.claim_download(task.id, "other", LEASE)
+    assert await second.claim_download(task.id, LEASE)
 
 
-async def test_a_download_lease_of_a_process_whose_clock_is_ahead_holds(store: Database, clock: FakeClock) -> None:
+async def test_a_download_lease_of_a_process_whose_clock_is_ahead_holds(
+    store: Database, second: Database, clock: FakeClock
+) -> None:
     task = await done(store, clock)
-    assert await store.claim_download(task.id, "ahead", LEASE + timedelta(seconds=1))
+    assert await store.claim_download(task.id, LEASE + timedelta(seconds=1))
 
-    assert not await store.claim_download(task.id, "behind", LEASE)
+    assert not await second.claim_download(task.id, LEASE)
 
 
-async def test_a_download_lease_from_before_the_clock_was_set_back_is_free(store: Database, clock: FakeClock) -> None:
+async def test_a_download_lease_from_before_the_clock_was_set_back_is_free(
+    store: Database, second: Database, clock: FakeClock
+) -> None:
     task = await done(store, clock)
-    await store.claim_download(task.id, "dead", LEASE)
+    await store.claim_download(task.id, LEASE)
 
     clock.set_back(timedelta(hours=3))
 
-    assert await store.claim_download(task.id, "other", LEASE)
+    assert await second.claim_download(task.id, LEASE)
 
 
-async def test_nobody_else_gives_the_lease_back(store: Database, clock: FakeClock) -> None:
+async def test_nobody_else_gives_the_lease_back(store: Database, second: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
-    await store.claim_download(task.id, "me", LEASE)
+    await store.claim_download(task.id, LEASE)
 
-    await store.release_download(task.id, "other")
+    await second.release_download(task.id)
 
-    assert not await store.claim_download(task.id, "other", LEASE)
+    assert not await second.claim_download(task.id, LEASE)
 
 
 async def test_the_first_saved_path_wins(store: Database, second: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
 
-    first = await store.settle_download(task.id, "me", FIRST, None)
-    late = await second.settle_download(task.id, "other", SECOND, None)
+    first = await store.settle_download(task.id, FIRST, None)
+    late = await second.settle_download(task.id, SECOND, None)
 
     assert (first.file, late.file) == (FIRST, FIRST)
     assert await store.load(task.id) == late
@@ -83,16 +87,16 @@ async def test_the_first_saved_path_wins(store: Database, second: Database, cloc
 
 async def test_a_file_that_is_gone_is_replaced_by_the_next_one(store: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
-    await store.settle_download(task.id, "me", FIRST, None)
+    await store.settle_download(task.id, FIRST, None)
 
-    assert (await store.settle_download(task.id, "me", SECOND, FIRST)).file == SECOND
-    assert (await store.settle_download(task.id, "me", FIRST, FIRST)).file == SECOND
+    assert (await store.settle_download(task.id, SECOND, FIRST)).file == SECOND
+    assert (await store.settle_download(task.id, FIRST, FIRST)).file == SECOND
 
 
-async def test_saving_the_file_gives_the_lease_back(store: Database, clock: FakeClock) -> None:
+async def test_saving_the_file_gives_the_lease_back(store: Database, second: Database, clock: FakeClock) -> None:
     task = await done(store, clock)
-    await store.claim_download(task.id, "me", LEASE)
+    await store.claim_download(task.id, LEASE)
 
-    await store.settle_download(task.id, "me", FIRST, None)
+    await store.settle_download(task.id, FIRST, None)
 
-    assert await store.claim_download(task.id, "other", LEASE)
+    assert await second.claim_download(task.id, LEASE)

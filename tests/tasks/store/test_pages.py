@@ -4,7 +4,7 @@ import pytest
 
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.port import PageMark
+from sora2_mcp.tasks.store.interface import PageMark
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import (
     OTHER_SERVICE,
@@ -62,6 +62,7 @@ async def test_each_status_lists_its_own(store: Database, clock: FakeClock) -> N
     unclear, refused = draft(clock, prompt="unclear"), draft(clock, prompt="refused")
     await reserve(store, draft(clock, prompt="its sender died"))
     await clock.advance(46)
+    await store.lapse()
     await reserve(store, draft(clock, prompt="being sent"))
     await ordered(store, draft(clock, prompt="generating"), "task-1")
     await reserve(store, unclear)

@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from sora2_mcp.domain.task import SavedFile
+from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.port import Outcome, Reservation
+from sora2_mcp.tasks.store.interface import Outcome, Reservation
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import NO_LIMITS, SOON, count_rows, draft, ordered, reserve, succeeded
 
@@ -78,26 +78,49 @@ async def test_twenty_orders_never_overrun_a_limit(store: Database, second: Data
 
 async def test_one_of_twenty_gets_the_lease_for_a_look(store: Database, second: Database, clock: FakeClock) -> None:
     task = await ordered(store, draft(clock), "task-1")
-    granted: list[int | None] = []
+    granted: list[bool] = []
 
-    def claim(store: Database, number: int) -> Callable[[], Coroutine[Any, Any, None]]:
+    def claim(store: Database, task: Task | None) -> Callable[[], Coroutine[Any, Any, None]]:
         async def take() -> None:
-            granted.append(await store.claim_look(task.id, f"owner-{number}"))
+            granted.append(await store.claim(task) is not None)
 
         return take
 
-    await at_once([claim(each, number) for each, number in zip(cycle([store, second]), range(20), strict=False)])
+    await clock.advance(60)
+    wishes = zip(cycle([store, second]), cycle([task, task, None]), range(20), strict=False)
+    await at_once([claim(each, wanted) for each, wanted, _ in wishes])
 
-    assert (granted.count(0), granted.count(None)) == (1, 19)
+    assert sorted(granted) == [False] * 19 + [True]
+
+
+async def test_processes_that_look_at_once_take_different_tasks(
+    store: Database, second: Database, clock: FakeClock
+) -> None:
+    ids = [(await ordered(store, draft(clock, prompt=str(number)), f"task-{number}")).id for number in range(10)]
+    claimed: list[str] = []
+
+    def claim(store: Database) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def take() -> None:
+            while (taken := await store.claim()) is not None:
+                claimed.append(taken.task.id)
+
+        return take
+
+    await clock.advance(60)
+    await at_once([claim(store), claim(second), claim(store), claim(second)])
+
+    assert sorted(claimed) == sorted(ids)
 
 
 async def test_one_of_twenty_saves_what_all_have_seen(store: Database, second: Database, clock: FakeClock) -> None:
     task = await ordered(store, draft(clock), "task-1")
     saved: list[bool] = []
+    claim = await store.claim(task)
+    assert claim is not None
 
     def save(store: Database) -> Callable[[], Coroutine[Any, Any, None]]:
         async def put() -> None:
-            saved.append(await store.save(succeeded(task, clock.now())))
+            saved.append(await store.settle(claim, succeeded(task, clock.now()), SOON) is not None)
 
         return put
 
@@ -119,7 +142,7 @@ async def test_a_file_saved_while_its_adopted_task_is_merged_is_never_lost(
 
         async def settle(id: str = adopted.id, kept: list[SavedFile | None] = kept) -> None:
             with suppress(UnknownTaskError):
-                kept.append((await second.settle_download(id, "me", file, None)).file)
+                kept.append((await second.settle_download(id, file, None)).file)
 
         async def bind(id: str = order.id, task_id: str = task_id) -> None:
             await store.bind(id, task_id, SOON)

@@ -7,7 +7,7 @@ from sora2_mcp.domain.request import AspectRatio, VideoRequest
 from sora2_mcp.domain.task import Status
 from sora2_mcp.errors import KeyReusedError
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.port import Outcome, Reservation
+from sora2_mcp.tasks.store.interface import Outcome, Reservation
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import (
     NO_LIMITS,
@@ -161,8 +161,11 @@ async def test_an_order_whose_sender_died_blocks_repeats_without_time_limit(stor
     await reserve(store, order)
     await clock.advance(A_YEAR_SECONDS)
 
+    # Also before that has been written.
     assert await reserve(store, draft(clock)) == Reservation(task=order, outcome=Outcome.REPEAT)
-    assert order.status_at(clock.now()) is Status.UNCONFIRMED
+    await store.lapse()
+    unclear = replace(order, status=Status.UNCONFIRMED, sending_until=None, version=1)
+    assert await reserve(store, draft(clock)) == Reservation(task=unclear, outcome=Outcome.REPEAT)
 
 
 async def test_a_new_key_orders_again_whatever_is_unconfirmed_or_under_way(store: Database, clock: FakeClock) -> None:
@@ -215,7 +218,9 @@ async def test_refused_orders_are_forgotten_after_a_day(store: Database, clock: 
     await store.refuse(refusal(refused, clock.now()))
     await clock.advance(86_401)
 
-    await reserve(store, draft(clock))
+    other = draft(clock)
+    await reserve(store, other)
+    await store.refuse(refusal(other, clock.now()))
 
     assert await store.load(refused.id) is None
     assert await count_rows(store) == 1

@@ -1,6 +1,7 @@
 """Rows of another service: a process with another key, another gateway or the simulator."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,18 +9,20 @@ import pytest
 from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import UnknownTaskError
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.port import Outcome
+from sora2_mcp.tasks.store.interface import Claim, Outcome
 from tests.clocks import START, FakeClock
 from tests.tasks.store.drafts import (
     OTHER_SERVICE,
     SERVICE,
     SOON,
     draft,
+    due_at,
     failed,
     ordered,
     refusal,
     reserve,
     row,
+    saved,
     succeeded,
 )
 
@@ -36,14 +39,17 @@ WRITES: dict[str, Call] = {
     "refuse": lambda store, task: store.refuse(refusal(task, START)),
     "unclear": lambda store, task: store.unclear(task.id, "no answer"),
     "bind": lambda store, task: store.bind(task.id, "task-9", SOON),
-    "save": lambda store, task: store.save(failed(task, START)),
+    "lapse": lambda store, _: store.lapse(),
     "want": lambda store, task: store.want(task, LATER, START),
-    "claim_look": lambda store, task: store.claim_look(task.id, "me"),
-    "settle_look": lambda store, task: store.settle_look(task.id, "me", SOON, 401),
-    "release_look": lambda store, task: store.release_look(task.id, "me"),
-    "claim_download": lambda store, task: store.claim_download(task.id, "me", LEASE),
-    "settle_download": lambda store, task: store.settle_download(task.id, "me", FILE, None),
-    "release_download": lambda store, task: store.release_download(task.id, "me"),
+    "hint": lambda store, task: store.hint(task.callback_hash, "task-9"),
+    "claim": lambda store, task: store.claim(task),
+    "claim the most urgent": lambda store, _: store.claim(),
+    "settle": lambda store, task: store.settle(Claim(task=task), failed(task, START), SOON),
+    "settle a failure": lambda store, task: store.settle(Claim(task=task), task, SOON, 401),
+    "release": lambda store, task: store.release(Claim(task=task)),
+    "claim_download": lambda store, task: store.claim_download(task.id, LEASE),
+    "settle_download": lambda store, task: store.settle_download(task.id, FILE, None),
+    "release_download": lambda store, task: store.release_download(task.id),
 }
 FIND_NOTHING = {"hand_out", "refuse", "unclear", "bind", "settle_download"}
 
@@ -53,12 +59,13 @@ FIND_NOTHING = {"hand_out", "refuse", "unclear", "bind", "settle_download"}
 async def test_no_method_touches_another_services_row(
     store: Database, stranger: Database, clock: FakeClock, write: str, *, bound: bool
 ) -> None:
-    theirs = draft(clock, service=OTHER_SERVICE)
+    theirs = replace(draft(clock, service=OTHER_SERVICE), callback_hash="h")
     await reserve(stranger, theirs)
     if bound:
         theirs = await stranger.bind(theirs.id, "task-1", SOON)
-        await stranger.claim_look(theirs.id, "me")
-        await stranger.claim_download(theirs.id, "me", LEASE)
+        assert await stranger.claim(theirs) is not None
+        await stranger.claim_download(theirs.id, LEASE)
+    await clock.advance(3600)
     before = await row(store, theirs.id)
 
     if write in FIND_NOTHING:
@@ -77,15 +84,15 @@ async def test_another_services_rows_are_not_read(store: Database, stranger: Dat
     assert await store.load(theirs.id) is None
     assert await store.find("local", "task-1") is None
     assert await store.page("local", None, 10, None) == []
-    assert await store.most_urgent() is None
-    assert await store.next_due_at() is None
+    assert await store.claim() is None
+    assert await due_at(store) is None
 
 
 async def test_two_services_may_use_one_key_and_one_task_id(
     store: Database, stranger: Database, clock: FakeClock
 ) -> None:
     theirs = await ordered(stranger, draft(clock, service=OTHER_SERVICE, key="k"), "task-1")
-    await stranger.save(succeeded(theirs, clock.now()))
+    await saved(stranger, succeeded(theirs, clock.now()))
 
     mine = draft(clock, key="k", prompt="A dog")
 

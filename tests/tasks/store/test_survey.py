@@ -13,7 +13,7 @@ from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.database import Database, open_store
-from sora2_mcp.tasks.store.port import Survey
+from sora2_mcp.tasks.store.interface import Survey
 from sora2_mcp.tasks.store.schema import REVISION
 from sora2_mcp.tasks.store.survey import survey
 from tests.clocks import FakeClock
@@ -39,7 +39,7 @@ async def test_everything_that_needs_somebody_is_counted_over_all_principals(
     await clock.advance(2 * DAY_SECONDS)
     await finished(store, clock, "deleted soon")
     kept = await finished(store, clock, "saved")
-    await store.settle_download(kept.id, "me", FILE, None)
+    await store.settle_download(kept.id, FILE, None)
     await clock.advance(RETENTION.total_seconds() - 2 * DAY_SECONDS)
     await finished(store, clock, "kept for long")
     await ordered(store, draft(clock, prompt="under way"), "under way")

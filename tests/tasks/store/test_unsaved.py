@@ -21,8 +21,8 @@ async def test_what_is_saved_deleted_or_not_done_is_not_among_them(store: Databa
     ]
     for task in (first, second, third):
         await saved(store, succeeded(task, clock.now()))
-    await store.claim_download(second.id, "me", timedelta())
-    await store.settle_download(second.id, "me", FILE, None)
+    await store.claim_download(second.id, timedelta())
+    await store.settle_download(second.id, FILE, None)
 
     assert {task.id for task in await store.unsaved(10)} == {first.id, third.id}
     assert len(await store.unsaved(1)) == 1
@@ -31,15 +31,16 @@ async def test_what_is_saved_deleted_or_not_done_is_not_among_them(store: Databa
 
 
 async def test_a_video_whose_download_fails_again_and_again_is_left_to_those_who_ask_for_it(
-    store: Database, clock: FakeClock
+    store: Database, second: Database, clock: FakeClock
 ) -> None:
     task = await saved(store, succeeded(await ordered(store, draft(clock), "task-1"), clock.now()))
     for number in range(DOWNLOAD_ATTEMPTS):
+        process = (store, second)[number % 2]
         assert [each.download_attempts for each in await store.unsaved(10)] == [number]
         # One in four brings its process down, and gives no lease back.
-        assert await store.claim_download(task.id, f"process-{number}", timedelta(seconds=60))
+        assert await process.claim_download(task.id, timedelta(seconds=60))
         if number % 4:
-            await store.release_download(task.id, f"process-{number}")
+            await process.release_download(task.id)
         else:
             await clock.advance(60)
 
@@ -48,8 +49,8 @@ async def test_a_video_whose_download_fails_again_and_again_is_left_to_those_who
     assert (await store.unsaved(10), given_up.download_attempts) == ([], DOWNLOAD_ATTEMPTS)
 
     # Asked for by hand it is tried again, and forgotten once it is there.
-    assert await store.claim_download(task.id, "me", timedelta(seconds=60))
-    assert (await store.settle_download(task.id, "me", FILE, None)).download_attempts == 0
+    assert await store.claim_download(task.id, timedelta(seconds=60))
+    assert (await store.settle_download(task.id, FILE, None)).download_attempts == 0
 
 
 async def test_an_extended_lease_and_a_failure_that_is_not_the_hosts_are_no_attempts(
@@ -57,7 +58,7 @@ async def test_an_extended_lease_and_a_failure_that_is_not_the_hosts_are_no_atte
 ) -> None:
     task = await saved(store, succeeded(await ordered(store, draft(clock), "task-1"), clock.now()))
     for _ in range(3):
-        assert await store.claim_download(task.id, "me", timedelta(seconds=60))
-    await store.release_download(task.id, "me", was_attempt=False)
+        assert await store.claim_download(task.id, timedelta(seconds=60))
+    await store.release_download(task.id, was_attempt=False)
 
     assert [each.download_attempts for each in await store.unsaved(10)] == [0]

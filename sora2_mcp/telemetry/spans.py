@@ -16,9 +16,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, ge
 from sora2_mcp import __version__
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Task
-from sora2_mcp.telemetry.instruments import instruments
-from sora2_mcp.telemetry.reading import Reading
-from sora2_mcp.telemetry.whose import whose
+from sora2_mcp.telemetry.context import whose
+from sora2_mcp.telemetry.metrics import Reading, instruments
 
 _TRACER = get_tracer("sora2_mcp", __version__)
 

@@ -3,15 +3,53 @@
 Source of the tool calls' metric: OpenTelemetry's semantic conventions for MCP.
 """
 
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
+import anyio
+from anyio.from_thread import BlockingPortal
+
 from sora2_mcp import __version__
-from sora2_mcp.telemetry.reading import Reading
 
 _CALL_BOUNDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _TASK_BOUNDS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1800, 3600)
+
+
+class Reading:
+    """A number that takes a question to find out. It is found out again only after a metrics reader has asked for it.
+
+    Readers live in threads of their own and cannot wait: they get the last value. ``portal``: into the event loop that
+    made this, which finds the number out.
+    """
+
+    def __init__(self, service: str, portal: BlockingPortal) -> None:
+        self.service = service
+        self.value: int | None = None
+        self._portal = portal
+        self._thread = threading.get_ident()
+        self._wanted = anyio.Event()
+
+    def asked(self) -> int | None:
+        """The last value, None where there is none yet; has it found out again. From any thread."""
+        value = self.value
+        if threading.get_ident() == self._thread:
+            self._wanted.set()
+        else:
+            # The event loop may have just ended.
+            with suppress(RuntimeError):
+                self._portal.start_task_soon(self._want)
+        return value
+
+    async def wanted(self) -> None:
+        """Returns once a reader has asked since the last time."""
+        await self._wanted.wait()
+        self._wanted = anyio.Event()
+
+    def _want(self) -> None:
+        self._wanted.set()
 
 
 class Instruments:

@@ -1,4 +1,4 @@
-"""The verbs of tools and command line: submit, get, wait, list, download."""
+"""The verbs of tools and command line: submit, get, wait, page, download."""
 
 import base64
 import binascii
@@ -6,12 +6,12 @@ import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import anyio
 
-from sora2_mcp.clock import Clock
-from sora2_mcp.domain.request import VideoRequest, checked_key
-from sora2_mcp.domain.task import LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Status, Task
+from sora2_mcp.domain.request import Quality, VideoRequest
+from sora2_mcp.domain.task import LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Snapshot, Status, Task, advance
 from sora2_mcp.errors import (
     ArgumentError,
     LostAnswerError,
@@ -20,18 +20,15 @@ from sora2_mcp.errors import (
     UnauthorizedError,
     UnknownTaskError,
 )
-from sora2_mcp.services.service import Picture, ServiceClient
-from sora2_mcp.tasks.bus import EventBus
 from sora2_mcp.tasks.callbacks import Callbacks
-from sora2_mcp.tasks.demand import Demand
+from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.downloads import Download, Downloads, is_kept, saveable
-from sora2_mcp.tasks.ledger import Ledger
-from sora2_mcp.tasks.looker import Looker
-from sora2_mcp.tasks.ordering import Ordering, Submission
+from sora2_mcp.tasks.orders import Orders, Submission, terms_of
 from sora2_mcp.tasks.pictures import Pictures
-from sora2_mcp.tasks.store.port import PageMark, Store, Usage
-from sora2_mcp.telemetry.whose import about
-from sora2_mcp.telemetry.work import LOOK, ended, waiting, watched
+from sora2_mcp.tasks.polling import Polling
+from sora2_mcp.tasks.store.interface import PageMark, Usage
+from sora2_mcp.telemetry.context import about
+from sora2_mcp.telemetry.spans import LOOK, ended, waiting, watched
 
 logger = logging.getLogger(__name__)
 
@@ -56,36 +53,27 @@ class Page:
     next_cursor: str
 
 
-class TaskService:
+class Tasks:
     """What callers can do with tasks. ``stopping`` lets waits end early, with the task as it is."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        store: Store,
-        ledger: Ledger,
-        ordering: Ordering,
-        looker: Looker,
-        demand: Demand,
+        orders: Orders,
+        polling: Polling,
         downloads: Downloads,
         callbacks: Callbacks,
         pictures: Pictures,
-        client: ServiceClient,
-        bus: EventBus,
-        clock: Clock,
         stopping: anyio.Event,
     ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._ordering = ordering
-        self._looker = looker
-        self._demand = demand
+        self.callbacks = callbacks
+        self.pictures = pictures
+        self._core = core
+        self._store, self._clock = core.store, core.clock
+        self._orders = orders
+        self._polling = polling
         self._downloads = downloads
-        self._callbacks = callbacks
-        self._pictures = pictures
-        self._client = client
-        self._bus = bus
-        self._clock = clock
         self._stopping = stopping
 
     async def submit(
@@ -110,9 +98,9 @@ class TaskService:
             ArgumentError, KeyReusedError, LimitError, NotAskedError, StoreError: nothing was sent.
             ServiceError, NotReachedError: the order was not accepted; nothing was spent.
         """
-        request = await self._pictures.admitted(self._ledger.checked(request), is_local=principal == LOCAL)
-        submission = await self._ordering.submit(
-            request, principal, key, called_at, consent, needs_consent=needs_consent
+        is_local = principal == LOCAL
+        submission = await self._orders.submit(
+            request, principal, key, called_at, consent, is_local=is_local, needs_consent=needs_consent
         )
         about(submission.task)
         return submission
@@ -123,8 +111,7 @@ class TaskService:
         Raises:
             ArgumentError, KeyReusedError, LimitError, StoreError: as ``submit`` would.
         """
-        request = await self._pictures.admitted(self._ledger.checked(request), is_local=principal == LOCAL)
-        return await self._ledger.preview(request, principal, checked_key(key)) is None
+        return await self._orders.is_new(request, principal, key, is_local=principal == LOCAL)
 
     async def get(self, reference: str, principal: str, seconds: float = STATUS_SECONDS) -> Task:
         """The task, freshly looked at if it is unfinished; answers within ``seconds`` whatever the service does.
@@ -136,13 +123,8 @@ class TaskService:
         task = await self._known(reference, principal, seconds)
         if not task.task_id or not task.may_change or self._is_fresh(task):
             return task
-        if not self._looker.is_looking_at(task):
-            # What was read may be older than a look that has ended since.
-            task = await self._reloaded(task)
-            if not task.may_change or self._is_fresh(task):
-                return task
         with self._clock.timeout(deadline - self._clock.monotonic()):
-            await self._looker.look(task)
+            return await self._polling.look(task)
         return await self._reloaded(task)
 
     async def wait(self, reference: str, principal: str, seconds: float) -> Task:
@@ -156,7 +138,9 @@ class TaskService:
         began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
         task = await self._known(reference, principal, min(seconds, STATUS_SECONDS))
         failing_since: float | None = None
-        with self._bus.watching(task.id) as watch, waiting():
+        with self._core.bus.watching(task.id) as signal, waiting():
+            if self._settled(task):
+                return task
             while not self._stopping.is_set():
                 try:
                     task, failing_since = await self._reloaded(task), None
@@ -170,9 +154,9 @@ class TaskService:
                     return task
                 _raise_if_unauthorized(task, began_at)
                 if not task.finished:
-                    self._demand.note(task)
-                with self._clock.timeout(min(left, self._demand.refresh_seconds)):
-                    await watch.changed()
+                    self._polling.want(task)
+                with self._clock.timeout(min(left, self._polling.refresh_seconds)):
+                    await signal.wait()
         # The store is closing, so it is not read once more.
         return task
 
@@ -185,7 +169,7 @@ class TaskService:
         task = await self.find(reference, principal)
         if task.finished:
             return False
-        self._demand.note(task)
+        self._polling.want(task)
         return True
 
     async def page(self, principal: str, *, status: Status | None = None, limit: int = 10, cursor: str = "") -> Page:
@@ -230,19 +214,8 @@ class TaskService:
         return task, self._downloads.begin(task, filename)
 
     def saving_problem(self, task: Task) -> Sora2Error | None:
-        """Why a video that must be saved to be seen could not be; None where it was, or nobody has tried."""
+        """Why a video that must be saved to be seen could not be; None where it was, or was not tried."""
         return self._downloads.problem(task) if task.needs_key and task.file is None else None
-
-    async def called_back(self, secret: str, said_id: str = "") -> bool:
-        """Takes in a callback on the path that ends in ``secret``: a hint to look at that order's task, nothing more.
-
-        ``said_id``: the task it says it is about. Gives False where the path is none of ours. Never raises.
-        """
-        return await self._callbacks.received(secret, said_id)
-
-    async def picture(self, token: str) -> Picture | None:
-        """The picture at one of our own addresses; None where there is none."""
-        return await self._pictures.served(token)
 
     async def usage(self, principal: str) -> Usage:
         """How many orders there were today and this month."""
@@ -250,7 +223,7 @@ class TaskService:
 
     async def balance(self) -> float | None:
         """What is left in the account, in the unit of prices; None where the service does not say."""
-        return await self._client.balance()
+        return await self._core.client.balance()
 
     async def find(self, reference: str, principal: str) -> Task:
         """The task as it is known, without a look.
@@ -266,7 +239,7 @@ class TaskService:
     @property
     def last_contact_at(self) -> datetime | None:
         """When the service last answered anything, in this process."""
-        return self._client.last_contact_at
+        return self._core.client.last_contact_at
 
     async def check(self) -> None:
         """Asks the store something.
@@ -274,19 +247,15 @@ class TaskService:
         Raises:
             StoreError: it cannot be used.
         """
-        await self._store.next_due_at()
+        await self._store.due()
 
     async def by_id(self, id: str) -> Task | None:
-        """The task with this local id, whoever's it is, for those who follow events; None where it has gone.
+        """The task with this local id, of whichever principal; None where it has gone.
 
         Raises:
             StoreError.
         """
         return await self._store.load(id)
-
-    def status_of(self, task: Task) -> Status:
-        """The status to show now."""
-        return task.status_at(self._clock.now())
 
     async def _known(self, reference: str, principal: str, seconds: float) -> Task:
         """The principal's task, taken in from the service where it was ordered elsewhere and there is time to ask."""
@@ -301,17 +270,35 @@ class TaskService:
         except UnknownTaskError:
             if principal != LOCAL or task_id.startswith(LOCAL_PREFIX) or not _may_be_known(task_id):
                 raise
-            if seconds <= 0 or await self._store.is_anybodys(task_id):
+            if seconds <= 0 or await self._store.is_known(task_id):
                 raise
         with self._clock.timeout(seconds):
             with watched(LOOK):
-                await self._client.pace.look()
-                snapshot = await self._client.record_info(task_id)
+                await self._core.client.pace.look()
+                snapshot = await self._core.client.record_info(task_id)
                 ended(snapshot.sighting.value)
             if snapshot.sighting is Sighting.MISSING or snapshot.task_id not in ("", task_id):
                 raise UnknownTaskError(reference)
-            return await self._ledger.adopt(task_id, principal, snapshot)
+            return await self._adopted(task_id, principal, snapshot)
         raise LostAnswerError(f"no answer within {seconds:.0f} s")
+
+    async def _adopted(self, task_id: str, principal: str, snapshot: Snapshot) -> Task:
+        """A task that was ordered elsewhere, saved as the principal's own."""
+        now = self._clock.now()
+        seen = Task(
+            id=uuid4().hex,
+            principal=principal,
+            service=self._core.settings.account,
+            request=snapshot.request or VideoRequest(prompt=""),
+            created_at=now,
+            task_id=task_id,
+            adopted=True,
+            **terms_of(self._core.service, Quality.STANDARD),
+        )
+        task, _ = advance(seen, snapshot)
+        adopted = await self._store.adopt(task, self._core.schedule.plan(now))
+        logger.info("task %s was ordered elsewhere and is taken in; it is %s", adopted.reference, adopted.status)
+        return adopted
 
     async def _reloaded(self, task: Task) -> Task:
         stored = await self._store.load(task.id)
@@ -324,9 +311,9 @@ class TaskService:
 
     def _settled(self, task: Task) -> bool:
         if task.needs_key and task.file is None and task.download_attempts <= 1 and not self.saving_problem(task):
-            # It is being saved and cannot be seen before; once a second try is needed, nobody waits for it.
+            # It is being saved and cannot be seen before; a second try is not waited for.
             return False
-        return self.status_of(task) is not Status.GENERATING
+        return task.status is not Status.GENERATING
 
     def _is_fresh(self, task: Task) -> bool:
         # A look in the future was made before the clock was set back: it says nothing about how fresh it is.

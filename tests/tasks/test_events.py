@@ -4,83 +4,87 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from sora2_mcp.domain.events import TaskChanged, TaskEvent, TaskFinished
-from sora2_mcp.tasks.bus import EventBus, Watch
-from tests.clocks import START, settle
+from sora2_mcp.tasks.background import Signal
+from sora2_mcp.tasks.events import EventBus
+from tests.clocks import settle
 
 pytestmark = pytest.mark.anyio
 
-FINISHED = TaskFinished(id="a", at=START)
-CHANGED = TaskChanged(id="b", at=START)
+
+def nothing() -> None:
+    """What a listener does that no gap concerns."""
 
 
 def test_every_listener_hears_every_event_in_order() -> None:
-    bus, one, two = EventBus(), list[TaskEvent](), list[TaskEvent]()
-    with bus.subscribed(one.append), bus.subscribed(two.append):
-        bus.publish(FINISHED, CHANGED)
+    bus, one, two = EventBus(), list[str](), list[str]()
+    with bus.subscribed(one.append, missed=nothing), bus.subscribed(two.append, missed=nothing):
+        bus.publish("a")
+        bus.publish("b")
 
-    assert one == two == [FINISHED, CHANGED]
+    assert one == two == ["a", "b"]
 
 
 def test_who_has_left_hears_nothing_more() -> None:
-    bus, heard = EventBus(), list[TaskEvent]()
-    with bus.subscribed(heard.append):
+    bus, heard = EventBus(), list[str]()
+    with bus.subscribed(heard.append, missed=nothing):
         pass
-    bus.publish(FINISHED)
+    bus.publish("a")
 
     assert heard == []
 
 
 def test_a_listener_that_fails_does_not_keep_the_event_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    bus, heard = EventBus(), list[TaskEvent]()
+    bus, heard = EventBus(), list[str]()
 
-    def fail(_: TaskEvent) -> None:
+    def fail(_: str) -> None:
         raise ValueError("broken listener")
 
-    with bus.subscribed(fail), bus.subscribed(heard.append):
-        bus.publish(FINISHED)
+    with bus.subscribed(fail, missed=nothing), bus.subscribed(heard.append, missed=nothing):
+        bus.publish("a")
 
-    assert heard == [FINISHED]
-    assert "TaskFinished" in caplog.text
+    assert heard == ["a"]
+    assert "a listener failed on a change of task a" in caplog.text
 
 
 def test_a_listener_may_leave_while_it_is_told() -> None:
-    bus, heard = EventBus(), list[TaskEvent]()
+    bus, heard = EventBus(), list[str]()
     leaving = ExitStack()
-    leaving.enter_context(bus.subscribed(lambda _: leaving.close()))
-    with bus.subscribed(heard.append):
-        bus.publish(FINISHED, CHANGED)
+    leaving.enter_context(bus.subscribed(lambda _: leaving.close(), missed=nothing))
+    with bus.subscribed(heard.append, missed=nothing):
+        bus.publish("a")
+        bus.publish("b")
 
-    assert heard == [FINISHED, CHANGED]
+    assert heard == ["a", "b"]
 
 
 async def test_an_event_between_looking_and_waiting_is_not_lost() -> None:
     bus = EventBus()
     with bus.watching("a") as watch:
-        bus.publish(FINISHED)
+        bus.publish("a")
         with anyio.fail_after(1):
-            await watch.changed()
+            await watch.wait()
 
 
 async def test_a_watch_wakes_for_its_own_task_and_once_for_each_return() -> None:
     bus, woken = EventBus(), list[str]()
 
-    async def follow(watch: Watch) -> None:
+    async def follow(watch: Signal) -> None:
         while True:
-            await watch.changed()
+            await watch.wait()
             woken.append("a")
 
     with bus.watching("a") as watch:
         async with anyio.create_task_group() as group:
             group.start_soon(follow, watch)
             await settle()
-            bus.publish(CHANGED)
+            bus.publish("b")
             await settle()
             assert woken == []
-            bus.publish(FINISHED, FINISHED)
+            bus.publish("a")
+            bus.publish("a")
             await settle()
             assert woken == ["a"]
-            bus.publish(FINISHED)
+            bus.publish("a")
             await settle()
             assert woken == ["a", "a"]
             group.cancel_scope.cancel()
@@ -89,20 +93,20 @@ async def test_a_watch_wakes_for_its_own_task_and_once_for_each_return() -> None
 async def test_all_can_be_woken_at_once() -> None:
     bus = EventBus()
     with bus.watching("a") as one, bus.watching("a") as two, bus.watching("b") as three:
-        bus.wake_all()
+        bus.publish_gap()
         with anyio.fail_after(1):
             for watch in (one, two, three):
-                await watch.changed()
+                await watch.wait()
 
 
 def test_watches_leave_nothing_behind() -> None:
     bus = EventBus()
     with bus.watching("a"), bus.watching("a"):
-        assert len(bus._watches["a"]) == 2
+        assert bus.waiters("a") == 2
 
-    bus.publish(FINISHED)
+    bus.publish("a")
 
-    assert dict(bus._watches) == {}
+    assert bus.waiters("a") == 0
 
 
 def test_whoever_listens_hears_that_something_may_have_been_missed(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,8 +116,8 @@ def test_whoever_listens_hears_that_something_may_have_been_missed(caplog: pytes
         raise ValueError("broken listener")
 
     with bus.subscribed(lambda _: None, missed=fail), bus.subscribed(lambda _: None, missed=lambda: gaps.append("gap")):
-        bus.wake_all()
-    bus.wake_all()
+        bus.publish_gap()
+    bus.publish_gap()
 
     assert gaps == ["gap"]
     assert "a listener failed on a gap" in caplog.text

@@ -11,6 +11,9 @@ from sora2_mcp.domain.task import SavedFile, Status, Task
 LOOK_LEASE = timedelta(seconds=30)
 """A lease covers one look; a look that lasts longer has died."""
 
+LONGEST_SENDING = timedelta(minutes=10)
+"""No order is being sent for longer."""
+
 FARTHEST_LOOK = timedelta(days=2)
 """No settings allow to plan a look further ahead."""
 
@@ -61,6 +64,10 @@ class Budget:
     daily_limit: int
     daily_cost: float = 0.0
     duplicate_window: timedelta
+
+    @property
+    def has_limits(self) -> bool:
+        return bool(self.max_active_tasks or self.daily_limit or self.daily_cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +126,27 @@ class Survey:
     newest_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A task, leased for one look.
+
+    ``failures``: how many looks failed in a row so far. ``hinted_id``: the id that a callback named of an order that
+    has none.
+    """
+
+    task: Task
+    failures: int = 0
+    hinted_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """When the next look is due, and when the next lease of an order being sent ends."""
+
+    look_at: datetime | None
+    lapse_at: datetime | None
+
+
 class Store(Protocol):
     """Tasks of one ``service``. Every method is one transaction; none of them touches another service's rows.
 
@@ -126,7 +154,7 @@ class Store(Protocol):
         StoreError: from any method, when the database cannot be used.
     """
 
-    async def preview(self, draft: Task, fingerprint: str, budget: Budget) -> Reservation | None:
+    async def preview(self, draft: Task, budget: Budget) -> Reservation | None:
         """What ``reserve`` would find, None where it would save a new intent; saves nothing.
 
         Raises:
@@ -137,7 +165,6 @@ class Store(Protocol):
     async def reserve(
         self,
         draft: Task,
-        fingerprint: str,
         budget: Budget,
         consent: str = "",
         admit: Callable[[Task], None] = lambda _: None,
@@ -154,7 +181,7 @@ class Store(Protocol):
         ...
 
     async def hold(self, id: str, lease: timedelta) -> None:
-        """Extends the lease under which this process sends the order: so long from the moment it is written."""
+        """Extends the lease under which this process sends the order: so long from now."""
         ...
 
     async def hand_out(self, id: str) -> Task:
@@ -162,11 +189,18 @@ class Store(Protocol):
         ...
 
     async def refuse(self, refused: Task) -> Task:
-        """Ends an unanswered order that the service turned down: hidden, or failed where a caller holds its id."""
+        """Ends an unanswered order that the service turned down: hidden, or failed where a caller holds its id.
+
+        Refused orders are deleted after a day.
+        """
         ...
 
     async def unclear(self, id: str, reason: str) -> Task:
         """Marks an unanswered order as unconfirmed, and keeps why."""
+        ...
+
+    async def lapse(self) -> None:
+        """Marks orders as unconfirmed whose sending lease has ended: the process that sent them has died."""
         ...
 
     async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
@@ -174,7 +208,7 @@ class Store(Protocol):
         ...
 
     async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
-        """``bind``, where nobody but a callback named the id: None, and nothing changed, if another order has it.
+        """The same where only a callback named the id: None, and nothing changed, if another order has it.
 
         An order that has an id by now is given as it is.
         """
@@ -192,23 +226,12 @@ class Store(Protocol):
         """The task with this local id, refused ones too."""
         ...
 
-    async def of_callback(self, callback_hash: str) -> Task | None:
-        """The order that was sent with this callback path, whoever's it is."""
-        ...
-
     async def find(self, principal: str, reference: str) -> Task | None:
         """The principal's task called ``local-…`` or by the service's id."""
         ...
 
-    async def is_anybodys(self, task_id: str) -> bool:
+    async def is_known(self, task_id: str) -> bool:
         """Whether any principal has a task the service calls so."""
-        ...
-
-    async def save(self, task: Task, *, quietly: bool = False) -> bool:
-        """Writes a task's facts if its ``version`` is still the stored one; says whether it did.
-
-        ``quietly``: it is still unfinished, and nobody needs to hear that it was seen so.
-        """
         ...
 
     async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
@@ -226,30 +249,46 @@ class Store(Protocol):
         """
         ...
 
-    async def most_urgent(self, farthest: timedelta = FARTHEST_LOOK) -> Task | None:
-        """The unfinished task to look at now: waited-for ones first, then the longest due.
+    async def hint(self, callback_hash: str, task_id: str = "") -> Task | None:
+        """Makes the order that was sent with this callback path due; gives it, None where there is none.
 
-        A look set further ahead than ``farthest`` is due as well: the clock was set back since.
+        A look that is under way does not count: another one follows. ``task_id``: what the callback says its id is.
         """
         ...
 
-    async def next_due_at(self, farthest: timedelta = FARTHEST_LOOK) -> datetime | None:
-        """When the earliest look is due, by the same rule."""
+    async def due(self, farthest: timedelta = FARTHEST_LOOK) -> Due:
+        """What the poller has to wake up for.
+
+        A look set further ahead than ``farthest`` is due as well: the clock was set back since.
+        """
         ...
 
     async def unfinished(self) -> int:
         """How many tasks are still looked at: ordered, and not known to have ended."""
         ...
 
-    async def claim_look(self, id: str, owner: str, lease: timedelta = LOOK_LEASE) -> int | None:
-        """Takes the lease for one look; gives how many looks failed in a row so far, or None if it is taken."""
+    async def claim(self, task: Task | None = None, *, farthest: timedelta = FARTHEST_LOOK) -> Claim | None:
+        """Takes the lease for one look: at this task, or at the due one that is most urgent; None where there is none.
+
+        Most urgent are those with a hint, then those that are waited for, then the longest due. ``task`` is not claimed
+        where it was looked at since it was read.
+        """
         ...
 
-    async def settle_look(self, id: str, owner: str, plan: LookPlan, error_code: int | None) -> None:
-        """Gives the lease back; ``error_code`` (0 = none of the service's) where the look failed."""
+    async def claimed(self, claim: Claim) -> Claim | None:
+        """The same claim with the task as others have saved it meanwhile; None where the lease was lost."""
         ...
 
-    async def release_look(self, id: str, owner: str) -> None:
+    async def settle(self, claim: Claim, task: Task, plan: LookPlan, error_code: int | None = None) -> Task | None:
+        """Saves what a look showed, sets the next one and gives the lease back; gives the task as it is saved.
+
+        The task is due at once if a hint came after the look began. An order without an id is looked at again only if
+        the look failed: ``error_code`` (0 = none of the service's). None, and nothing is saved, where others have
+        changed the task since it was claimed.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None:
         """Gives the lease back where the look was broken off: the task is due at once."""
         ...
 
@@ -261,23 +300,20 @@ class Store(Protocol):
         """
         ...
 
-    async def claim_download(self, id: str, owner: str, lease: timedelta) -> bool:
-        """Takes, or extends, the lease for saving the video's file; who takes it counts as an attempt.
-
-        The attempt is counted before it is made: one that brings its process down is counted, too.
-        """
+    async def claim_download(self, id: str, lease: timedelta) -> bool:
+        """Takes, or extends, the lease for saving the video's file; taking it counts as an attempt."""
         ...
 
-    async def settle_download(self, id: str, owner: str, file: SavedFile, replaces: SavedFile | None) -> Task:
+    async def settle_download(self, id: str, file: SavedFile, replaces: SavedFile | None) -> Task:
         """Gives the lease back and keeps the file's place, if the one it ``replaces`` is still the stored one."""
         ...
 
-    async def release_download(self, id: str, owner: str, *, was_attempt: bool = True) -> None:
+    async def release_download(self, id: str, *, was_attempt: bool = True) -> None:
         """Gives the lease back with nothing saved; not an attempt where it was not the host that failed."""
         ...
 
     def changes(self) -> AsyncIterator[Sequence[str]]:
-        """Local ids of tasks that any process saved, within a second of it; first an empty batch: from here on.
+        """Local ids of tasks that other processes saved, within a second of it; first an empty batch: from here on.
 
         Called again after a StoreError, it also gives what was saved meanwhile.
         """

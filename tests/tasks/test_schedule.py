@@ -5,20 +5,20 @@ import pytest
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Task
-from sora2_mcp.tasks.pacing import Pacing
-from sora2_mcp.tasks.store.port import LookPlan
+from sora2_mcp.tasks.schedule import Schedule
+from sora2_mcp.tasks.store.interface import LookPlan
 from tests.clocks import START
 
 
-def intervals(pacing: Pacing, failures: int = 0) -> tuple[list[float], list[float]]:
+def intervals(schedule: Schedule, failures: int = 0) -> tuple[list[float], list[float]]:
     """Seconds to the next look of 200 plans: while somebody waits, and while nobody does."""
-    plans = [pacing.plan(START, failures) for _ in range(200)]
+    plans = [schedule.plan(START, failures) for _ in range(200)]
     second = timedelta(seconds=1)
     return [(plan.wanted_at - START) / second for plan in plans], [(plan.idle_at - START) / second for plan in plans]
 
 
 def test_looks_keep_their_interval_within_twelve_percent_and_spread_out() -> None:
-    wanted, idle = intervals(Pacing(5, 60))
+    wanted, idle = intervals(Schedule(5, 60))
 
     assert 4.4 <= min(wanted) < 4.8 < 5.2 < max(wanted) <= 5.6
     assert 52.8 <= min(idle) < 57 < 63 < max(idle) <= 67.2
@@ -26,7 +26,7 @@ def test_looks_keep_their_interval_within_twelve_percent_and_spread_out() -> Non
 
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (10_000, 60)])
 def test_every_failure_in_a_row_doubles_the_interval_up_to_a_minute(failures: int, seconds: float) -> None:
-    wanted, idle = intervals(Pacing(5, 60), failures)
+    wanted, idle = intervals(Schedule(5, 60), failures)
 
     assert min(wanted) >= seconds * 0.88
     assert max(wanted) <= seconds * 1.12
@@ -34,7 +34,7 @@ def test_every_failure_in_a_row_doubles_the_interval_up_to_a_minute(failures: in
 
 
 def test_failures_never_shorten_a_pace_slower_than_a_minute() -> None:
-    wanted, idle = intervals(Pacing(300, 3600), failures=3)
+    wanted, idle = intervals(Schedule(300, 3600), failures=3)
 
     assert min(wanted) >= 300 * 0.88
     assert min(idle) >= 3600 * 0.88
@@ -42,14 +42,14 @@ def test_failures_never_shorten_a_pace_slower_than_a_minute() -> None:
 
 @pytest.mark.parametrize(("told", "seconds"), [(600, 600), (3600, 3600), (86_400, 3600)])
 def test_a_long_retry_after_holds_every_look_back_for_an_hour_at_most(told: float, seconds: float) -> None:
-    plan = Pacing(5, 60).plan(START, failures=1, retry_after_seconds=told)
+    plan = Schedule(5, 60).plan(START, failures=1, retry_after_seconds=told)
 
     at = START + timedelta(seconds=seconds)
     assert (plan.wanted_at, plan.idle_at, plan.not_before) == (at, at, at)
 
 
 def test_a_short_retry_after_never_makes_a_look_come_sooner() -> None:
-    plan = Pacing(5, 60).plan(START, failures=1, retry_after_seconds=2)
+    plan = Schedule(5, 60).plan(START, failures=1, retry_after_seconds=2)
 
     assert plan.not_before == START + timedelta(seconds=2)
     assert plan.wanted_at >= START + timedelta(seconds=10 * 0.88)
@@ -57,7 +57,7 @@ def test_a_short_retry_after_never_makes_a_look_come_sooner() -> None:
 
 
 def test_a_plan_without_retry_after_forbids_nothing() -> None:
-    assert Pacing(5, 60).plan(START, failures=1).not_before is None
+    assert Schedule(5, 60).plan(START, failures=1).not_before is None
 
 
 def order(callback_hash: str) -> Task:
@@ -79,14 +79,14 @@ def test_what_somebody_who_waits_sees_depends_on_whether_callbacks_can_be_relied
     next_seconds: float,
     wanted_seconds: float,
 ) -> None:
-    pacing, task = Pacing(5, 60), order(callback_hash)
-    pacing.called_back = called_back
+    schedule, task = Schedule(5, 60), order(callback_hash)
+    schedule.called_back = called_back
 
     def seconds(plan: LookPlan) -> float:
         return (plan.wanted_at - START).total_seconds()
 
-    assert seconds(pacing.first(task, START)) == pytest.approx(first_seconds, rel=0.13)
-    assert seconds(pacing.next(task, START)) == pytest.approx(next_seconds, rel=0.13)
-    assert pacing.wanted_seconds(task, failing=False) == wanted_seconds
-    assert pacing.wanted_seconds(task, failing=True) == 20
-    assert pacing.wanted_seconds(replace(task, last_look_at=START), failing=False) == next_seconds
+    assert seconds(schedule.first(task, START)) == pytest.approx(first_seconds, rel=0.13)
+    assert seconds(schedule.next(task, START)) == pytest.approx(next_seconds, rel=0.13)
+    assert schedule.wanted_seconds(task, failing=False) == wanted_seconds
+    assert schedule.wanted_seconds(task, failing=True) == 20
+    assert schedule.wanted_seconds(replace(task, last_look_at=START), failing=False) == next_seconds

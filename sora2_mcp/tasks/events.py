@@ -1,0 +1,84 @@
+"""Changes of tasks: the bus of this process, and what other processes saved."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sora2_mcp.tasks.background import Signal
+from sora2_mcp.tasks.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+Listener = Callable[[str], None]
+
+
+class EventBus:
+    """Passes the local id of each changed task on, at once. Subscribe first, then read: nothing is missed."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[object, tuple[Listener, Callable[[], None]]] = {}
+        self._signals: defaultdict[str, set[Signal]] = defaultdict(set)
+
+    def waiters(self, id: str) -> int:
+        """How many wait for a change of this task."""
+        return len(self._signals.get(id, ()))
+
+    def publish(self, id: str) -> None:
+        """Never raises and never waits."""
+        for signal in self._signals.get(id, ()):
+            signal.set()
+        for listener, _ in list(self._listeners.values()):
+            try:
+                listener(id)
+            except Exception:
+                # The bus's border: one listener's failure must not keep the change from the others.
+                logger.exception("a listener failed on a change of task %s", id)
+
+    def publish_gap(self) -> None:
+        """Has every subscriber read anew: changes may have been missed, or the process is about to end."""
+        for signals in self._signals.values():
+            for signal in signals:
+                signal.set()
+        for _, missed in list(self._listeners.values()):
+            try:
+                missed()
+            except Exception:
+                # The bus's border, as above.
+                logger.exception("a listener failed on a gap")
+
+    @contextmanager
+    def subscribed(self, listener: Listener, *, missed: Callable[[], None]) -> Iterator[None]:
+        """Calls ``listener`` with every change meanwhile, and ``missed`` after a gap. Neither may block."""
+        token = object()
+        self._listeners[token] = (listener, missed)
+        try:
+            yield
+        finally:
+            del self._listeners[token]
+
+    @contextmanager
+    def watching(self, id: str) -> Iterator[Signal]:
+        """A signal that is set at every change of this task."""
+        signal = Signal()
+        self._signals[id].add(signal)
+        try:
+            yield signal
+        finally:
+            self._signals[id].discard(signal)
+            if not self._signals[id]:
+                del self._signals[id]
+
+
+async def relay_changes(store: Store, bus: EventBus) -> None:
+    """Publishes what other processes save; runs until the feed breaks.
+
+    Raises:
+        StoreError: the feed broke. Called again, it also publishes what was saved meanwhile.
+    """
+    async for ids in store.changes():
+        if not ids:
+            # The feed begins here, so a change that was read before may have been missed.
+            bus.publish_gap()
+        for id in ids:
+            bus.publish(id)

@@ -1,0 +1,73 @@
+"""What the parts of the store share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Insert, RowMapping, Update, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sora2_mcp.clock import Clock
+from sora2_mcp.domain.task import Task
+from sora2_mcp.errors import UnknownTaskError
+from sora2_mcp.tasks.store.engine import Engine
+from sora2_mcp.tasks.store.rows import task_from
+from sora2_mcp.tasks.store.schema import tasks
+
+
+class Part:
+    """An engine, the one service whose rows are touched, and the clock that stamps changes.
+
+    ``changed`` is called with the local id of each task after a change of this process is saved.
+    """
+
+    def __init__(self, engine: Engine, service: str, clock: Clock, changed: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._service = service
+        self._clock = clock
+        self._changed = changed
+        self._owner = uuid4().hex
+
+    def _mine(self, *conditions: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+        return [tasks.c.service == self._service, *conditions]
+
+    async def _row(self, connection: AsyncConnection, *conditions: ColumnElement[bool]) -> RowMapping | None:
+        found = await connection.execute(select(tasks).where(*self._mine(*conditions)).limit(1))
+        return found.mappings().first()
+
+    async def _read(self, *conditions: ColumnElement[bool]) -> Task | None:
+        rows = await self._engine.rows(select(tasks).where(*self._mine(*conditions)).limit(1))
+        return task_from(rows[0]) if rows else None
+
+    async def load(self, id: str) -> Task | None:
+        return await self._read(tasks.c.id == id)
+
+    async def _loaded(self, id: str) -> Task:
+        task = await self.load(id)
+        if task is None:
+            raise UnknownTaskError(id)
+        return task
+
+    async def _change(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> Task | None:
+        """The task after a change of its facts; None, and nothing is written, where a condition does not hold."""
+        rows = await self._engine.rows(self._announced(self._changing(id, values, *conditions)), writes=True)
+        if not rows:
+            return None
+        self._changed(id)
+        return task_from(rows[0])
+
+    async def _note(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> RowMapping | None:
+        """The row after a change that is no fact of the task: a lease, a time of its schedule."""
+        noted = update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values(values).returning(tasks)
+        rows = await self._engine.rows(noted, writes=True)
+        return rows[0] if rows else None
+
+    def _changing(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> Update:
+        stamped = {**values, **self._stamp(), "version": tasks.c.version + 1}
+        return update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values(stamped)
+
+    def _stamp(self) -> dict[str, Any]:
+        return {"changed_at": self._clock.now(), "changed_by": self._owner}
+
+    def _announced(self, statement: Insert | Update) -> Any:
+        return statement.returning(tasks, *self._engine.announcement(self._service, self._owner))

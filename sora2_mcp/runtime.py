@@ -158,7 +158,7 @@ class Runtime:
                 await anyio.to_thread.run_sync(_import_heavy_modules)
                 from sora2_mcp.services.client import open_client  # noqa: PLC0415
                 from sora2_mcp.services.tls import TLSContext  # noqa: PLC0415
-                from sora2_mcp.tasks.network import files_client  # noqa: PLC0415
+                from sora2_mcp.tasks.ssrf import files_client  # noqa: PLC0415
                 from sora2_mcp.tasks.store.database import open_store  # noqa: PLC0415
 
                 settings, tls, transport = self.settings, TLSContext(), self._transport
@@ -250,7 +250,7 @@ class Runtime:
 def _import_heavy_modules() -> None:
     """Loads the slow modules in a thread; the imports by name that follow are then immediate."""
     from sora2_mcp.services import client  # noqa: F401, PLC0415
-    from sora2_mcp.tasks import network  # noqa: F401, PLC0415
+    from sora2_mcp.tasks import ssrf  # noqa: F401, PLC0415
     from sora2_mcp.tasks.store import database  # noqa: F401, PLC0415
 
 

@@ -23,7 +23,7 @@ from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
-from sora2_mcp.tasks.downloads import is_kept
+from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.store.interface import Usage
 from sora2_mcp.tasks.tasks import LOCAL, Tasks
 

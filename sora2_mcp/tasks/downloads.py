@@ -1,14 +1,8 @@
 """A finished task's file -> disk, atomically, once."""
 
-import errno
 import logging
-import os
-import stat
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 from uuid import uuid4
 
 import anyio
@@ -20,7 +14,7 @@ from sora2_mcp.errors import DownloadError, NoVideoError, Sora2Error, StoreError
 from sora2_mcp.tasks.background import Run
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.fetch import Progress, StaleAddressError, UnreachableHostError, fetch
-from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
+from sora2_mcp.tasks.files import default_name, folder_of, is_kept, placed, prepared, safe_name
 from sora2_mcp.tasks.polling import Polling
 from sora2_mcp.telemetry.context import about
 from sora2_mcp.telemetry.spans import DOWNLOAD, ended, saved, watched
@@ -29,8 +23,6 @@ _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
 _OTHERS_TURN_SECONDS = 0.5
 _REMEMBERED = 1000
-_OWNER_OF_THE_FOLDER = "local"
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +147,7 @@ class Downloads:
 
     async def _fetch(self, task: Task, url: str, filename: str, progress: Progress) -> SavedFile:
         folder = folder_of(self._folder, task.principal)
-        await anyio.to_thread.run_sync(_prepare, folder, task.id)
+        await anyio.to_thread.run_sync(prepared, folder, task.id)
         part = folder / f".{task.id}.{self._mark}.part"
         try:
             file = await fetch(
@@ -186,15 +178,6 @@ class Downloads:
         raise DownloadError(task.reference, "another process is saving it and has not finished.")
 
 
-async def is_kept(file: SavedFile) -> bool:
-    """Whether it still lies where it was saved, and is the video as far as its size tells."""
-    try:
-        found = await anyio.Path(file.path).stat()
-    except OSError:
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes
-
-
 def saveable(task: Task) -> None:
     """Raises:
     DownloadError: the task has no video to save.
@@ -222,67 +205,3 @@ def _deleted(task: Task) -> NoVideoError:
     costs = f", and costs {task.price_unit}" if task.price_unit else ""
     hint = f"Tell the user; only a new order with generate_video makes it again{costs}."
     return NoVideoError(task.reference, problem, hint)
-
-
-def _prepare(folder: Path, id: str) -> None:
-    """Makes the folder, and takes away what others have left of the task's video.
-
-    Its lease is ours, so that belongs to a process that died in the middle.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f".{id}.*.part"):
-        left.unlink(missing_ok=True)
-
-
-def folder_of(folder: Path, principal: str) -> Path:
-    """The folder itself for ``local``, one of their own for anybody else."""
-    if principal == _OWNER_OF_THE_FOLDER:
-        return folder
-    name = safe_name(principal, "other").removesuffix(".mp4")
-    return folder / f"{name}-{sha256(principal.encode()).hexdigest()[:32]}"
-
-
-def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
-    """Gives a complete file its name, atomically, never replacing another; a taken name gets the task's id."""
-    others = (with_suffix(name, f"{reference}-{number}") for number in range(2, 100))
-    for candidate in (name, with_suffix(name, reference), *others):
-        path = folder / candidate
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
-                raise
-            if not _moved(part, path):
-                continue
-        _keep_names(folder)
-        return path
-    hint = "Choose another filename and call download_video again."
-    raise DownloadError(reference, f"files called {name} exist already in {folder}.", hint)
-
-
-def _moved(part: Path, path: Path) -> bool:
-    """On a file system without hard links the name is kept with an empty file, which is then replaced."""
-    try:
-        path.open("xb").close()
-    except FileExistsError:
-        return False
-    try:
-        part.replace(path)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-    return True
-
-
-def _keep_names(folder: Path) -> None:
-    """A power failure must not take the name of a file that the store calls saved. Windows sees to that itself."""
-    if hasattr(os, "O_DIRECTORY"):
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            # Some network file systems know no such thing.
-            with suppress(OSError):
-                os.fsync(opened)
-        finally:
-            os.close(opened)

@@ -9,7 +9,7 @@ from sora2_mcp.cli.doctor.command import examine
 from sora2_mcp.cli.doctor.report import Report
 from sora2_mcp.cli.doctor.setup import load_setup
 from sora2_mcp.clock import Clock
-from sora2_mcp.tasks.reach import Resolve, resolved
+from sora2_mcp.tasks.ssrf import Resolve, resolved
 from tests.servers import KEY
 
 Examined = Callable[..., Awaitable[Report]]

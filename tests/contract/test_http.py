@@ -5,7 +5,7 @@ import inspect
 import httpcore2
 import httpx2
 
-from sora2_mcp.tasks.network import CheckedBackend, files_client
+from sora2_mcp.tasks.ssrf import GuardedBackend, files_client
 
 
 def test_the_pool_still_makes_its_connections_with_the_network_it_holds() -> None:
@@ -13,7 +13,7 @@ def test_the_pool_still_makes_its_connections_with_the_network_it_holds() -> Non
 
     assert isinstance(transport, httpx2.AsyncHTTPTransport)
     assert isinstance(transport._pool, httpcore2.AsyncConnectionPool)
-    assert isinstance(transport._pool._network_backend, CheckedBackend)
+    assert isinstance(transport._pool._network_backend, GuardedBackend)
     made = transport._pool.create_connection(httpcore2.Origin(b"https", b"cdn.example.com", 443))
     assert isinstance(made, httpcore2.AsyncHTTPConnection)
     assert made._network_backend is transport._pool._network_backend

@@ -98,7 +98,7 @@ def test_stdout_carries_nothing_but_the_protocol_and_logs_hold_neither_prompts_n
 
     assert rest == b""
     records = [json.loads(line) for line in process.stderr.splitlines()]
-    assert any(record["logger"] == "sora2_mcp.tasks.sender" for record in records)
+    assert any(record["logger"] == "sora2_mcp.tasks.orders" for record in records)
     assert "sk-secret-key" not in process.stderr
     assert "private kitten" not in process.stderr
 

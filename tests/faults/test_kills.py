@@ -215,7 +215,8 @@ def _follows_the_rules_of_an_unanswered_order(
             # While an answer may still come, repeats wait for it: three seconds, so once is enough.
             _joins_every_repeat(server, local_id, "generating")
 
-        store.lapse()
+    store.lapse()
+    with served(folder, base_url, store, SORA2_DUPLICATE_WINDOW_SECONDS="86400") as server:
         _joins_every_repeat(server, f"local-{id}", "unconfirmed")
         assert sora.prompts() == sent
 

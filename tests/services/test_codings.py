@@ -10,7 +10,7 @@ from sora2_mcp.domain.task import Sighting
 from sora2_mcp.errors import LostAnswerError
 from sora2_mcp.services.client import http_client, open_client
 from sora2_mcp.services.sora2api import Sora2API
-from sora2_mcp.tasks.network import files_client
+from sora2_mcp.tasks.ssrf import files_client
 from tests.clocks import FakeClock
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import DownloadError, UnknownTaskError
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import CLIPS, Simulator
-from sora2_mcp.tasks.downloads import placed
+from sora2_mcp.tasks.files import placed
 from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
 from tests.tasks.core import CAT, Fetched, change, looks, opened, settings_for, until

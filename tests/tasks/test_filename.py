@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sora2_mcp.tasks.filename import default_name, safe_name, with_suffix
+from sora2_mcp.tasks.files import default_name, safe_name, with_suffix
 
 TASK_ID = "sora2_task_abcdef123456"
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import sora2_mcp.simulator
-from sora2_mcp.tasks.mp4 import is_whole_mp4
+from sora2_mcp.tasks.files import is_whole_mp4
 
 CLIPS = sorted((Path(sora2_mcp.simulator.__file__).parent / "clips").glob("*.mp4"))
 

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.domain.configured import networks_in
 from sora2_mcp.simulator.app import CLIPS, Simulator
-from sora2_mcp.tasks.network import files_client
-from sora2_mcp.tasks.reach import RefusedAddressError, is_open, resolved
+from sora2_mcp.tasks.fetch import RefusedAddressError
+from sora2_mcp.tasks.ssrf import files_client, is_open, resolved
 from tests.network import NETWORK
 from tests.servers import KEY, agent
 

@@ -18,7 +18,7 @@ from sora2_mcp.services.chosen import service_of
 from sora2_mcp.services.probe import Probe, Reply, open_probe
 from sora2_mcp.services.proxies import PROXY, is_proxied, unusable_proxy
 from sora2_mcp.services.tls import CAFileError, trusting
-from sora2_mcp.tasks.reach import Address, is_open, written_out
+from sora2_mcp.tasks.ssrf import Address, is_open, written_out
 
 _LOOKUP_SECONDS = 3.0
 _INSIDE = tuple(

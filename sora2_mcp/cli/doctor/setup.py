@@ -13,7 +13,7 @@ from sora2_mcp.domain.configured import counts_as_set
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.services.probe import Reply
 from sora2_mcp.settings import Settings, environment, environment_proxies, variable_of
-from sora2_mcp.tasks.reach import Resolve, resolved
+from sora2_mcp.tasks.ssrf import Resolve, resolved
 from sora2_mcp.tasks.store.interface import Survey
 
 LIKE_OURS = "SORA"

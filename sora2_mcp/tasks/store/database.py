@@ -22,8 +22,8 @@ async def open_store(
 ) -> AsyncIterator[Database]:
     """The store at ``url``, migrated if need be, closed on exit.
 
-    ``changed`` is called with the local id of a task after each change that this process has saved, but for a new order;
-    it must not block.
+    ``changed`` is called with the local id of a task after each change that this process has saved, a new order apart.
+    It must not block.
 
     Raises:
         StoreError: it cannot be opened.

@@ -1,21 +1,28 @@
-"""Where the download of a video may go: over http(s), to public addresses, to where the API itself is, and to the
+"""The SSRF guard. A video is fetched over http(s) only, to public addresses, to where the API itself is, and to the
 networks that are allowed in so many words (``SORA2_DOWNLOAD_NETWORKS``).
 
 Every connection, the first and one for each redirect, is made to an address that was checked itself, so a name that
 changes its address in between wins nothing. With a proxy in the environment it is the proxy that looks names up and
 decides where they may lead; addresses written out and names of this computer are refused before it is asked.
+
+Importing this takes as long as httpcore2 does, so it is left until the handshake is over.
 """
 
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import anyio
+import httpcore2
 import httpx2
 
 from sora2_mcp.domain.configured import Network
 from sora2_mcp.errors import quoted
+from sora2_mcp.services.exchange import leave_others_their_turn, refuse_nested_codings
+from sora2_mcp.services.proxies import proxied_client
+from sora2_mcp.services.tls import TLSContext
+from sora2_mcp.tasks.fetch import KEYED, NotPublicError, RefusedAddressError
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[list[str]]]
@@ -34,19 +41,12 @@ _CLOSED_4 = tuple(
         ),
     )
 )  # fmt: skip
+_MAX_REDIRECTS = 5
 _PORTS = range(1, 65_536)
 _OPEN_6 = IPv6Network("2000::/3")
 _CLOSED_6 = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("3fff::/20"))
 _COMPATIBLE = IPv6Network("::/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
-
-
-class RefusedAddressError(httpx2.RequestError):
-    """A download would have gone where none may go; the message is the reason, a sentence about the video."""
-
-
-class NotPublicError(RefusedAddressError):
-    """It would have gone to an address that is not public and not allowed."""
 
 
 def is_open(address: Address, networks: tuple[Network, ...] = ()) -> bool:
@@ -82,8 +82,8 @@ async def resolved(host: str) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-class Reach:
-    """The rule itself, for one API base."""
+class SSRFGuard:
+    """Says which addresses may be connected to, for one API base."""
 
     def __init__(self, api_host: str, resolve: Resolve, networks: tuple[Network, ...] = ()) -> None:
         """``api_host`` is empty where not even the API's own addresses may be reached."""
@@ -143,3 +143,118 @@ def written_out(host: str) -> list[Address]:
         return [IPv4Address(socket.inet_aton(name))]
     except OSError:
         return []
+
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to checked addresses only. A certificate is still compared with the host's name."""
+
+    def __init__(self, guard: SSRFGuard, network: httpcore2.AsyncNetworkBackend) -> None:
+        self._guard = guard
+        self._network = network
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore2's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        addresses = await self._addresses(host, timeout)
+        # One that swallows what is sent to it must leave time for the others.
+        each_seconds = None if timeout is None else timeout / len(addresses)
+        for address in addresses[:-1]:
+            try:
+                return await self._network.connect_tcp(str(address), port, each_seconds, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._network.connect_tcp(str(addresses[-1]), port, each_seconds, local_address, socket_options)
+
+    async def _addresses(self, host: str, limit_seconds: float | None) -> list[Address]:
+        try:
+            with anyio.fail_after(limit_seconds):
+                return await self._guard.addresses(host)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.ConnectError(str(error)) from error
+
+
+class _NoBody(httpx2.AsyncByteStream):
+    """In place of a body that nobody wants; closing it closes that one."""
+
+    def __init__(self, unread: httpx2.AsyncByteStream) -> None:
+        self._unread = unread
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in tuple[bytes, ...]():
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._unread.aclose()
+
+
+async def _leave_unread(response: httpx2.Response) -> None:
+    """A redirect's body would be read whole before it is followed, however long it is."""
+    if response.has_redirect_location and isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _NoBody(response.stream)
+
+
+class KeyHolder:
+    """Adds the service's key to requests for the one address that it was asked to, and to no other.
+
+    A redirect leads elsewhere, so it never carries the key, wherever it leads.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def add(self, request: httpx2.Request) -> None:
+        """An event hook."""
+        request.headers.pop("authorization", None)
+        if self._key and request.extensions.get(KEYED) == str(request.url):
+            request.headers["authorization"] = f"Bearer {self._key}"
+
+
+def files_client(
+    base_url: str,
+    *,
+    key: str = "",
+    reaches_api: bool = True,
+    networks: tuple[Network, ...] = (),
+    resolve: Resolve = resolved,
+    network: httpcore2.AsyncNetworkBackend | None = None,
+    tls: TLSContext | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> httpx2.AsyncClient:
+    """For videos: within its reach, and past any proxy where the simulator serves them.
+
+    The ``key`` goes along only where a request asks for it by its ``KEYED`` extension. Not ``reaches_api``: what others
+    name, and not the service, is fetched, so whatever else is on the API's machine is out of reach.
+
+    ``networks`` are not public and allowed all the same.
+
+    A ``transport`` takes the network's place: addresses that are written out are still checked, names are not resolved.
+
+    Requests raise ``RefusedAddressError`` when they, or where they are redirected to, may not go there.
+    """
+    guard = SSRFGuard(httpx2.URL(base_url).raw_host.decode("ascii") if reaches_api else "", resolve, networks)
+    tls = tls or TLSContext()
+    client = proxied_client(
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
+        verify=tls,
+        transport=transport,
+        event_hooks={
+            "request": [guard.check, KeyHolder(key).add, tls.prepare],
+            "response": [_leave_unread, refuse_nested_codings, leave_others_their_turn],
+        },
+    )
+    if transport is not None:
+        return client
+    # httpx2 has no public way to a transport's network, and a transport passed in would switch off the environment's
+    # proxies: until it has, the one it made is changed.
+    made = client._transport  # noqa: SLF001
+    assert isinstance(made, httpx2.AsyncHTTPTransport)  # noqa: S101 - none was passed in
+    made._pool._network_backend = GuardedBackend(guard, network or httpcore2.AnyIOBackend())  # noqa: SLF001
+    return client

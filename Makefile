@@ -140,9 +140,9 @@ $(MCPB): packaging/package-lock.json $(NODE)
 wheel-check: setup ## The wheel, installed alone, with the newest and the oldest dependencies.
 	$(BIN)/python -m tests.package.try_wheel
 
-# The generated parts of the documents.
-docs: setup ## The generated parts of the documents.
-	$(BIN)/python -m tests.contract.pages
+# The catalogues, the registry's entry and the bundle's manifest, too; tests only compare.
+docs: setup ## Everything that is written from the code: parts of the documents, catalogues, entries.
+	$(BIN)/python -m tools.docs
 
 # run.txt is what the program runs on, here, in a container and in a bundle; build.txt installs this folder, node.txt is what
 # conformance needs. What they share with dev.txt is the same there.

@@ -17,9 +17,7 @@ def stamped(entry: dict[str, Any], bundle: Path) -> dict[str, Any]:
     """The entry with the bundle's hash in the package that is this bundle; exits where there is none."""
     mine = [package for package in entry["packages"] if package["identifier"].rpartition("/")[2] == bundle.name]
     if not mine:
-        sys.exit(
-            f"server.json names no package {bundle.name}; write it anew: python -m tests.contract.test_server_json"
-        )
+        sys.exit(f"server.json names no package {bundle.name}; write it anew: make docs")
     for package in mine:
         package["fileSha256"] = sha256(bundle.read_bytes()).hexdigest()
     return entry

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.conformance.node import INSPECTOR, run_node
-from tests.contract.test_catalogue import kept
 from tests.e2e.processes import Process
+from tools.docs.catalogue import kept
 
 SECONDS = 60.0
 """The longest one call may take."""

@@ -11,12 +11,11 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-ROOT = Path(__file__).parents[2]
+from tools.docs.files import ROOT
 
 ANNOUNCED_TARGETS = ("hosts",)
 """Not in the Makefile yet; each leaves this list as it comes."""
 
-_FOLDERS = (".", "docs", "docs/pictures", "packaging", ".github")
 _SHELLS = ("console", "sh", "bash", "shell", "powershell")
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=.*")
 _STARTERS = ("uvx", "--", "run")
@@ -97,11 +96,6 @@ class Document:
         for opening, inline in zip(self._tokens, self._tokens[1:], strict=False):
             if opening.type == "heading_open":
                 yield "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
-
-
-def documents() -> list[Path]:
-    """Every document of the project."""
-    return sorted(path for folder in _FOLDERS for path in (ROOT / folder).glob("*.md"))
 
 
 def make_targets() -> set[str]:

@@ -1,84 +1,26 @@
-"""The desktop bundle stays true. ``python -m tests.contract.test_bundle`` fills in what follows from elsewhere.
+"""The desktop bundle stays true; ``make docs`` fills in what of its manifest follows from elsewhere.
 
 ``make package`` has the official tool validate and pack it, and starts what comes out with uv. Nothing here needs a
 network.
 """
 
-import json
 import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp_types import TextContent
 
-from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import Settings, variable_of
-from tests.contract.pages.tools import catalogue, purpose
-from tests.contract.test_server_json import PROJECT, REPOSITORY, ROOT, VERSION, written
 from tests.e2e.processes import environment
 from tests.package.host import launch
-from tests.servers import settings_in
-
-MANIFEST = ROOT / "packaging" / "mcpb" / "manifest.json"
-READS_THE_STORE = "review_failed_task"
+from tools.docs.bundle import MANIFEST, filled_in, manifest
+from tools.docs.files import PROJECT, REPOSITORY, ROOT, as_json
 
 pytestmark = pytest.mark.anyio
-
-
-def manifest() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(MANIFEST.read_text())
-    return found
-
-
-def listed_tools() -> list[dict[str, str]]:
-    return [{"name": tool["name"], "description": purpose(tool)} for tool in catalogue()["tools"]]
-
-
-async def rendered(folder: Path) -> dict[str, str]:
-    """The text of each prompt, as the server gives it, with the host's placeholders for arguments."""
-    texts = {}
-    async with Runtime(settings_in(folder, api_key="")) as runtime, Client(build_server(runtime)) as client:
-        for prompt in catalogue()["prompts"]:
-            arguments = {argument["name"]: f"${{arguments.{argument['name']}}}" for argument in prompt["arguments"]}
-            (message,) = (await client.get_prompt(prompt["name"], arguments)).messages
-            assert isinstance(message.content, TextContent)
-            texts[prompt["name"]] = message.content.text
-    return texts
-
-
-def listed_prompts(texts: dict[str, str]) -> list[dict[str, Any]]:
-    # The text of one is looked up when it is asked for, so the manifest has words of its own for it.
-    own = {prompt["name"]: prompt["text"] for prompt in manifest()["prompts"] if prompt["name"] == READS_THE_STORE}
-    return [
-        {
-            "name": prompt["name"],
-            "description": prompt["description"],
-            "arguments": [argument["name"] for argument in prompt["arguments"]],
-            "text": {**texts, **own}[prompt["name"]],
-        }
-        for prompt in catalogue()["prompts"]
-    ]
-
-
-async def filled_in(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The manifest with everything that follows from pyproject.toml and the catalogue as it should be."""
-    known = {
-        "version": VERSION,
-        "description": PROJECT["description"],
-        "tools": listed_tools(),
-        "prompts": listed_prompts(await rendered(folder)),
-        "keywords": PROJECT["keywords"],
-    }
-    runtimes = {"python": PROJECT["requires-python"]}
-    return {**document, **known, "compatibility": {**document["compatibility"], "runtimes": runtimes}}
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +31,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def test_the_manifest_is_up_to_date(tmp_path: Path) -> None:
-    assert MANIFEST.read_text() == written(await filled_in(manifest(), tmp_path))
+async def test_the_manifest_is_up_to_date() -> None:
+    assert MANIFEST.read_text() == as_json(await filled_in(manifest())), "run `make docs`"
 
 
 async def test_every_prompt_says_where_its_arguments_go() -> None:
@@ -192,8 +134,3 @@ async def test_the_icon_is_a_square_png_of_512_pixels(bundle: Path) -> None:
     head = (bundle / manifest()["icon"]).read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     assert (int.from_bytes(head[16:20]), int.from_bytes(head[20:24])) == (512, 512)
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        MANIFEST.write_text(written(anyio.run(filled_in, manifest(), Path(scratch))))

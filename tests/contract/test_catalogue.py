@@ -1,35 +1,20 @@
 """What hosts see, as a published contract: any change of it is a decision.
 
-One for each service. ``python -m tests.contract.test_catalogue`` writes the files anew.
+One for each service, in ``catalogues``; ``make docs`` writes them anew.
 """
 
 import json
 import re
-import tempfile
-from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from mcp.client import Client
-from pydantic import BaseModel
 
 from sora2_mcp.domain.request import SORA2API
-from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.app import build_server
 from sora2_mcp.server.guide import INSTRUCTIONS
 from sora2_mcp.server.offered import wording
-from tests.servers import settings_in
+from tools.docs.catalogue import SERVICES, catalogue, published
 
-SERVICES: dict[str, dict[str, str]] = {
-    "sora2api": {},
-    "kie": {},
-    "openai": {"api_base_url": "http://gpu.example:8000/v1"},
-    "openrouter": {"model": "google/veo-3.1"},
-}
-"""Every service, and what it needs to be set beside its key."""
-
-TOOLS = ["generate_video", "get_task_status", "wait_for_video", "list_tasks", "download_video"]
+TOOLS = [tool["name"] for tool in catalogue()["tools"]]
 COMBINED = ("anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "if")
 
 pytestmark = pytest.mark.anyio
@@ -39,40 +24,16 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def plain(models: list[Any]) -> list[dict[str, Any]]:
-    def dumped(model: BaseModel) -> dict[str, Any]:
-        return model.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-    return [dumped(model) for model in models]
-
-
-def kept(service: str) -> Path:
-    """Where the catalogue of a service is kept."""
-    return Path(__file__).parent / "catalogues" / f"{service}.json"
-
-
-async def published(folder: Path, mode: str, service: str = "sora2api") -> dict[str, Any]:
-    settings = settings_in(folder, api_key="", service=service, **SERVICES[service])
-    async with Runtime(settings) as runtime, Client(build_server(runtime), mode=mode) as client:
-        return {
-            "instructions": client.instructions,
-            "tools": plain((await client.list_tools()).tools),
-            "prompts": plain((await client.list_prompts()).prompts),
-            "resources": plain((await client.list_resources()).resources),
-            "resourceTemplates": plain((await client.list_resource_templates()).resource_templates),
-        }
-
-
 @pytest.fixture(params=SERVICES)
-async def tools(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await published(tmp_path, "auto", request.param))["tools"]
+async def tools(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await published(request.param))["tools"]
     return found
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_the_catalogue_is_the_published_one(tmp_path: Path, mode: str, service: str) -> None:
-    assert await published(tmp_path, mode, service) == json.loads(kept(service).read_text())
+async def test_the_catalogue_is_the_published_one(mode: str, service: str) -> None:
+    assert await published(service, mode) == catalogue(service), "run `make docs`: every change of it is a decision"
 
 
 async def test_all_tools_together_cost_a_model_less_than_3000_tokens(
@@ -158,10 +119,3 @@ def test_the_instructions_fit_every_host_and_begin_with_what_people_search_for()
     assert len(told.encode()) < 1024
     first = told.split(".")[0].lower()
     assert all(word in first for word in ("video", "sora", "text-to-video", "image-to-video"))
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        for service in SERVICES:
-            catalogue = anyio.run(published, Path(scratch), "auto", service)
-            kept(service).write_text(json.dumps(catalogue, ensure_ascii=False, indent=1) + "\n")

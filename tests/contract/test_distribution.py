@@ -15,7 +15,9 @@ from zipfile import ZipFile
 import pytest
 from jsonschema import Draft7Validator
 
-from tests.contract.test_server_json import PROJECT, REPOSITORY, ROOT, SCHEMA, VERSION, entry
+from tests.contract.test_server_json import SCHEMA
+from tools.docs.files import PROJECT, REPOSITORY, ROOT, VERSION
+from tools.docs.registry import entry
 
 WHEEL = f"sora2_mcp-{VERSION}-py3-none-any.whl"
 SOURCE = f"sora2_mcp-{VERSION}.tar.gz"
@@ -56,7 +58,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
 def test_the_source_archive_holds_all_it_takes_to_build_test_and_package(built: Path) -> None:
     with tarfile.open(built / SOURCE) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
-    kept = {"sora2_mcp", "tests", "docs", "bench", "requirements", "packaging"}
+    kept = {"sora2_mcp", "tests", "docs", "bench", "requirements", "packaging", "tools"}
     kept |= {"Makefile", "Dockerfile", ".dockerignore", "server.json", "README.md", "LICENSE", "pyproject.toml"}
     assert kept <= {name.partition("/")[0] for name in names}
     assert {"packaging/mcpb/manifest.json", "packaging/package-lock.json", "packaging/icon.png"} <= names

@@ -25,11 +25,12 @@ from sora2_mcp import errors
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.settings import Settings, variable_of
-from tests.contract.documents import ROOT, Document, documents, make_targets, program_arguments, split
-from tests.contract.pages.commands import PROGRAM, commands
-from tests.contract.pages.configuration import EXAMPLES, GROUPS, is_secret
-from tests.contract.pages.marks import PARTS, filled_in, parts_of
-from tests.contract.pages.tools import catalogue
+from tests.contract.documents import Document, make_targets, program_arguments, split
+from tools.docs.catalogue import catalogue
+from tools.docs.commands import PROGRAM, commands
+from tools.docs.configuration import EXAMPLES, GROUPS, is_secret
+from tools.docs.files import ROOT, documents
+from tools.docs.parts import PARTS, filled_in, parts_of
 
 DOCUMENTS = [Document(path) for path in documents()]
 README, CONFIGURATION, COMMANDS, ERRORS, ARCHITECTURE, CHANGELOG = (
@@ -58,7 +59,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
 @pytest.fixture(scope="module")
 def sources() -> str:
     """All that is written in this project and is no document."""
-    folders = [ROOT / name for name in ("sora2_mcp", "tests", "bench", "packaging")]
+    folders = [ROOT / name for name in ("sora2_mcp", "tests", "bench", "packaging", "tools")]
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".json", ".toml")]
     return "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "pyproject.toml", ROOT / "Makefile"])
 
@@ -92,7 +93,7 @@ def test_the_generated_parts_are_up_to_date(document: Document) -> None:
 def test_every_generated_part_stands_in_a_document() -> None:
     used = {part for document in DOCUMENTS for part in parts_of(document.text)}
 
-    assert used >= PARTS.keys() - {"settings"}, "the README may leave its own table of settings out"
+    assert used == PARTS.keys()
 
 
 def test_a_stale_part_is_noticed_and_what_stands_around_it_is_kept() -> None:
@@ -118,9 +119,7 @@ def test_every_variable_a_document_names_exists(document: Document) -> None:
 def test_every_variable_is_described_in_one_group() -> None:
     grouped = [name for names in GROUPS.values() for name in names]
 
-    assert sorted(grouped) == sorted(Settings.model_fields), (
-        "tests/contract/pages/configuration.py says the group of each"
-    )
+    assert sorted(grouped) == sorted(Settings.model_fields), "tools/docs/configuration.py says the group of each"
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in EXAMPLES.items() for value in values])
@@ -255,7 +254,7 @@ def test_every_make_target_and_module_a_document_runs_exists(document: Document)
         if words[:1] == ["make"]:
             wanted = re.sub(r"(^| )-s?C \S+", "", " ".join(words[1:])).split()
             assert {target for target in wanted if "=" not in target} <= make_targets(), words
-        if words[1:2] == ["-m"] and words[2].startswith(("tests.", "sora2_mcp")):
+        if words[1:2] == ["-m"] and words[2].startswith(("tests.", "tools.", "sora2_mcp")):
             assert importlib.util.find_spec(words[2]), words
 
 

@@ -17,9 +17,9 @@ from sora2_mcp.server.tools import _result
 from sora2_mcp.server.views import TaskView
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
-from tests.contract.documents import ROOT
-from tests.contract.pages.occasions import TASK, TASK_ID
 from tests.servers import Agent, agent, text_of
+from tools.docs.files import ROOT
+from tools.docs.occasions import TASK, TASK_ID
 
 pytestmark = pytest.mark.anyio
 

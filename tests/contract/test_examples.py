@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sora2_mcp.settings import Settings
-from tests.contract.documents import ROOT
-from tests.contract.pages.configuration import env_example
+from tools.docs.configuration import env_example
+from tools.docs.files import ROOT
 
 EXAMPLE = ROOT / ".env.example"
 LOOKS_REAL = re.compile(
@@ -16,7 +16,7 @@ LOOKS_REAL = re.compile(
 
 
 def test_the_example_of_an_environment_is_that_of_the_settings() -> None:
-    assert EXAMPLE.read_text() == env_example()
+    assert EXAMPLE.read_text() == env_example(), "run `make docs`"
 
 
 def test_it_holds_every_variable_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,6 @@ def test_it_holds_every_variable_with_its_default(monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_made_up_secret_looks_like_a_real_one() -> None:
-    texts = [path for folder in ("tests", "bench", "docs") for path in (ROOT / folder).rglob("*.[pm][yd]")]
+    texts = [path for folder in ("tests", "bench", "docs", "tools") for path in (ROOT / folder).rglob("*.[pm][yd]")]
     ours = [path for path in texts if "node_modules" not in path.parts and path != Path(__file__)]
     assert [str(path) for path in ours if LOOKS_REAL.search(path.read_text(encoding="utf-8"))] == []

@@ -1,21 +1,13 @@
-"""The registry's entry stays true. ``python -m tests.contract.test_server_json`` fills in what follows from elsewhere.
-
-Which variables it names is decided in server.json itself: hosts ask for every one that is listed, so it lists what a
-person decides and no more. What is said of each stands in settings.py.
-"""
+"""The registry's entry stays true; ``make docs`` fills in what follows from elsewhere."""
 
 import json
 import re
-import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft7Validator
 from mcp.client import Client
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 
 import sora2_mcp
 from sora2_mcp.cli.arguments import parse
@@ -24,23 +16,11 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.settings import PREFIX, Settings, variable_of
 from tests.servers import settings_in
+from tools.docs.files import PROJECT, ROOT, VERSION, as_json
+from tools.docs.registry import ENTRY, REQUIRED, Entry, entry, filled_in
 
-ROOT = Path(__file__).parents[2]
-SERVER_JSON = ROOT / "server.json"
 SCHEMA = Path(__file__).parent / "server.schema.json"
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-VERSION: str = PROJECT["version"]
-REPOSITORY = "https://github.com/sora2-mcp/sora2-mcp"
-REQUIRED: set[str] = set()
 SECRET = {"SORA2_API_KEY", "SORA2_AUTH_TOKENS"}
-FORMATS: dict[Any, str] = {bool: "boolean", int: "number", float: "number", Path | None: "filepath"}
-
-Entry = dict[str, Any]
-
-
-def entry() -> Entry:
-    found: Entry = json.loads(SERVER_JSON.read_text())
-    return found
 
 
 def packages(kind: str) -> list[Entry]:
@@ -52,50 +32,6 @@ def variables() -> list[Entry]:
     return [variable for package in entry()["packages"] for variable in package.get("environmentVariables", [])]
 
 
-def field_of(variable: str) -> FieldInfo:
-    return Settings.model_fields[variable.removeprefix(PREFIX).lower()]
-
-
-def described(variable: str) -> Entry:
-    """What settings.py says of a variable, as the registry spells it."""
-    field = field_of(variable)
-    said: Entry = {"name": variable, "description": field.description}
-    if variable in REQUIRED:
-        said["isRequired"] = True
-    if field.annotation is SecretStr:
-        said["isSecret"] = True
-    if field.annotation in FORMATS:
-        said["format"] = FORMATS[field.annotation]
-    if get_origin(field.annotation) is Literal:
-        said["choices"] = list(get_args(field.annotation))
-    if isinstance(field.default, bool | int | float) or (isinstance(field.default, str) and field.default):
-        said["default"] = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-    if not said.keys() & {"format", "choices"}:
-        said["placeholder"] = Settings.allowed[variable.removeprefix(PREFIX).lower()]
-    return said
-
-
-def filled_in(document: Entry) -> Entry:
-    """The entry with everything that follows from pyproject.toml and settings.py as it should be."""
-    assets = f"https://raw.githubusercontent.com/sora2-mcp/sora2-mcp/v{VERSION}/packaging"
-    identifiers = {
-        "pypi": {"identifier": PROJECT["name"], "version": VERSION},
-        "oci": {"identifier": f"ghcr.io/sora2-mcp/sora2-mcp:{VERSION}"},
-        "mcpb": {"identifier": f"{REPOSITORY}/releases/download/v{VERSION}/sora2-mcp-{VERSION}.mcpb"},
-    }
-    document = {**document, "version": VERSION, "description": PROJECT["description"]}
-    document["icons"] = [{**icon, "src": f"{assets}/{Path(icon['src']).name}"} for icon in document["icons"]]
-    document["packages"] = [{**package, **identifiers[package["registryType"]]} for package in document["packages"]]
-    for package in document["packages"]:
-        if asked := package.get("environmentVariables"):
-            package["environmentVariables"] = [described(variable["name"]) for variable in asked]
-    return document
-
-
-def written(document: Entry) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-
-
 def test_the_entry_is_valid() -> None:
     schema = json.loads(SCHEMA.read_text())
     assert entry()["$schema"] == schema["$id"]
@@ -103,7 +39,7 @@ def test_the_entry_is_valid() -> None:
 
 
 def test_the_entry_is_up_to_date() -> None:
-    assert SERVER_JSON.read_text() == written(filled_in(entry()))
+    assert ENTRY.read_text() == as_json(filled_in(entry())), "run `make docs`"
 
 
 def test_it_speaks_of_this_version_of_this_package() -> None:
@@ -213,7 +149,3 @@ def test_the_arguments_start_the_server_the_address_leads_to() -> None:
     assert (arguments.command, arguments.transport) == ("serve", "streamable-http")
     address = re.sub(r"\{([^}]+)\}", lambda found: values[found[1]], package["transport"]["url"])
     assert address == f"http://{arguments.host}:{arguments.port}/mcp"
-
-
-if __name__ == "__main__":
-    SERVER_JSON.write_text(written(filled_in(entry())))

@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
-    source = (ROOT / "telemetry" / "instruments.py").read_text()
+    source = (ROOT / "telemetry" / "metrics.py").read_text()
     made = set(re.findall(r'"((?:sora2|mcp)\.[a-z.]+)", *(?:\n *)?[\["]', source))
     row = re.compile(r"^\| `((?:sora2|mcp)\.[a-z.]+)` \| (?:counter|histogram|gauge|up-down)", re.MULTILINE)
     told = set(row.findall(PAGE.read_text()))
@@ -20,7 +20,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
 
 
 def test_every_outcome_is_documented() -> None:
-    files = [*(ROOT / "tasks").glob("*.py"), *(ROOT / "server").rglob("*.py"), ROOT / "telemetry" / "work.py"]
+    files = [*(ROOT / "tasks").glob("*.py"), *(ROOT / "server").rglob("*.py"), ROOT / "telemetry" / "spans.py"]
     words = {
         word
         for file in files

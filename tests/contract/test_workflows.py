@@ -9,7 +9,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.contract.documents import ROOT, make_targets
+from tests.contract.documents import make_targets
+from tools.docs.files import ROOT
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
-from tests.contract.pages.occasions import NOW, TASK, later
-from tests.contract.pages.tables import block
+from tools.docs.markdown import block
+from tools.docs.occasions import NOW, TASK, later
 
 DONE = later(
     status=Status.SUCCEEDED,

@@ -2,18 +2,10 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-from tests.contract.pages.tables import table
-
-_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "sora2api.json"
-
-
-def catalogue() -> dict[str, Any]:
-    """What hosts see of this server."""
-    found: dict[str, Any] = json.loads(_CATALOGUE.read_text(encoding="utf-8"))
-    return found
+from tools.docs.catalogue import catalogue
+from tools.docs.markdown import table
 
 
 def purpose(tool: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from sora2_mcp.domain.request import Capabilities
 from sora2_mcp.services.chosen import service_of
 from sora2_mcp.services.kie import FAMILIES, Family
 from sora2_mcp.settings import Settings, variable_of
-from tests.contract.pages.tables import table
+from tools.docs.markdown import table
 
 
 def service_table() -> str:

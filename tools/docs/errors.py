@@ -10,8 +10,8 @@ from sora2_mcp.server.arguments import sorted_out
 from sora2_mcp.server.errors import argument_problem, crashed, described
 from sora2_mcp.server.tools import build_tools
 from sora2_mcp.settings import Settings
-from tests.contract.pages.occasions import ORDER, Occasion, occasions
-from tests.contract.pages.tables import block, table
+from tools.docs.markdown import block, table
+from tools.docs.occasions import ORDER, Occasion, occasions
 
 BASES = (Sora2Error, ServiceError)
 """Classes that others are made from; the second one also stands for codes nobody knows."""

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from sora2_mcp.cli.arguments import _parser
-from tests.contract.pages.tables import block, table
+from tools.docs.markdown import block, table
 
 PROGRAM = "sora2-mcp"
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from sora2_mcp.settings import Settings, variable_of
-from tests.contract.pages.tables import block, table
+from tools.docs.markdown import block, table
 
 GROUPS: dict[str, list[str]] = {
     "Service": [
@@ -65,13 +65,8 @@ EXAMPLES: dict[str, list[str]] = {
 _HEADS = ["variable", "what it sets", "allowed", "default"]
 
 
-def settings_table() -> str:
-    """One row for each variable: what it means, what is allowed, its default."""
-    return table(_HEADS, (_cells(name) for name in Settings.model_fields))
-
-
 def settings_sections() -> str:
-    """The same by group, with what is secret and examples."""
+    """A table for each group: what each variable means, what is allowed, its default, if it is secret; examples."""
     return "\n\n".join(_section(group, names) for group, names in GROUPS.items())
 
 

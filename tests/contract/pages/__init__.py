@@ -1,1 +1,0 @@
-"""The generated parts of the documents, each from what it describes. ``make docs`` writes them anew."""

@@ -1,3 +1,0 @@
-from tests.contract.pages.marks import fill_all
-
-fill_all()

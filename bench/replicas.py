@@ -38,6 +38,7 @@ CLIENTS = (1, 4, 16)
 RATE_LIMIT = 10
 STAGGER_SECONDS = 0.3
 CALLS = 10
+BURST = 120
 CALM_SECONDS = 2.0
 _ADDED = "prompt LIKE 'Copied%' AND next_look_at IS NOT NULL"
 ELSEWHERE = "http://127.0.0.1:9/nobody"
@@ -151,6 +152,23 @@ async def orders_per_second(site: Site, clients: int) -> float:
     return made / (time.perf_counter() - began)
 
 
+async def burst(site: Site) -> tuple[int, float]:
+    """How many of ``BURST`` orders at once get a task, and the seconds until the last answer."""
+    tasks = 0
+
+    async def order(number: int) -> None:
+        nonlocal tasks
+        prompt = f"Burst {number} {random.random()} [sim:seconds=86400]"  # noqa: S311 - only different
+        result = await site.caller.call("generate_video", prompt=prompt, callback_url=ELSEWHERE)
+        tasks += not result.get("isError")
+
+    began = time.perf_counter()
+    async with anyio.create_task_group() as group:
+        for number in range(BURST):
+            group.start_soon(order, number)
+    return tasks, time.perf_counter() - began
+
+
 async def hushed(site: Site) -> None:
     """Lets none of the added tasks be due for an hour: what is counted then belongs to the calls."""
     later = "(extract(epoch FROM now()) * 1000000)::bigint + 3900000000"
@@ -211,6 +229,10 @@ async def measured(postgres: PostgresServer, count: int, unfinished: int, videos
             print(f"  saved at one, heard at another: {spread(told)}, {len(told)} of {NOTICES}")
             rates = [f"{await orders_per_second(site, clients):.1f} with {clients}" for clients in CLIENTS]
             print(f"  orders/s: {', '.join(rates)} clients; the limit allows {RATE_LIMIT * count}")
+            answered, seconds = await burst(site)
+            print(f"  {BURST} orders at once: {answered} answered with a task, the last after {seconds:.1f} s")
+            # Until their turns at the service have come, so that what is counted belongs to the calls.
+            await anyio.sleep(BURST / RATE_LIMIT)
             for tool, (sent, took) in (await round_trips(site)).items():
                 print(f"  {tool}: {sent:.1f} statements, {took:.0f} ms")
     return statistics.median(told)

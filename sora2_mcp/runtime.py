@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, MissingSettingError, Sora2Error, StoreError
-from sora2_mcp.services.service import Service, ServiceClient
+from sora2_mcp.services.service import Service
 from sora2_mcp.settings import SIMULATED, Settings
 from sora2_mcp.tasks.autosave import AutoSave
 from sora2_mcp.tasks.background import outlive_failures
@@ -31,6 +31,9 @@ from sora2_mcp.tasks.schedule import Schedule
 from sora2_mcp.tasks.store.interface import Store
 from sora2_mcp.tasks.tasks import Tasks
 from sora2_mcp.telemetry.context import on_its_own
+
+if TYPE_CHECKING:
+    from sora2_mcp.services.client import Client
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +199,7 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(self, opening: "_Opening", store: Store, client: ServiceClient, network: "_Network") -> None:
+    async def _serve(self, opening: "_Opening", store: Store, client: "Client", network: "_Network") -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
@@ -207,7 +210,7 @@ class Runtime:
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(
-        self, store: Store, client: ServiceClient, network: "_Network", background: TaskGroup, senders: TaskGroup
+        self, store: Store, client: "Client", network: "_Network", background: TaskGroup, senders: TaskGroup
     ) -> Tasks:
         settings = self.settings
         core = Core(

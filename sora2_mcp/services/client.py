@@ -18,7 +18,7 @@ from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
 from sora2_mcp.services.exchange import exchange, leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.services.proxies import proxied_client
-from sora2_mcp.services.rate_limit import Pace
+from sora2_mcp.services.rate_limit import RateLimiter
 from sora2_mcp.services.service import ORDER_LIMIT_SECONDS, Answer, Call, Picture, Service
 from sora2_mcp.services.tls import TLSContext
 
@@ -47,17 +47,17 @@ class Client:
         looks: httpx2.AsyncClient,
         base_url: str,
         clock: Clock,
-        pace: Pace,
+        limiter: RateLimiter,
     ) -> None:
         self._service = service
         self._orders = orders
         self._looks = looks
         self._base_url = base_url
         self._clock = clock
-        self.pace = pace
+        self.limiter = limiter
         self.last_contact_at: datetime | None = None
 
-    async def generate(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
+    async def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
         """Orders a video, once, after the caller has taken its turn, and gives the task's id. May cost credits.
 
         Raises:
@@ -81,7 +81,7 @@ class Client:
         answer = await self._answer(self._orders, call, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.uploaded(answer)
 
-    async def record_info(self, task_id: str) -> Snapshot:
+    async def look(self, task_id: str) -> Snapshot:
         """Looks at a task, after the caller has taken its turn; transient faults are repeated.
 
         Raises:
@@ -94,8 +94,10 @@ class Client:
             async for attempt in attempts:
                 with attempt:
                     if attempt.num > 1:
-                        await self.pace.look()
-                    return await self._look(task_id)
+                        await self.limiter.look()
+                    call = self._service.look(task_id)
+                    answer = await self._answer(self._looks, call, _LOOK_TIMEOUT, LOOK_LIMIT_SECONDS)
+                    return self._service.snapshot(answer, self._clock.now())
         raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
 
     async def balance(self) -> float | None:
@@ -103,17 +105,13 @@ class Client:
         call = self._service.balance()
         if call is None:
             return None
-        await self.pace.look()
+        await self.limiter.look()
         try:
             answer = await self._answer(self._looks, call, _LOOK_TIMEOUT, BALANCE_SECONDS)
             return self._service.balance_in(answer)
         except Sora2Error as error:
             logger.debug("the balance is not known: %s", error.own_words)
             return None
-
-    async def _look(self, task_id: str) -> Snapshot:
-        answer = await self._answer(self._looks, self._service.look(task_id), _LOOK_TIMEOUT, LOOK_LIMIT_SECONDS)
-        return self._service.snapshot(answer, self._clock.now())
 
     async def _answer(
         self, http: httpx2.AsyncClient, call: Call, limits: httpx2.Timeout, limit_seconds: float
@@ -174,7 +172,12 @@ async def open_client(
         http_client(key=key, tls=tls, transport=transport) as looks,
     ):
         yield Client(
-            service, orders=orders, looks=looks, base_url=base_url, clock=clock, pace=Pace(requests_per_second)
+            service,
+            orders=orders,
+            looks=looks,
+            base_url=base_url,
+            clock=clock,
+            limiter=RateLimiter(requests_per_second),
         )
 
 

@@ -1,35 +1,35 @@
-"""One rate limit in front of the service, shared by everything in the process."""
+"""One rate limiter in front of the service, shared by everything in the process."""
 
 from aiolimiter import AsyncLimiter
 
 _LOOKS_SHARE = 0.8
-_ROUNDS_SHARE = 0.7
+_DUE_LOOKS_SHARE = 0.7
 
 
-class Pace:
-    """Turns for calls to the service; looks get at most 80 % of them, so no order queues behind a crowd of looks.
+class RateLimiter:
+    """Orders may use the whole rate, looks 80 % of it: no order queues behind a crowd of looks.
 
-    The poller's rounds get at most 70 %, so that looks asked for by a caller or a callback find turns left: at once
-    while they are no more than one call in ten.
+    Looks of the polling loop may use 70 %, so that those that a caller or a callback asks for find room: at once, while
+    they are no more than one request in ten.
     """
 
     def __init__(self, requests_per_second: float) -> None:
         self._all = _limiter(requests_per_second)
         self._looks = _limiter(requests_per_second * _LOOKS_SHARE)
-        self._rounds = _limiter(requests_per_second * _ROUNDS_SHARE)
+        self._due_looks = _limiter(requests_per_second * _DUE_LOOKS_SHARE)
 
     async def order(self) -> None:
-        """Waits for an order's turn."""
+        """Waits until an order may be sent."""
         await self._all.acquire()
 
     async def look(self) -> None:
-        """Waits for a look's turn."""
+        """Waits until a look may be made."""
         await self._looks.acquire()
         await self._all.acquire()
 
-    async def round(self) -> None:
-        """Waits for a turn of a look that nobody but the poller asked for."""
-        await self._rounds.acquire()
+    async def due_look(self) -> None:
+        """Waits until the polling loop may make a look."""
+        await self._due_looks.acquire()
         await self.look()
 
 

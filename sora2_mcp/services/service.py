@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest
 from sora2_mcp.domain.task import Snapshot
@@ -191,65 +191,3 @@ class Service(ABC):
     def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:  # noqa: ARG002 - as above
         """Whether a callback was signed with the secret; True of services that sign none. Never raises."""
         return True
-
-
-class Turns(Protocol):
-    """The rate limit in front of the service."""
-
-    async def order(self) -> None:
-        """Waits for an order's turn."""
-        ...
-
-    async def look(self) -> None:
-        """Waits for a look's turn."""
-        ...
-
-    async def round(self) -> None:
-        """Waits for a turn of a look that nobody but the poller asked for."""
-        ...
-
-
-class ServiceClient(Protocol):
-    """The two calls, and whose turn it is to make one."""
-
-    @property
-    def pace(self) -> Turns:
-        """To be waited for before a look."""
-        ...
-
-    @property
-    def last_contact_at(self) -> datetime | None:
-        """When the service last answered anything, in this process."""
-        ...
-
-    async def generate(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
-        """Orders a video, once, after the caller has taken its turn, and gives the task's id. May cost credits.
-
-        ``pictures``: its images, where the service takes files.
-
-        Raises:
-            NotReachedError: nothing was sent.
-            ServiceError: refused; nothing was spent.
-            LostAnswerError: sent, and nobody knows whether it was accepted.
-        """
-        ...
-
-    async def upload(self, picture: Picture) -> str:
-        """Hands a picture over and gives its address.
-
-        Raises:
-            NotReachedError, LostAnswerError, ServiceError: it was not taken.
-        """
-        ...
-
-    async def balance(self) -> float | None:
-        """What is left in the account, in the unit of prices; None where that cannot be asked, or is not told."""
-        ...
-
-    async def record_info(self, task_id: str) -> Snapshot:
-        """Looks at a task, after the caller has taken its turn; transient faults are repeated.
-
-        Raises:
-            NotReachedError, LostAnswerError, ServiceError: nothing was learnt; the task itself is untouched.
-        """
-        ...

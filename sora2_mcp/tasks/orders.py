@@ -289,7 +289,7 @@ class Orders:
                 if prepared is None:
                     prepared, started_at = await self._prepared(task, callback), self._clock.monotonic()
                 order.is_posted = True
-                return await self._client.generate(prepared.request, prepared.pictures)
+                return await self._client.order(prepared.request, prepared.pictures)
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:
                 order.is_posted, order.unsent_because = False, error
                 patience = _UNREACHED_SECONDS if isinstance(error, NotReachedError) else _BUSY_SECONDS
@@ -306,7 +306,7 @@ class Orders:
         """Waits for the rate limiter, however long, while the order goes on counting as being sent."""
         while True:
             with self._clock.timeout(_TURN_SECONDS):
-                await self._client.pace.order()
+                await self._client.limiter.order()
                 return
             await self._hold(task, _TURN_SECONDS)
 

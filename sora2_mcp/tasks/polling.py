@@ -103,7 +103,7 @@ class Polling:
             await self._clock.sleep(self._breaker.pause_seconds)
         await self._room.acquire()
         try:
-            await self._client.pace.round()
+            await self._client.limiter.due_look()
             claim = await self._store.claim(farthest=self._schedule.farthest)
         except BaseException:
             self._room.release()
@@ -143,7 +143,7 @@ class Polling:
         about(task)
         try:
             with watched(LOOK):
-                await self._client.pace.look()
+                await self._client.limiter.look()
                 claim = await self._store.claim(task)
                 if claim is not None:
                     return await self._leased_look(claim)
@@ -174,7 +174,7 @@ class Polling:
         try:
             if not claim.task.task_id:
                 return await self._identify(claim)
-            snapshot = await self._client.record_info(claim.task.task_id)
+            snapshot = await self._client.look(claim.task.task_id)
         except Sora2Error as error:
             await self._settle_failure(claim, error)
             raise
@@ -227,7 +227,7 @@ class Polling:
         plan = self._schedule.first(order, self._clock.now())
         if not task_id:
             return await self._settle(claim, None, plan)
-        snapshot = await self._client.record_info(task_id)
+        snapshot = await self._client.look(task_id)
         ended(snapshot.sighting.value)
         self._breaker.answered()
         is_known = snapshot.sighting is not Sighting.MISSING and snapshot.task_id in ("", task_id)

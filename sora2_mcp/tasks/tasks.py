@@ -22,7 +22,8 @@ from sora2_mcp.errors import (
 )
 from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.core import Core
-from sora2_mcp.tasks.downloads import Download, Downloads, is_kept, saveable
+from sora2_mcp.tasks.downloads import Download, Downloads, saveable
+from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.orders import Orders, Submission, terms_of
 from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.polling import Polling
@@ -274,8 +275,8 @@ class Tasks:
                 raise
         with self._clock.timeout(seconds):
             with watched(LOOK):
-                await self._core.client.pace.look()
-                snapshot = await self._core.client.record_info(task_id)
+                await self._core.client.limiter.look()
+                snapshot = await self._core.client.look(task_id)
                 ended(snapshot.sighting.value)
             if snapshot.sighting is Sighting.MISSING or snapshot.task_id not in ("", task_id):
                 raise UnknownTaskError(reference)

@@ -202,9 +202,9 @@ async def test_no_answer_of_the_services_stops_the_loop(raw: bytes) -> None:
 
             async def ask() -> None:
                 with suppress(Sora2Error):
-                    await client.generate(VideoRequest(prompt="x"))
+                    await client.order(VideoRequest(prompt="x"))
                 with suppress(Sora2Error):
-                    await client.record_info("a")
+                    await client.look("a")
 
             await check_never_stopped(ask)
 

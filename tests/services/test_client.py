@@ -21,7 +21,7 @@ from sora2_mcp.errors import (
 )
 from sora2_mcp.services.client import LOOK_LIMIT_SECONDS, Client
 from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
-from sora2_mcp.services.rate_limit import Pace
+from sora2_mcp.services.rate_limit import RateLimiter
 from sora2_mcp.services.service import ORDER_LIMIT_SECONDS
 from sora2_mcp.services.sora2api import Sora2API
 from tests.clocks import PATIENCE_SECONDS, START, FakeClock, settle
@@ -61,10 +61,12 @@ async def test_an_answer_that_repeats_the_key_is_taken_in_without_it() -> None:
     )
     headers = {"authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service), headers=headers) as http:
-        client = Client(Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=FakeClock(), pace=Pace(1000))
+        client = Client(
+            Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=FakeClock(), limiter=RateLimiter(1000)
+        )
         with pytest.raises(ServiceError, match=r"bad header Bearer \*\*\*") as caught:
-            await client.generate(REQUEST)
-        snapshot = await client.record_info("sora2_task_a")
+            await client.order(REQUEST)
+        snapshot = await client.look("sora2_task_a")
 
     assert key not in str(caught.value)
     assert snapshot.failure is not None
@@ -80,8 +82,8 @@ def failed_record(message: str) -> dict[str, object]:
 @asynccontextmanager
 async def client_of(service: Answer, clock: Clock, requests_per_second: float = 1000) -> AsyncIterator[Client]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service)) as http:
-        pace = Pace(requests_per_second)
-        yield Client(Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=clock, pace=pace)
+        limiter = RateLimiter(requests_per_second)
+        yield Client(Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=clock, limiter=limiter)
 
 
 def accepted() -> httpx2.Response:
@@ -100,7 +102,7 @@ async def test_an_order_is_one_post_of_its_body_and_gives_the_services_id(clock:
     service = Service(accepted())
 
     async with client_of(service, clock) as client:
-        assert await client.generate(REQUEST) == "sora2_task_a"
+        assert await client.order(REQUEST) == "sora2_task_a"
 
     (sent,) = service.requests
     assert (sent.method, str(sent.url)) == ("POST", f"{BASE_URL}/generate")
@@ -112,7 +114,7 @@ async def test_a_look_asks_for_its_task_and_is_dated_by_our_own_clock(clock: Fak
     service = Service(generating())
 
     async with client_of(service, clock) as client:
-        assert await client.record_info("sora2 task/a&b") == GENERATING
+        assert await client.look("sora2 task/a&b") == GENERATING
 
     (sent,) = service.requests
     assert (sent.method, sent.url.path, sent.content) == ("GET", "/v1/record-info", b"")
@@ -140,7 +142,7 @@ BROKEN = [
 async def test_an_order_that_found_no_connection_was_not_sent(fault: Exception, clock: FakeClock) -> None:
     async with client_of(Service(fault), clock) as client:
         with pytest.raises(NotReachedError) as raised:
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
 
     words = {"ProxyError": "the proxy did not connect to it"}
     assert raised.value.reason == words.get(type(fault).__name__, type(fault).__name__)
@@ -151,7 +153,7 @@ async def test_an_order_that_found_no_connection_was_not_sent(fault: Exception, 
 async def test_an_order_whose_connection_broke_is_unclear(fault: Exception, clock: FakeClock) -> None:
     async with client_of(Service(fault), clock) as client:
         with pytest.raises(LostAnswerError) as raised:
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
 
     words = {"RemoteProtocolError": "the connection ended without an answer in HTTP"}
     assert raised.value.reason == words.get(type(fault).__name__, type(fault).__name__)
@@ -182,7 +184,7 @@ async def test_an_order_whose_answer_broke_off_half_way_is_unclear(clock: FakeCl
 
     async with client_of(Service(httpx2.Response(200, stream=body)), clock) as client:
         with pytest.raises(LostAnswerError, match=r"\(ReadError\)"):
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
 
     assert body.closed
 
@@ -194,7 +196,7 @@ async def test_an_answer_without_end_is_given_up_and_closed(call: str, clock: Fa
 
     async with client_of(service, clock) as client:
         with pytest.raises(LostAnswerError) as raised:
-            await (client.generate(REQUEST) if call == "order" else client.record_info("a"))
+            await (client.order(REQUEST) if call == "order" else client.look("a"))
 
     assert raised.value.reason == "an answer of more than 250,000 bytes"
     assert bodies[0].given == BODY_LIMIT_BYTES / 50_000 + 1
@@ -222,7 +224,7 @@ async def test_an_order_is_never_repeated(answer: Callable[[], httpx2.Response |
 
     async with client_of(service, clock) as client:
         with pytest.raises(Sora2Error):
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
 
     assert len(service.requests) == 1
 
@@ -234,7 +236,7 @@ async def test_a_look_outlasts_two_passing_faults(
     service = Service(answer(), answer(), generating())
 
     async with client_of(service, clock) as client:
-        assert await client.record_info("sora2_task_a") == GENERATING
+        assert await client.look("sora2_task_a") == GENERATING
 
     assert len(service.requests) == 3
 
@@ -244,7 +246,7 @@ async def test_a_look_gives_up_with_the_last_fault_after_three_attempts(clock: F
 
     async with client_of(service, clock) as client:
         with pytest.raises(ServiceError) as raised:
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
 
     assert raised.value.code == 455
     assert len(service.requests) == 3
@@ -256,7 +258,7 @@ async def test_a_look_is_not_repeated_where_that_cannot_help(code: int, clock: F
 
     async with client_of(service, clock) as client:
         with pytest.raises(ServiceError) as raised:
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
 
     assert raised.value.code == code
     assert len(service.requests) == 1
@@ -266,7 +268,7 @@ async def test_a_missing_task_is_an_answer_and_not_asked_for_again(clock: FakeCl
     service = Service(refusal(404), generating())
 
     async with client_of(service, clock) as client:
-        assert await client.record_info("a") == Snapshot(sighting=Sighting.MISSING, seen_at=START)
+        assert await client.look("a") == Snapshot(sighting=Sighting.MISSING, seen_at=START)
 
     assert len(service.requests) == 1
 
@@ -277,7 +279,7 @@ async def test_an_order_does_not_wait_for_a_turn_which_is_its_callers_business(c
     async with client_of(service, clock, requests_per_second=0.1) as client:
         with anyio.fail_after(PATIENCE_SECONDS):
             for _ in range(3):
-                await client.generate(REQUEST)
+                await client.order(REQUEST)
 
     assert len(service.requests) == 3
 
@@ -287,7 +289,7 @@ async def test_a_looks_repeats_wait_for_their_turn(clock: FakeClock) -> None:
 
     async def look(client: Client) -> None:
         with suppress(ServiceError):
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
 
     async with client_of(looks, clock, requests_per_second=5) as looking, anyio.create_task_group() as crowd:
         for _ in range(100):
@@ -328,7 +330,7 @@ async def test_the_services_wish_for_a_pause_is_read_as_seconds_or_as_a_date(
 
     async with client_of(Service(answer), clock) as client:
         with pytest.raises(RateLimitedError) as raised:
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
 
     assert raised.value.retry_after_seconds == seconds
 
@@ -341,7 +343,7 @@ async def test_a_look_waits_for_a_short_pause_and_leaves_a_long_one_to_its_calle
 
     async with client_of(service, clock) as client:
         with suppress(RateLimitedError):
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
 
     assert len(service.requests) == attempts
 
@@ -358,7 +360,7 @@ async def test_a_service_that_never_answers_is_given_up_after_a_fixed_time(
 
     async def ask(client: Client) -> None:
         with pytest.raises(LostAnswerError) as raised:
-            await (client.generate(REQUEST) if call == "order" else client.record_info("a"))
+            await (client.order(REQUEST) if call == "order" else client.look("a"))
         reasons.append(raised.value.reason)
 
     with anyio.fail_after(30):
@@ -375,6 +377,6 @@ async def test_a_service_that_never_answers_is_given_up_after_a_fixed_time(
 async def test_a_bad_request_says_what_the_service_said(clock: FakeClock) -> None:
     async with client_of(Service(refusal(400)), clock) as client:
         with pytest.raises(BadRequestError) as raised:
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
 
     assert str(raised.value) == 'The service refused the request\'s content (400); the service says "why"'

@@ -30,7 +30,7 @@ async def test_an_answer_that_is_packed_once_is_read() -> None:
     async with open_client(
         Sora2API(), base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 1)
     ) as client:
-        assert (await client.record_info("a")).sighting is Sighting.GENERATING
+        assert (await client.look("a")).sighting is Sighting.GENERATING
 
 
 async def test_an_answer_that_is_packed_more_than_once_is_none() -> None:
@@ -38,7 +38,7 @@ async def test_an_answer_that_is_packed_more_than_once_is_none() -> None:
         Sora2API(), base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 2)
     ) as client:
         with pytest.raises(LostAnswerError, match="DecodingError"):
-            await client.record_info("a")
+            await client.look("a")
 
 
 async def test_a_video_that_is_packed_more_than_once_is_not_unpacked() -> None:

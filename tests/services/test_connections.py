@@ -58,8 +58,8 @@ async def test_orders_never_reuse_a_connection_while_looks_do_and_all_carry_the_
             ) as client,
         ):
             for _ in range(3):
-                assert (await client.record_info("sora2_task_a")).sighting is Sighting.GENERATING
-                assert await client.generate(VideoRequest(prompt="A cat")) == "sora2_task_a"
+                assert (await client.look("sora2_task_a")).sighting is Sighting.GENERATING
+                assert await client.order(VideoRequest(prompt="A cat")) == "sora2_task_a"
 
     looks = {number for number, method, _ in loopback.requests if method == "GET"}
     orders = [number for number, method, _ in loopback.requests if method == "POST"]

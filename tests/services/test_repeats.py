@@ -65,7 +65,7 @@ async def pauses_of(service: Timed, clock: FakeClock) -> list[float]:
     """The seconds between the requests of one look."""
     async with client_of(service, clock) as client:
         with suppress(Sora2Error):
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
     return service.pauses
 
 
@@ -113,7 +113,7 @@ async def test_a_pause_longer_than_a_look_has_room_for_is_told_at_once_and_not_w
 
     async with client_of(service, clock) as client:
         with pytest.raises(RateLimitedError) as raised:
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
 
     assert raised.value.retry_after_seconds == 600
     assert service.came_at == [began] == [now()]
@@ -124,7 +124,7 @@ async def test_a_look_with_its_repeats_ends_within_its_limit() -> None:
 
     async with client_of(service, SystemClock()) as client:
         with pytest.raises(LostAnswerError):
-            await client.record_info("sora2_task_a")
+            await client.look("sora2_task_a")
 
     assert now() - began <= LOOK_LIMIT_SECONDS + HARDLY_SECONDS
     assert len(service.came_at) <= 3

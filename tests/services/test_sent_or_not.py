@@ -76,7 +76,7 @@ async def failure_at(base_url: str) -> Sora2Error:
     """What an order at this address raises."""
     async with client_of(base_url) as client:
         with pytest.raises(Sora2Error) as raised:
-            await client.generate(REQUEST)
+            await client.order(REQUEST)
     return raised.value
 
 
@@ -121,7 +121,7 @@ async def test_a_socks_proxy_carries_orders(monkeypatch: pytest.MonkeyPatch) -> 
     async with listening(b"\x05\x00", connected, page(200, ACCEPTED)) as (port, received):
         monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{port}")
         async with client_of("http://api.example/v1") as client:
-            assert await client.generate(REQUEST) == "sora2_task_a"
+            assert await client.order(REQUEST) == "sora2_task_a"
 
     # The proxy looks the name up, so that it need not be known here.
     assert b"api.example" in received[1]
@@ -159,7 +159,7 @@ async def test_a_proxy_that_cannot_be_used_is_named_without_its_value_and_stops_
 
     error = await failure_at("https://api.example/v1")
     async with listening(page(200, ACCEPTED)) as (port, _), client_of(f"http://127.0.0.1:{port}") as client:
-        assert await client.generate(REQUEST) == "sora2_task_a"
+        assert await client.order(REQUEST) == "sora2_task_a"
 
     assert isinstance(error, ProxyError)
     assert error.reason.startswith(f"{variable} cannot be used: it must be ")
@@ -171,7 +171,7 @@ async def test_this_machine_itself_is_never_reached_through_a_proxy(monkeypatch:
         for variable in PROXIES[:3]:
             monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy}")
         async with client_of(f"http://localhost:{port}") as client:
-            assert await client.generate(REQUEST) == "sora2_task_a"
+            assert await client.order(REQUEST) == "sora2_task_a"
 
     assert at_proxy == []
 
@@ -255,7 +255,7 @@ async def test_the_key_is_taken_out_of_an_answer_however_it_is_spelled(spelled: 
 
 async def test_every_request_says_who_we_are() -> None:
     async with listening(page(200, ACCEPTED)) as (port, received), client_of(f"http://127.0.0.1:{port}") as client:
-        await client.generate(REQUEST)
+        await client.order(REQUEST)
 
     agents = [line for line in received[0].split(b"\r\n") if line.lower().startswith(b"user-agent:")]
     assert [agent.split(b": ")[1].split(b"/")[0] for agent in agents] == [b"sora2-mcp"]

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import anyio
 import pytest
 
-from sora2_mcp.services.rate_limit import Pace
+from sora2_mcp.services.rate_limit import RateLimiter
 from tests.clocks import settle
 
 pytestmark = pytest.mark.anyio
 
-Turn = Callable[[Pace], Awaitable[None]]
+Turn = Callable[[RateLimiter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -25,14 +25,18 @@ async def standstill(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("standstill")
 @pytest.mark.parametrize("requests_per_second", [5, 10, 100])
-@pytest.mark.parametrize(("turn", "crowds"), [(Pace.order, Pace.look), (Pace.look, Pace.round)], ids=["order", "look"])
+@pytest.mark.parametrize(
+    ("turn", "crowds"),
+    [(RateLimiter.order, RateLimiter.look), (RateLimiter.look, RateLimiter.due_look)],
+    ids=["order", "look"],
+)
 async def test_an_order_gets_through_at_once_past_a_crowd_of_looks_and_a_look_past_the_pollers_rounds(
     turn: Turn, crowds: Turn, requests_per_second: float
 ) -> None:
-    pace, taken = Pace(requests_per_second), Counter[Turn]()
+    limiter, taken = RateLimiter(requests_per_second), Counter[Turn]()
 
     async def take(turn: Turn) -> None:
-        await turn(pace)
+        await turn(limiter)
         taken[turn] += 1
 
     async with anyio.create_task_group() as crowd:
@@ -49,12 +53,12 @@ async def test_an_order_gets_through_at_once_past_a_crowd_of_looks_and_a_look_pa
 
 @pytest.mark.usefixtures("standstill")
 async def test_orders_are_limited_too() -> None:
-    pace = Pace(5)
+    limiter = RateLimiter(5)
     orders = 0
 
     async def order() -> None:
         nonlocal orders
-        await pace.order()
+        await limiter.order()
         orders += 1
 
     async with anyio.create_task_group() as crowd:
@@ -72,8 +76,8 @@ async def test_at_any_rate_the_first_look_and_the_first_order_wait_for_nobody(re
     ended = anyio.Event()
 
     async def both() -> None:
-        await Pace(requests_per_second).look()
-        await Pace(requests_per_second).order()
+        await RateLimiter(requests_per_second).look()
+        await RateLimiter(requests_per_second).order()
         ended.set()
 
     async with anyio.create_task_group() as group:

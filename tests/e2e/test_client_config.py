@@ -10,6 +10,7 @@ from sora2_mcp.cli.main import run
 from tests.cli.host_reading import FILES, Started, started_by
 from tests.e2e.processes import Process, StdioHost, once_opened
 from tests.faults.hosts import service
+from tools.docs.catalogue import tool_names
 
 KEY = "sk-0123456789"
 
@@ -36,7 +37,7 @@ def test_what_is_written_for_any_host_starts_the_server(
         with Process(tmp_path, program=entry.program, **entry.variables) as process:
             client = StdioHost(process)
             assert client.handshake()["serverInfo"]["name"] == "sora2-mcp"
-            assert len(client.request("tools/list", {})["tools"]) == 5
+            assert len(client.request("tools/list", {})["tools"]) == len(tool_names())
 
 
 def test_the_key_and_the_service_it_is_for_reach_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

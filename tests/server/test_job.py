@@ -14,6 +14,7 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.servers import agent, settings_in, text_of
 from tests.web import listening
+from tools.docs.catalogue import tool_names
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +98,7 @@ async def test_a_server_without_a_key_lists_everything_and_the_first_order_names
     tmp_path: Path, mode: str
 ) -> None:
     async with agent(tmp_path, mode=mode, api_key="") as me:
-        assert len((await me.client.list_tools()).tools) == 5
+        assert len((await me.client.list_tools()).tools) == len(tool_names())
         assert len((await me.client.list_resources()).resources) == 3
         assert len((await me.client.list_prompts()).prompts) == 3
         error = await me.error("generate_video", prompt="A kitten")

@@ -10,6 +10,7 @@ import pytest
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock
 from tests.servers import Agent, agent
+from tools.docs.catalogue import tool_names
 
 pytestmark = pytest.mark.anyio
 
@@ -320,5 +321,5 @@ async def test_what_is_missing_is_said_by_the_first_call_and_the_tools_are_liste
         tools = (await me.client.list_tools()).tools
         missing = await me.error("generate_video", prompt=PROMPT)
 
-    assert len(tools) == 5
+    assert len(tools) == len(tool_names())
     assert f"{variable} is not set" in missing

@@ -35,6 +35,11 @@ def catalogue(service: str = "sora2api") -> dict[str, Any]:
     return found
 
 
+def tool_names() -> list[str]:
+    """The tools there are, in the order they are listed."""
+    return [tool["name"] for tool in catalogue()["tools"]]
+
+
 @asynccontextmanager
 async def client_of(service: str = "sora2api", mode: str = "auto") -> AsyncIterator[Client]:
     """A client of a server that has no key and keeps nothing."""

@@ -62,7 +62,7 @@ class Sora2Error(Exception):
 
     retryable: ClassVar[bool] = False
     needs_change: ClassVar[bool] = False
-    """The same call can help, but only after somebody has changed something: the key, the credits, the disk."""
+    """The same call can help, but only after a change by a person: of the key, the credits, the disk."""
 
     hint: str = ""
     cli_hint: str | None = None
@@ -175,7 +175,7 @@ class NotAskedError(Sora2Error):
 
 
 class DeclinedError(Sora2Error):
-    """The person who was asked did not agree."""
+    """The user was asked and did not agree."""
 
     hint = "Do not repeat it; ask the user what they want instead."
 
@@ -272,7 +272,7 @@ class GatewayError(NotReachedError):
 
 
 class LostAnswerError(Sora2Error):
-    """The request was sent, but no readable answer came back: nobody knows whether it took effect."""
+    """The request was sent, but no readable answer came back: it is unknown whether it took effect."""
 
     retryable = True
     hint = "Repeat the same call in a minute."

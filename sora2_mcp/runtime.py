@@ -168,7 +168,7 @@ class Runtime:
                 store = await stack.enter_async_context(
                     open_store(settings.store_url, settings.account, self.clock, self.bus.publish)
                 )
-                # Orders whose process died before this one began are shown as what they are from the first call on.
+                # So that the first call already shows orders of a process that has died as unconfirmed.
                 await store.lapse()
                 client = await stack.enter_async_context(
                     open_client(

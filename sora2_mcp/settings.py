@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     )
     auto_download: bool = Field(default=False, description="1 saves every finished video by itself.")
     max_wait_seconds: Seconds = Field(default=200, description="The longest one wait_for_video call may last.")
-    poll_seconds: Seconds = Field(default=5, description="How often a task is looked at while somebody waits for it.")
-    idle_poll_seconds: Seconds = Field(default=60, description="How often a task is looked at while nobody waits.")
+    poll_seconds: Seconds = Field(default=5, description="How often a task is looked at while a call waits for it.")
+    idle_poll_seconds: Seconds = Field(default=60, description="How often a task is looked at while no call waits for it.")
     max_requests_per_second: Annotated[float, Field(ge=0.1, le=1000, allow_inf_nan=False)] = Field(
         default=10, description="The most calls made to the service each second."
     )
@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment; a stray .env file in some working folder is nobody's configuration."""
+        """Arguments win over the environment; a stray .env file in some working folder is no configuration."""
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, _Environment(settings_cls)
 
@@ -256,7 +256,7 @@ class Settings(BaseSettings):
 
     @property
     def has_access_control(self) -> bool:
-        """Whether callers over HTTP must show who they are."""
+        """Whether callers over HTTP must show a token."""
         return bool(self.tokens or self.oauth_issuer)
 
     @property
@@ -266,7 +266,7 @@ class Settings(BaseSettings):
 
     @property
     def public_host(self) -> tuple[str, ...]:
-        """The ``Host`` name under which the world reaches this server, if it does and callers show who they are."""
+        """The ``Host`` name under which the world reaches this server, if it does and callers show a token."""
         return (urlsplit(self.public_url).netloc.lower(),) if self.public_url and self.has_access_control else ()
 
     @property

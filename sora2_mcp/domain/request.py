@@ -18,7 +18,7 @@ _LONGEST_URL = 8000
 """Of others' addresses, which may be signed; what is longer is not even looked at."""
 
 _LONGEST_HOST = 500
-"""A name has at most 253 characters; a port, and a name and password of somebody's, may stand beside it."""
+"""A name has at most 253 characters; a port, a user name and a password may stand beside it."""
 
 _ESCAPED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in '"<>[]\\^`{|}'})
 _FILE = re.compile("^file://", re.IGNORECASE)
@@ -60,7 +60,7 @@ class Capabilities:
     tells_costs: bool = False
 
     def calls(self, url: str) -> bool:
-        """Whether the service would call this address; an empty one is nobody's to call."""
+        """Whether the service would call this address; an empty one is not called."""
         parts = urlsplit(url)
         is_safe = parts.scheme != "http" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
         return not url or (self.callback_url and (is_safe or not self.callback_needs_https))
@@ -192,7 +192,7 @@ def is_http_url(url: str) -> bool:
 
 
 def sanitized_url(url: str) -> str:
-    """An address of somebody else's with what is no part of any address, and could end or begin a link, escaped."""
+    """A foreign address, in which what could end or begin a link is escaped."""
     scheme, slashes, rest = url.partition("://")
     end = _HOST_END.search(rest)
     host_end = end.start() if end else len(rest)

@@ -26,7 +26,7 @@ GIVEN_UP_AFTER = timedelta(days=15)
 """A task of which nothing new was learnt for so long is not looked at any more."""
 
 EXPIRY_WARNING = timedelta(days=3)
-"""So long before a video is deleted, whoever has not saved it is told to."""
+"""So long before a video is deleted, texts urge to save it."""
 
 GRACE = timedelta(seconds=90)
 """A task this young may still be unknown to the part of the service that is asked."""
@@ -40,7 +40,7 @@ DOWNLOAD_ATTEMPTS = 20
 
 
 class Status(StrEnum):
-    """Where a task stands. ``REFUSED`` is never shown: nothing was spent and nobody was told the id."""
+    """Where a task stands. ``REFUSED`` is never shown: nothing was spent, and no caller has the id."""
 
     GENERATING = "generating"
     SUCCEEDED = "succeeded"
@@ -99,8 +99,8 @@ class Snapshot:
 
     def fits(self, ordered: VideoRequest) -> bool:
         """Whether the service describes the task as ``ordered``: the prompt, and whatever else it states."""
-        told = self.request
-        return told is not None and "prompt" in self.said and all(_same(told, ordered, name) for name in self.said)
+        stated = self.request
+        return stated is not None and "prompt" in self.said and all(_same(stated, ordered, name) for name in self.said)
 
 
 def _same(one: VideoRequest, other: VideoRequest, name: str) -> bool:
@@ -135,7 +135,7 @@ class Task:
     ``sending_until`` is the end of the lease under which some process sends the order, ``unclear_because`` why it is
     unconfirmed. ``look_failed_at`` is set while looks fail, with the service's code where it gave one.
     ``callback_hash`` tells which path of ours the service was given to call back on; empty means none.
-    ``video_url`` is an address that anybody can open, or a path below the service's own, which only the key opens.
+    ``video_url`` is an address that opens for everybody, or a path below the service's own, which only the key opens.
     ``retention``: how long the service keeps the video; None where it does not say. ``cost``: what it has cost, in
     ``price_unit``, where the service says so; no unit where orders are not known to cost anything.
     ``download_attempts`` counts the downloads that were begun and brought no video. ``version`` counts saved changes.

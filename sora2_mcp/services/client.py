@@ -63,7 +63,7 @@ class Client:
         Raises:
             NotReachedError: nothing was sent.
             ServiceError: refused; nothing was spent.
-            LostAnswerError: sent, and nobody knows whether it was accepted.
+            LostAnswerError: sent, and it is unknown whether it was accepted.
         """
         order = self._service.order(request, pictures)
         has_data = any(url.startswith("data:") for url in request.image_urls)
@@ -101,7 +101,7 @@ class Client:
         raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
 
     async def balance(self) -> float | None:
-        """What is left in the account, in the unit of prices; None where that cannot be asked, or is not told."""
+        """What is left in the account, in the unit of prices; None where it cannot be asked, or is not stated."""
         call = self._service.balance()
         if call is None:
             return None
@@ -147,10 +147,10 @@ def _pause(error: Exception) -> bool | float:
     """Whether to repeat a look after this error, and after how many seconds where the service said so."""
     if not isinstance(error, Sora2Error) or not error.retryable:
         return False
-    told = error.retry_after_seconds if isinstance(error, ServiceError) else None
-    if told is None:
+    seconds = error.retry_after_seconds if isinstance(error, ServiceError) else None
+    if seconds is None:
         return True
-    return told if told <= _LONGEST_RETRY_PAUSE_SECONDS else False
+    return seconds if seconds <= _LONGEST_RETRY_PAUSE_SECONDS else False
 
 
 @asynccontextmanager

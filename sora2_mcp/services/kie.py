@@ -28,11 +28,11 @@ _LONGEST_PROMPT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """How the models whose id begins with one of ``prefixes`` spell what is ordered, and their limits.
+    """How a family of models, by the beginning of their ids, spells what is ordered, and their limits.
 
     ``pictures``: the fields that take one picture each, or the one field that takes a list of ``most_pictures``.
     ``image_model``: what stands in the id of a model that starts from pictures, in the place of what in that of others.
-    ``seconds``: the field of the length, and ``allowed_seconds`` what it takes, the first where nobody chooses.
+    ``seconds``: the field of the length, and ``allowed_seconds`` what it takes; the first is the default.
     """
 
     prefixes: tuple[str, ...]

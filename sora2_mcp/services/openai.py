@@ -37,7 +37,7 @@ from sora2_mcp.services.wire import (
 )
 
 DEFAULT_SECONDS = 4
-"""What the original made where nobody chose. vLLM-Omni makes a single frame unless a length is sent."""
+"""What the original made where none was chosen. vLLM-Omni makes a single frame unless a length is sent."""
 
 _LONGEST_SECONDS = 600
 _LONGEST_PROMPT = 20_000
@@ -201,7 +201,7 @@ class OpenAI(Service):
             code, words = _words(video)
             failure = Failure(stage=Stage.GENERATION, code=code, message=words or video.word)
             return replace(seen, sighting=Sighting.FAILED, failure=failure)
-        # Anything else, words that nobody knows too: a fresh task of some servers is "unknown".
+        # Anything else, unknown words too: a fresh task of some servers is "unknown".
         return seen
 
     def _address_of(self, video: Video) -> str:
@@ -211,7 +211,7 @@ class OpenAI(Service):
         return sanitized_url(url) if url and not is_own else f"{_path_of(video.id)}/content"
 
     def probes(self) -> tuple[Call, ...]:
-        # A gateway may pass a look at a task that it does not know on to somebody else.
+        # A gateway may pass a look at a task that it does not know on to another service.
         return (Call(method="GET", path="/models"), self.look(NO_TASK))
 
     def said(self, answer: Answer) -> Said:
@@ -250,7 +250,7 @@ def _content(answer: Answer) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:
-        ServiceError: a rate limit, whoever keeps it.
+        ServiceError: a rate limit, the service's or a gateway's.
         GatewayError: something in front of the service refused in its place.
         LostAnswerError: it holds none.
     """

@@ -71,7 +71,7 @@ class Probe:
         return answer, self._service.said(answer)
 
     async def balance(self, key: str) -> float | None:
-        """What is left in the account; None where that cannot be asked, or is not told.
+        """What is left in the account; None where it cannot be asked, or is not stated.
 
         Raises:
             NotReachedError, LostAnswerError: as ``ask`` does.

@@ -31,7 +31,7 @@ class NoCookies(CookieJar):
 
 
 def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) -> httpx2.AsyncClient:
-    """An HTTP client with these options, which says who we are.
+    """An HTTP client with these options and our user agent.
 
     Where a variable cannot be used, every request to another machine raises ``ProxySettingError``: what needs no
     network works all the same.

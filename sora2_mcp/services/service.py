@@ -19,7 +19,7 @@ ORDER_LIMIT_SECONDS = 30.0
 
 
 NOT_ACCEPTED = frozenset(range(400, 500)) - {408, 409, 423, 425, 499}
-"""HTTP statuses that no order can come back with after it was accepted, whoever answered.
+"""HTTP statuses that no order can come back with after it was accepted, from the service or a gateway.
 
 The exceptions say that a request took too long, or that one like it is being worked on.
 """

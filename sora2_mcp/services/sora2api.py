@@ -145,7 +145,7 @@ def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
 
 
 def _ordered(parameters: dict[str, Any]) -> VideoRequest:
-    """What a task's ``paramJson`` says of its order; a callback's address is nobody else's business and left out."""
+    """What a task's ``paramJson`` says of its order; a callback's address may hold a secret and is left out."""
 
     def text(name: str, limit: int = WATERMARK_LIMIT) -> str:
         value = parameters.get(name)
@@ -184,7 +184,7 @@ def envelope_of(answer: Answer) -> Envelope:
 
 
 def _of_gateway(http_status: int, body: str) -> Envelope:
-    """What an answer means that is not the service's JSON; a rate limit means the same, whoever keeps it."""
+    """What an answer means that is not the service's JSON; a gateway's rate limit means the same as the service's."""
     if http_status == _RATE_LIMITED:
         return Envelope(code=_RATE_LIMITED)
     kind = "an empty body" if not body.strip() else "a web page" if "<" in body[:200] else "no readable JSON"

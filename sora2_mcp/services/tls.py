@@ -69,7 +69,7 @@ def trusting() -> ssl.SSLContext:
     variable, path = certificate_source()
     place = f"{variable} names {quoted(str(path))}, which" if variable else "this machine's list of authorities"
     try:
-        # OpenSSL says nothing of folders without certificates, and then trusts nobody.
+        # OpenSSL does not complain of a folder without certificates, and then trusts no server.
         if variable == "SSL_CERT_DIR" and not _holds_certificates(path):
             raise CAFileError(f"{place} cannot be used ({_NONE}; `openssl rehash` gives them the names it looks for)")
         return httpx2.create_ssl_context()

@@ -1,6 +1,6 @@
 """Saves finished videos by itself, also those that ended while no process ran.
 
-All of them with ``SORA2_AUTO_DOWNLOAD``; without it those whose address only the service's key opens.
+With ``SORA2_AUTO_DOWNLOAD`` all of them; without it those that only the service's key opens.
 """
 
 import logging

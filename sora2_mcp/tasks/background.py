@@ -52,7 +52,7 @@ class Run(Generic[Result]):
         return self._results[0]
 
     async def carry_out(self, work: Callable[[], Awaitable[Result]], name: str) -> None:
-        """Does the work and keeps its end for those who join. Only a cancellation leaves this."""
+        """Does the work and keeps its result for all that join. Only a cancellation leaves this."""
         try:
             self._results.append(await work())
         except Sora2Error as error:

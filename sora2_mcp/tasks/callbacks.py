@@ -99,7 +99,7 @@ class Callbacks:
         return len(self._writes)
 
     async def received(self, secret: str, said_id: str = "") -> bool:
-        """Whether the path is one of ours; True also where that cannot be told now. The look is made afterwards.
+        """Whether the path is one of ours; True also where that is not known yet. The look is made afterwards.
 
         ``said_id``: the task the callback says it is about. Cancelling takes nothing back.
         """

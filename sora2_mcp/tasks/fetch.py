@@ -146,8 +146,8 @@ async def _in_attempts(transfer: "_Transfer", clock: Clock, task_id: str) -> Non
             await transfer.attempt()
         except (*_BREAKS, _BrokenOffError) as error:
             gained = transfer.furthest_bytes - furthest
-            # The pause before counts: who gives a few bytes at each attempt brings no video either. A hundredth of it
-            # is enough in any time: that many attempts it may take.
+            # The pause before counts: a host that gives a few bytes at each attempt brings no video either. A hundredth
+            # of the video is enough in any time: a hundred attempts are worth it.
             needed_bytes = min(LEAST_BYTES_PER_SECOND * (clock.monotonic() - began), transfer.total_bytes / 100)
             is_progress = gained > needed_bytes
             began = clock.monotonic()
@@ -287,7 +287,7 @@ class _Transfer:
                     yield bytes(pending[:_CHUNK_BYTES])
                     del pending[:_CHUNK_BYTES]
         except (*_BREAKS, _BrokenOffError):
-            # Of fewer bytes nobody could say whether a video begins with them.
+            # Fewer bytes do not show whether a video begins with them.
             if len(pending) >= _START_BYTES:
                 yield bytes(pending)
             raise
@@ -313,7 +313,7 @@ class _Transfer:
 
 
 def _opened(path: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
-    """The file, unless it became somebody's symbolic link, which would lead the video over another file."""
+    """The file, unless it became a symbolic link, through which the video would overwrite another file."""
 
     def no_link(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
@@ -338,7 +338,7 @@ class Version:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether a rest of it could be told from the rest of another file."""
+        """Whether the rest of it can be distinguished from the rest of another file."""
         return bool(self.validator) or self.total_bytes is not None
 
     def rest_from(self, have_bytes: int) -> dict[str, str]:
@@ -367,7 +367,7 @@ class Version:
 
 
 def version_of(headers: Mapping[str, str]) -> Version:
-    """What a 200 says; nothing of an encoded body, whose length and ranges are not those of the file."""
+    """What a 200 says. An encoded body says nothing: its length and ranges are not the file's."""
     if is_encoded(headers):
         return Version()
     length, etag = headers.get("content-length", ""), headers.get("etag", "")

@@ -57,7 +57,7 @@ def prepared(folder: Path, id: str) -> None:
 
 
 def folder_of(folder: Path, principal: str) -> Path:
-    """The folder itself for ``local``, one of their own for anybody else."""
+    """The folder itself for ``local``, a folder of its own for each other principal."""
     if principal == _OWNER_OF_THE_FOLDER:
         return folder
     name = safe_name(principal, "other").removesuffix(".mp4")

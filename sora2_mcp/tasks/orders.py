@@ -293,8 +293,8 @@ class Orders:
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:
                 order.is_posted, order.unsent_because = False, error
                 patience = _UNREACHED_SECONDS if isinstance(error, NotReachedError) else _BUSY_SECONDS
-                told = error.retry_after_seconds if isinstance(error, ServiceError) else None
-                seconds = max(pause, told or 0.0)
+                retry_after = error.retry_after_seconds if isinstance(error, ServiceError) else None
+                seconds = max(pause, retry_after or 0.0)
                 if self._clock.monotonic() - started_at + seconds > patience:
                     raise
                 logger.debug("order %s is tried again in %.2f s: %s", task.reference, seconds, error.own_words)

@@ -63,7 +63,7 @@ class Prepared:
 
 
 class PictureAddresses:
-    """Addresses of our own at which a picture can be had for a day, below ``public_url``; nobody can guess one.
+    """Addresses of our own at which a picture can be had for a day, below ``public_url``. They cannot be guessed.
 
     All they say is in them, sealed with ``key``, so that every replica on the same folder serves them.
     """
@@ -235,7 +235,7 @@ def _read_again(folder: Path, image: str) -> Picture:
 
 
 def _below(folder: Path | None, image: str) -> str:
-    """The same, from the folder on: where the folder is, is nobody else's business."""
+    """The same, relative to the folder: an address must not say where that is."""
     path = _path_in(image)
     relative = path.relative_to(folder.resolve()) if folder is not None else path
     return f"file:{quote(relative.as_posix())}#{urlsplit(image).fragment}"
@@ -248,7 +248,7 @@ def _read(folder: Path, image: str) -> tuple[Path, bytes]:
         ArgumentError: it does not lie in the folder, links resolved, or is no picture.
     """
     here = folder.resolve()
-    # The same words whether or not there is such a file elsewhere: that is nobody's business.
+    # The same words whether or not there is such a file elsewhere, or callers could search the disk.
     outside = ArgumentError(
         "image_urls",
         f"names {quoted(image[:200])}, and there is no such file in the folder {folder} (SORA2_IMAGE_DIR): have the "

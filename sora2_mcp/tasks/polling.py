@@ -1,7 +1,7 @@
 """Looks at tasks: claim a due one, ask the service, settle.
 
-The table is the only queue. The loop takes what is due, and an explicit look claims its own task; who waits and what a
-callback says only make a row due.
+The table is the only queue. The loop takes what is due, and an explicit look claims its own task; waiting
+and callbacks only make a row due.
 """
 
 import logging
@@ -68,10 +68,10 @@ class Polling:
         self._explicit_looks.join(order.id, partial(self._explicit_look, order))
 
     def want(self, task: Task) -> None:
-        """Says that somebody waits for the task; to be repeated every ``refresh_seconds`` as long as it is true.
+        """Notes that a caller waits for the task; to be repeated every ``refresh_seconds`` as long as it does.
 
-        The store is told in the background, so that no wait outlasts its time because a database is held up. However
-        many wait for one task, it is told as often as for one.
+        The note is written in the background: no wait may outlast its time because a database is slow. Many waits for
+        one task cost as many writes as one.
         """
         now = self._clock.monotonic()
         fresh = now - self.refresh_seconds / 2
@@ -85,10 +85,11 @@ class Polling:
         await outlive_failures(self._turn, self._clock, "looks")
 
     async def _note_want(self, task: Task) -> None:
-        # A key that is not accepted is told at once; other faults are given time to pass.
+        # A key that is not accepted ends waits at once, so there is nothing to slow down.
         failing = task.look_failed_at is not None and task.look_error_code != UnauthorizedError.code
         pause = timedelta(seconds=self._schedule.wanted_seconds(task, failing=failing))
         now = self._clock.now()
+        # Instants ahead of now are from before the clock was set back.
         looked_at = min(max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at))), now)
         try:
             await self._store.want(task, now + timedelta(seconds=self.refresh_seconds * 3), looked_at + pause)

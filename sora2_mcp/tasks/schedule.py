@@ -28,7 +28,7 @@ class Schedule:
     """Intervals between looks, ±12 % so that many tasks spread out, doubled with every look that failed in a row.
 
     ``called_back``: a callback has come in this run. From then on tasks that the service is to call back about keep the
-    idle pace even while somebody waits, as long as looks at them work.
+    idle pace even while a caller waits, as long as looks at them work.
     """
 
     def __init__(self, poll_seconds: float, idle_poll_seconds: float) -> None:
@@ -60,7 +60,7 @@ class Schedule:
         return LookPlan(wanted_at=again_at, idle_at=again_at)
 
     def wanted_seconds(self, task: Task, *, failing: bool) -> float:
-        """How long after the last look, or else the order, somebody who waits has the next one made."""
+        """How long after the last look, or else the order, the next one is made for a caller that waits."""
         if failing:
             return self.poll_seconds * _FAILING_PACE
         if not task.callback_hash:

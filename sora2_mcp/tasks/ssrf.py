@@ -181,7 +181,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
 
 
 class _NoBody(httpx2.AsyncByteStream):
-    """In place of a body that nobody wants; closing it closes that one."""
+    """Takes the place of a body that is not needed; closing it closes that one."""
 
     def __init__(self, unread: httpx2.AsyncByteStream) -> None:
         self._unread = unread

@@ -162,7 +162,7 @@ class Tasks:
         return task
 
     async def expect(self, reference: str, principal: str) -> bool:
-        """Says that somebody waits for the task, for the next few seconds; gives whether there is anything to wait for.
+        """Notes that a caller waits for the task, for a few seconds; gives whether there is anything to wait for.
 
         Raises:
             UnknownTaskError, StoreError.
@@ -304,7 +304,7 @@ class Tasks:
     async def _reloaded(self, task: Task) -> Task:
         stored = await self._store.load(task.id)
         if stored is None and task.task_id:
-            # An adopted task whose own order turned up meanwhile: that one took its place.
+            # The order of an adopted task has taken its place meanwhile.
             stored = await self._store.find(task.principal, task.task_id)
         if stored is None:
             raise UnknownTaskError(task.reference)

@@ -1,1 +1,1 @@
-"""What those who run this program can see of it: whose work a log line is about, spans and metrics."""
+"""What operators see of this program: the log and its context, spans and metrics."""

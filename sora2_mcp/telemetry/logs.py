@@ -1,4 +1,4 @@
-"""Logging: to stderr, one line a record, as text or JSON; each says whose work it is about, where that is known.
+"""Logging: to stderr, one line a record, as text or JSON; each with its context: request, principal and task.
 
 It never holds anything up: what stderr does not take is dropped, counted, and said once there is room again.
 """
@@ -112,7 +112,7 @@ class Escaped(logging.Filter):
 
 
 class BackgroundHandler(logging.Handler):
-    """Formats where the record arises and writes in a thread of its own, so that nobody waits for the reader."""
+    """Formats where the record arises and writes in a thread of its own, so that no work waits for the reader."""
 
     def __init__(self, fd: int, encoding: str = "utf-8", room: int = WAITING_LINES) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class BackgroundHandler(logging.Handler):
                 self._write(f"{dropped} log lines were dropped here: stderr did not take them in time")
 
     def _write(self, line: str) -> bool:
-        """Whether anybody can read it."""
+        """Whether it can be read at all."""
         rest = memoryview(f"{line}\n".encode(self._encoding, errors="backslashreplace"))
         try:
             while rest:
@@ -177,25 +177,25 @@ def configure(level: str, style: str) -> None:
     handler.addFilter(Repeats())
     logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler], force=True)
     logging.getLogger(_OURS).setLevel(level)
-    # Whoever warns would else write to stderr itself, and wait for its reader.
+    # Warnings would else be written to stderr at once, and wait for its reader.
     logging.captureWarnings(capture=True)
     keep_private()
 
 
 def keep_private() -> None:
-    """Keeps what libraries would say of addresses, headers and messages out of the log, whoever has set it up.
+    """Keeps what libraries say of addresses, headers and messages out of the log, whichever program has set it up.
 
     A level that was set for one of them on purpose is left alone.
     """
     for name in _PRIVATE:
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.WARNING)
-    # Every repeat of a look would be a warning of its own; a look that fails for good is told once by us.
+    # Every repeat of a look would be a warning of its own; we log a look that fails for good once.
     logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 def join_logging(level: str, style: str) -> None:
-    """For an application within somebody's program: that program's logging stays as it is, where it has any."""
+    """For an application within another program: that program's logging stays as it is, where it has any."""
     if not logging.getLogger().handlers:
         configure(level, style)
         return

@@ -33,7 +33,7 @@ def postgres_at(url: str) -> Engine:
         StoreError: its driver is not installed.
     """
     try:
-        # An extra: who keeps tasks in a file neither has the driver nor pays for importing it.
+        # The driver is an extra, and slow to import: tasks in a file need neither.
         from sora2_mcp.tasks.store.postgres import PostgresEngine  # noqa: PLC0415
     except ModuleNotFoundError as error:
         problem = 'names a PostgreSQL database, whose driver is missing: pip install "sora2-mcp[postgres]"'

@@ -74,7 +74,7 @@ class Budget:
 class Usage:
     """Orders counted: ``mine`` of one principal, ``all`` of every principal of the service.
 
-    Costs are those that the service has told of, in its own unit; None where it has told of none.
+    Costs are in the service's own unit; None where it has stated none.
     """
 
     mine_today: int
@@ -98,7 +98,7 @@ class PageMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookPlan:
-    """When to look next: if somebody waits then, if nobody does, and in no case before, if the service said so."""
+    """When to look next: while a caller waits, while none does, and the earliest instant that the service allows."""
 
     wanted_at: datetime
     idle_at: datetime
@@ -243,7 +243,7 @@ class Store(Protocol):
         ...
 
     async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
-        """Notes that somebody waits, and pulls the next look forward to ``look_at``.
+        """Notes that a caller waits, and pulls the next look forward to ``look_at``.
 
         It stays where it is if a look is under way, or was made since ``task`` was read.
         """

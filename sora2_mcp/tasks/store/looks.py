@@ -4,19 +4,18 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, ScalarSelect, and_, case, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, and_, case, func, literal, or_, select, true, update
 
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.tasks.store.interface import FARTHEST_LOOK, LONGEST_SENDING, LOOK_LEASE, Claim, Due, LookPlan
-from sora2_mcp.tasks.store.part import Part
-from sora2_mcp.tasks.store.queries import is_free, lapsed, next_look
+from sora2_mcp.tasks.store.interface import FARTHEST_LOOK, LOOK_LEASE, Claim, Due, LookPlan
+from sora2_mcp.tasks.store.queries import Queries, being_sent, is_free, lapsed, next_look
 from sora2_mcp.tasks.store.rows import fact_columns, task_from
 from sora2_mcp.tasks.store.schema import Instant, tasks
 
 _UNAUTHORIZED = 401
 
 
-class Looks(Part):
+class Looks(Queries):
     """While a look is under way its task is due again when the lease lapses."""
 
     async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
@@ -50,18 +49,16 @@ class Looks(Part):
 
     async def due(self, farthest: timedelta = FARTHEST_LOOK) -> Due:
         now = self._clock.now()
-        first, last = self._look_time(func.min(tasks.c.next_look_at)), self._look_time(func.max(tasks.c.next_look_at))
-        lease = self._look_time(func.min(tasks.c.sending_until), tasks.c.sending_until.is_not(None))
-        [row] = await self._engine.rows(select(first.label("first"), last.label("last"), lease.label("lease")))
+        lapses = case((lapsed(now), literal(now, Instant)), else_=tasks.c.sending_until)
+        instants = {
+            "first": self._one(func.min(tasks.c.next_look_at)),
+            "last": self._one(func.max(tasks.c.next_look_at)),
+            "lapse": self._one(func.min(lapses), *being_sent()),
+        }
+        [row] = await self._engine.rows(select(*(instant.label(name) for name, instant in instants.items())))
         # One further ahead than any plan was set before the clock was set back.
         is_astray = row["last"] is not None and row["last"] > now + farthest
-        lapse_at = row["lease"]
-        if lapse_at is not None and lapse_at > now + LONGEST_SENDING:
-            lapse_at = now
-        return Due(look_at=now if is_astray else row["first"], lapse_at=lapse_at)
-
-    def _look_time(self, which: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
-        return select(which).where(*self._mine(*conditions)).scalar_subquery()
+        return Due(look_at=now if is_astray else row["first"], lapse_at=row["lapse"])
 
     async def lapse(self) -> None:
         unclear = update(tasks).where(*self._mine(lapsed(self._clock.now())))
@@ -157,7 +154,7 @@ class Looks(Part):
         return Claim(task=task_from(row), failures=row["look_failures"], hinted_id=row["hinted_id"] or "")
 
     def _next_look(self, now: datetime, task: Task, plan: LookPlan | None) -> ColumnElement[Any] | None:
-        """At once if a hint came after the look began; else by the plan, for whether somebody waits."""
+        """At once if a hint came after the look began; else by the plan, for whether a caller waits."""
         if not task.may_change:
             return None
         planned = next_look(now, plan) if plan is not None and not task.finished else literal(None, Instant)

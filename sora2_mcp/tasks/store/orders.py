@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
-from sora2_mcp.tasks.store.interface import Budget, LimitUse, LookPlan, Outcome, Reservation
+from sora2_mcp.tasks.store.interface import LOOK_LEASE, Budget, LimitUse, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.queries import (
     UNCONFIRMED_COUNTS_ACTIVE,
     Queries,
     active,
+    being_sent,
+    is_free,
     next_look,
     ordered_since,
     unconfirmed,
@@ -65,11 +67,11 @@ class Orders(Queries):
                 waited = max(self._clock.now() - draft.created_at, timedelta())
                 draft = replace(draft, sending_until=draft.sending_until + waited)
             await self._insert(connection, {**order_columns(draft), "confirmation": consent or None})
-        # Its caller knows of it, and its answer follows: in this process that is told once, then.
+        # In this process only its caller may know of it yet; the service's answer is published.
         return Reservation(task=draft, outcome=Outcome.NEW, limits=limits)
 
     async def hold(self, id: str, lease: timedelta) -> None:
-        await self._note(id, {"sending_until": self._clock.now() + lease}, _UNANSWERED)
+        await self._note(id, {"sending_until": self._clock.now() + lease}, *being_sent())
 
     async def hand_out(self, id: str) -> Task:
         row = await self._note(id, {"handed_out": True}, tasks.c.status != Status.REFUSED.value)
@@ -154,9 +156,17 @@ class Orders(Queries):
         return row
 
     def _first_look(self, plan: LookPlan) -> ColumnElement[datetime]:
-        """By the plan, or at once where a callback came before the answer."""
+        """By the plan, or at once where a callback came before the answer.
+
+        A look under way, at the id that the callback named, settles the time itself.
+        """
         now = self._clock.now()
-        return case((tasks.c.hinted_at.is_not(None), literal(now, Instant)), else_=next_look(now, plan))
+        is_looked_at = ~is_free(tasks.c.look_lease_until, now, LOOK_LEASE)
+        return case(
+            (is_looked_at, tasks.c.look_lease_until),
+            (tasks.c.hinted_at.is_not(None), literal(now, Instant)),
+            else_=next_look(now, plan),
+        )
 
     async def _known_order(
         self, connection: AsyncConnection, draft: Task, budget: Budget, consent: str = ""

@@ -34,7 +34,7 @@ _ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClient
 
 
 class PostgresEngine(Engine):
-    """Locks are advisory ones that end with their transaction; what is saved is told by ``NOTIFY``, ids only."""
+    """Locks are advisory and end with their transaction. ``NOTIFY`` announces what is saved, by ids only."""
 
     driver_errors = _ERRORS
 

@@ -23,11 +23,15 @@ def is_free(lease: ColumnElement[datetime | None], now: datetime, longest: timed
     return or_(lease.is_(None), lease <= now, lease > now + longest + _CLOCKS_APART)
 
 
+def being_sent() -> list[ColumnElement[bool]]:
+    """Conditions of an order under a sending lease, lapsed or not."""
+    unanswered = (tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None))
+    return [tasks.c.sending_until.is_not(None), *unanswered]
+
+
 def lapsed(now: datetime) -> ColumnElement[bool]:
     """The process that sent the order has died: the lease has ended without an answer."""
-    held_once = tasks.c.sending_until.is_not(None)
-    unanswered = and_(tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None))
-    return and_(held_once, unanswered, is_free(tasks.c.sending_until, now, LONGEST_SENDING))
+    return and_(*being_sent(), is_free(tasks.c.sending_until, now, LONGEST_SENDING))
 
 
 def unconfirmed(now: datetime) -> ColumnElement[bool]:
@@ -59,7 +63,7 @@ def unsaved_videos(now: datetime) -> list[ColumnElement[bool]]:
 
 
 def next_look(now: datetime, plan: LookPlan) -> Label[datetime]:
-    """The next look's time, by whether somebody waits now."""
+    """The next look's time, by whether a caller waits now."""
     wanted_at, idle_at = literal(plan.wanted_at, Instant), literal(plan.idle_at, Instant)
     return case((tasks.c.wanted_until > now, wanted_at), else_=idle_at).label("next_look_at")
 

@@ -99,7 +99,7 @@ class SQLiteEngine(Engine):
 def create_file(path: Path) -> None:
     """Makes the database's file and folder where they are missing.
 
-    Prompts are nobody else's business: what is new is its owner's only.
+    Only its owner may read what is new: it holds prompts.
 
     Raises:
         StoreError: it cannot be made.
@@ -150,7 +150,7 @@ def _switch_to_wal(cursor: Any) -> None:
         cursor.execute("COMMIT")
         cursor.execute("PRAGMA journal_mode=WAL")
     except sqlite3.OperationalError as error:
-        # Lost the race: whoever won it has switched, or this connection works in the old mode just as well.
+        # Another process has switched it meanwhile, or this connection works in the old mode just as well.
         if "locked" not in str(error):
             raise
 

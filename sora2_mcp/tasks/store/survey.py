@@ -23,7 +23,7 @@ from sora2_mcp.tasks.store.schema import tasks
 
 _BUSY_SECONDS = 3.0
 _CHECKED_BYTES = 200_000_000
-"""A larger file takes longer to be checked for damage than anybody who asks has patience."""
+"""A larger file would be checked for damage for minutes."""
 
 _READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'")
 _MAY_CREATE = text("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")

@@ -258,6 +258,38 @@ async def test_an_order_is_unconfirmed_once_its_senders_lease_has_lapsed(
     assert (await store.due()).lapse_at is None
 
 
+async def test_an_order_that_was_marked_meanwhile_is_not_held_again(store: Database, clock: FakeClock) -> None:
+    order = draft(clock)
+    await reserve(store, order)
+    await clock.advance(45)
+    await store.lapse()
+
+    # As by a process that was asleep for so long.
+    await store.hold(order.id, seconds(45))
+
+    assert (await store.due()).lapse_at is None
+
+
+async def test_an_answer_that_comes_during_a_look_at_the_id_of_a_callback_leaves_its_lease(
+    store: Database, clock: FakeClock
+) -> None:
+    order = with_callback(clock)
+    await reserve(store, order)
+    await store.hint("h", "task-1")
+    claim = await store.claim()
+    assert claim is not None
+    await store.hint("h", "task-1")
+
+    bound = await store.bind(order.id, "task-1", plan(clock.now()))
+
+    assert await due_at(store) == clock.now() + LOOK_LEASE
+    current = await store.claimed(claim)
+    assert current is not None
+    assert current.task == bound
+    await store.settle(current, bound, plan(clock.now()))
+    assert await due_at(store) == clock.now()
+
+
 @pytest.mark.parametrize(
     ("seconds_later", "status"),
     [(44.9, Status.GENERATING), (45, Status.UNCONFIRMED), (-600, Status.GENERATING), (-700, Status.UNCONFIRMED)],

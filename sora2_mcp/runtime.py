@@ -28,12 +28,12 @@ from sora2_mcp.tasks.orders import Orders
 from sora2_mcp.tasks.pictures import PictureAddresses, Pictures
 from sora2_mcp.tasks.polling import Polling, report_unfinished
 from sora2_mcp.tasks.schedule import Schedule
-from sora2_mcp.tasks.store.interface import Store
 from sora2_mcp.tasks.tasks import Tasks
 from sora2_mcp.telemetry.context import on_its_own
 
 if TYPE_CHECKING:
     from sora2_mcp.services.client import Client
+    from sora2_mcp.tasks.store.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(self, opening: "_Opening", store: Store, client: "Client", network: "_Network") -> None:
+    async def _serve(self, opening: "_Opening", store: "Database", client: "Client", network: "_Network") -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
@@ -210,7 +210,7 @@ class Runtime:
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     def _assembled(
-        self, store: Store, client: "Client", network: "_Network", background: TaskGroup, senders: TaskGroup
+        self, store: "Database", client: "Client", network: "_Network", background: TaskGroup, senders: TaskGroup
     ) -> Tasks:
         settings = self.settings
         core = Core(

@@ -10,11 +10,11 @@ from sora2_mcp.services.service import Service
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.events import EventBus
 from sora2_mcp.tasks.schedule import Schedule
-from sora2_mcp.tasks.store.interface import Store
 
 if TYPE_CHECKING:
-    # What it needs takes 80 ms to import, which no handshake waits for.
+    # Slow to import, which no handshake waits for.
     from sora2_mcp.services.client import Client
+    from sora2_mcp.tasks.store.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Core:
     settings: Settings
     service: Service
     client: "Client"
-    store: Store
+    store: "Database"
     bus: EventBus
     clock: Clock
     schedule: Schedule

@@ -4,9 +4,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from sora2_mcp.tasks.background import Signal
-from sora2_mcp.tasks.store.interface import Store
+
+if TYPE_CHECKING:
+    from sora2_mcp.tasks.store.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class EventBus:
                 del self._signals[id]
 
 
-async def relay_changes(store: Store, bus: EventBus) -> None:
+async def relay_changes(store: "Database", bus: EventBus) -> None:
     """Publishes what other processes save; runs until the feed breaks.
 
     Raises:

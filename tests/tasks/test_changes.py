@@ -6,15 +6,15 @@ from contextlib import contextmanager
 import anyio
 import pytest
 
-from sora2_mcp.domain.task import NOT_REACHED, Status
-from sora2_mcp.errors import NoCreditsError, NotReachedError
+from sora2_mcp.domain.task import Status
+from sora2_mcp.errors import NoCreditsError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
 from tests.stores import store_at
-from tests.tasks.core import CAT, change, looks, opened
+from tests.tasks.core import CAT, change, looks
 
 pytestmark = pytest.mark.anyio
 
@@ -118,22 +118,3 @@ async def test_a_refusal_keeps_the_services_code_and_words(
 
     rows = store_at(settings.store_url).rows("status", "failure_stage", "failure_code", "failure_message")
     assert rows == [("refused", "creation", 402, "Insufficient credits")]
-
-
-async def test_an_order_that_never_left_keeps_the_reason(settings: Settings, clock: FakeClock) -> None:
-    away = settings.model_copy(update={"api_base_url": "http://127.0.0.1:9/api"})
-    async with opened(away, clock, transport=None) as service, anyio.create_task_group() as group:
-
-        async def order() -> None:
-            with pytest.raises(NotReachedError):
-                await service.submit(CAT, "local")
-            group.cancel_scope.cancel()
-
-        group.start_soon(order)
-        while True:
-            await anyio.sleep(0.01)
-            await clock.advance(0.1)
-
-    [(stage, code, reason)] = store_at(settings.store_url).rows("failure_stage", "failure_code", "failure_message")
-    assert (stage, code) == ("creation", NOT_REACHED)
-    assert reason == "the connection was refused"

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
-from sora2_mcp.domain.task import Failure, Stage, Status
+from sora2_mcp.domain.task import NOT_REACHED, Failure, Stage, Status
 from sora2_mcp.errors import ArgumentError, KeyReusedError, LimitError, NotReachedError, ServiceError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
@@ -16,6 +16,7 @@ from sora2_mcp.tasks.orders import Submission
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import START, FakeClock, eventually
+from tests.stores import store_at
 from tests.tasks.core import CAT, DOG, closed_address, listed, looks, opened, orders, settings_for, until
 
 pytestmark = pytest.mark.anyio
@@ -130,9 +131,12 @@ async def test_a_refusal_after_the_local_id_was_given_fails_the_task_and_costs_n
 
 
 async def test_a_service_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path, closed_address())) as service:
+    settings = settings_for(tmp_path, closed_address())
+    async with opened(settings) as service:
         with anyio.fail_after(3), pytest.raises(NotReachedError):
             await service.submit(CAT, "local", key="k")
+        kept = store_at(settings.store_url).rows("status", "failure_stage", "failure_code", "failure_message")
+        assert kept == [("refused", "creation", NOT_REACHED, "the connection was refused")]
 
         usage = await service.usage("local")
         assert (await listed(service), usage.all_active, usage.all_today) == ([], 0, 0)

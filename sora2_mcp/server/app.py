@@ -1,43 +1,63 @@
 """The whole server, assembled."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from base64 import b64encode
+from functools import cached_property
 from typing import Any
 
 import anyio
-from mcp.server import Server
+from mcp.server import NotificationOptions, Server
 from mcp.server.caching import CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.tools import ToolManager
-from mcp.server.request_state import RequestStateSecurity
+from mcp.server.mcpserver.exceptions import (
+    ResourceError,
+    ResourceNotFoundError,
+    ToolError,
+    UnexpectedResourceError,
+)
+from mcp.server.mcpserver.tools import Tool, ToolManager
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
+    BlobResourceContents,
+    CallToolRequestParams,
     CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
     Completion,
-    CompletionArgument,
-    CompletionContext,
+    GetPromptRequestParams,
     GetPromptResult,
     Icon,
     InputRequiredResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    NotificationParams,
+    PaginatedRequestParams,
     PromptReference,
-    ResourceTemplateReference,
+    PromptsCapability,
+    ReadResourceRequestParams,
+    ReadResourceResult,
+    ResourcesCapability,
+    ServerCapabilities,
+    TextContent,
+    TextResourceContents,
+    ToolsCapability,
 )
-from mcp_types import Resource as ListedResource
+from mcp_types import Tool as ListedTool
 
 from sora2_mcp import __version__
 from sora2_mcp.domain.task import Status
 from sora2_mcp.errors import ArgumentError, Sora2Error, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
-from sora2_mcp.server.arguments import Arguments, left_aside, sorted_out, told
-from sora2_mcp.server.confirm import too_late
-from sora2_mcp.server.guide import INSTRUCTIONS
-from sora2_mcp.server.notifications import Notifications, told_honestly
-from sora2_mcp.server.observed import observed, said
+from sora2_mcp.server.arguments import left_aside, sorted_out, told
+from sora2_mcp.server.middleware import Request, explain_late_answers, observed, with_own_words
+from sora2_mcp.server.notifications import Notifications
 from sora2_mcp.server.offered import wording
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
@@ -48,13 +68,21 @@ from sora2_mcp.telemetry.spans import tool_called
 logger = logging.getLogger(__name__)
 
 NAME = "sora2-mcp"
+INSTRUCTIONS = """\
+Make AI videos with {maker}: text-to-video and image-to-video generation.
+Order with generate_video{it_costs}, then call wait_for_video until the video is done: it takes \
+one to several minutes. "Still generating" is a normal answer: call wait_for_video again, or tell the user and come \
+back later; nothing is lost meanwhile. Never order again because a video is not ready yet. Give the same \
+idempotency_key whenever you repeat the same order. {deleted} download_video. An \
+unconfirmed task {charged}: ask the user before ordering it again. list_tasks finds every earlier video. \
+Read sora2://guide for advice on prompts."""
+
 # One, and as an address: modern protocols repeat it in every result.
 _ICON = Icon(
     src=f"https://raw.githubusercontent.com/sora2-mcp/sora2-mcp/v{__version__}/packaging/icon.png",
     mime_type="image/png",
     sizes=["512x512"],
 )
-_LATE_ANSWER = "Invalid or expired requestState"
 _HANDSHAKE = ("initialize", "server/discover", "ping")
 _INITIALIZED = "notifications/initialized"
 _LISTING_SECONDS = 1.0
@@ -66,10 +94,14 @@ _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _LIVE = CacheHint(ttl_ms=0, scope="private")
 
 
-class Sora2Server(MCPServer[Any]):
-    """An MCP server over one runtime, with own words for every error an agent can cause."""
+class Sora2Server(Server[Any]):
+    """The handlers over one runtime, with own words for every error an agent can cause."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._notifications = Notifications(runtime)
+        self._open_since: dict[object, float] = {}
+        self._idle = anyio.Event()
         super().__init__(
             NAME,
             title="Sora 2 video",
@@ -77,8 +109,6 @@ class Sora2Server(MCPServer[Any]):
             icons=[_ICON],
             instructions=INSTRUCTIONS.format_map(wording(runtime.upstream.capabilities())),
             version=__version__,
-            # The SDK's own would let anybody watch everything; server/notifications.py does it by principal.
-            subscriptions=False,
             cache_hints={
                 "server/discover": _FIXED,
                 "tools/list": _FIXED,
@@ -87,42 +117,55 @@ class Sora2Server(MCPServer[Any]):
                 "resources/list": _LIVE,
                 "resources/read": _LIVE,
             },
-            log_level=runtime.settings.log_level,
-            request_state_security=_sealing(runtime.settings.sealing_keys),
-            middleware=[self._open_after_handshake],
+            get_tool_input_schema=self._input_schema,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
+            on_list_resource_templates=self._list_templates,
+            on_read_resource=self._read_resource,
+            on_subscribe_resource=self._notifications.subscribe,
+            on_unsubscribe_resource=self._notifications.unsubscribe,
+            on_subscriptions_listen=self._notifications.listen,
+            on_list_prompts=self._list_prompts,
+            on_get_prompt=self._get_prompt,
+            on_completion=self._complete,
         )
-        # The SDK's own: a span first, then what turns an answer that comes too late away before any handler sees it.
-        span, *rest = self.middleware
-        self.middleware[:] = [_explain_late_answers, said, span, observed, *rest]
-        self._runtime = runtime
-        self._open_since: dict[object, float] = {}
-        self._idle = anyio.Event()
-        self._has_tools = self._has_rest = False
-        self._notifications = Notifications(runtime)
-        self._notifications.register(self._lowlevel_server)
-        self.completion()(self._complete)  # type: ignore[no-untyped-call]  # the SDK's decorator has no types
+        self.add_notification_handler(_INITIALIZED, NotificationParams, self._notifications.initialized)
 
-    @property
-    def low_level(self) -> Server[Any]:
-        """The SDK's server below, which the own runners drive."""
-        return self._lowlevel_server
+    @cached_property
+    def tools(self) -> ToolManager:
+        """Made when they are first needed: their schemas take 20 ms, which no handshake needs."""
+        return ToolManager(tools=build_tools(self._runtime))
 
-    def equip(self, method: str = "") -> None:
-        """Adds, once, the tools for a method of tools, and resources and prompts for others; everything for none.
+    @cached_property
+    def library(self) -> MCPServer[Any]:
+        """Resources and prompts, made when they are first needed: the SDK's high-level server reads and renders."""
+        library = MCPServer[Any](
+            NAME, resources=build_resources(self._runtime), log_level=self._runtime.settings.log_level
+        )
+        add_templates(library, self._runtime)
+        for prompt in build_prompts(self._runtime):
+            library.add_prompt(prompt)
+        return library
 
-        Their schemas take 20 ms to make, which no handshake needs.
-        """
-        is_of_tools = method.startswith("tools/")
-        if not self._has_tools and (is_of_tools or not method):
-            self._has_tools = True
-            self._tool_manager = ToolManager(tools=build_tools(self._runtime))
-        if not self._has_rest and not is_of_tools:
-            self._has_rest = True
-            for resource in build_resources(self._runtime):
-                self.add_resource(resource)
-            add_templates(self, self._runtime)
-            for prompt in build_prompts(self._runtime):
-                self.add_prompt(prompt)
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> ServerCapabilities:
+        """In both eras alike: the list of resources changes, those of tools and prompts never do."""
+        capabilities = super().get_capabilities(
+            notification_options, experimental_capabilities, extensions, protocol_version=protocol_version
+        )
+        changes = {
+            "tools": ToolsCapability(list_changed=False),
+            "prompts": PromptsCapability(list_changed=False),
+            "resources": ResourcesCapability(subscribe=True, list_changed=True),
+        }
+        return capabilities.model_copy(update=changes)
 
     async def idle(self) -> None:
         """Returns when no request is being worked on."""
@@ -134,131 +177,161 @@ class Sora2Server(MCPServer[Any]):
         """For how long the oldest request has been worked on; 0 if there is none."""
         return self._runtime.clock.monotonic() - next(iter(self._open_since.values())) if self._open_since else 0.0
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
+    async def open_after_handshake(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+        """Opens the store once the host has its first answers: no host waits for a database to see the tools."""
+        note_call()
         request = object()
         self._open_since[request] = self._runtime.clock.monotonic()
         try:
-            yield
+            result = await call_next(ctx)
+            if ctx.method == "tools/call":
+                await self._notifications.told(ctx)
         finally:
             del self._open_since[request]
             if not self._open_since:
                 self._idle.set()
                 self._idle = anyio.Event()
+        if ctx.method not in _HANDSHAKE and not self._runtime.settings.missing:
+            self._runtime.begin_in(_LISTING_SECONDS if ctx.method == _INITIALIZED else _WRITING_SECONDS)
+        return result
 
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
-    ) -> CallToolResult | InputRequiredResult:
+    def _input_schema(self, name: str) -> dict[str, Any] | None:
+        tool = self.tools.get_tool(name)
+        return tool.parameters if tool else None
+
+    async def _list_tools(self, _ctx: Request, _params: PaginatedRequestParams | None) -> ListToolsResult:
+        listed = [
+            ListedTool(
+                name=tool.name,
+                title=tool.title,
+                description=tool.description,
+                input_schema=tool.parameters,
+                output_schema=tool.output_schema,
+                annotations=tool.annotations,
+            )
+            for tool in self.tools.list_tools()
+        ]
+        return ListToolsResult(tools=listed)
+
+    async def _call_tool(self, ctx: Request, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         """Calls a tool; every failure reads as the table in ``server/errors.py`` says.
 
         Raises:
             MCPError: there is no such tool.
         """
-        tool = self._tool_manager.get_tool(name)
+        tool = self.tools.get_tool(params.name)
         if tool is None:
-            names = ", ".join(known.name for known in self._tool_manager.list_tools())
-            raise MCPError(INVALID_PARAMS, f"Unknown tool {quoted(name[:60])}; there are {names}.")
-        given = sorted_out(arguments, tool.fn_metadata.arg_model.model_fields)
-        with tool_called(name, self._runtime.clock):
-            if problem := errors.argument_problem(tool, given, price_unit=self._price_unit):
-                raise ToolError(problem) from ArgumentError("arguments", "do not fit")
-            return await self._called(name, given, context)
-
-    @property
-    def _price_unit(self) -> str:
-        return self._runtime.upstream.capabilities().price_unit
+            names = ", ".join(known.name for known in self.tools.list_tools())
+            raise MCPError(INVALID_PARAMS, f"Unknown tool {quoted(params.name[:60])}; there are {names}.")
+        try:
+            with tool_called(tool.name, self._runtime.clock):
+                return await self._called(tool, params.arguments or {}, self._context(ctx, params))
+        except ToolError as error:
+            logger.info("%s failed: %s", tool.name, type(error.__cause__).__name__)
+            return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
 
     async def _called(
-        self, name: str, given: Arguments, context: Context[Any, Any] | None
+        self, tool: Tool, arguments: dict[str, Any], context: Context[Any, Any]
     ) -> CallToolResult | InputRequiredResult:
-        note = left_aside(given.extras, name)
+        price_unit = self._runtime.upstream.capabilities().price_unit
+        given = sorted_out(arguments, tool.fn_metadata.arg_model.model_fields)
+        if problem := errors.argument_problem(tool, given, price_unit=price_unit):
+            raise ToolError(problem) from ArgumentError("arguments", "do not fit")
+        note = left_aside(given.extras, tool.name)
         try:
-            result = await super().call_tool(name, given.known, context)
+            result: CallToolResult | InputRequiredResult = await tool.run(given.known, context, convert_result=True)
         except ToolError as error:
             if isinstance(error.__cause__, Sora2Error):
-                words = errors.described(error.__cause__, name, note, price_unit=self._price_unit)
+                words = errors.described(error.__cause__, tool.name, note, price_unit=price_unit)
                 raise ToolError(words) from error.__cause__
-            logger.exception("tool %s failed unexpectedly", name)
-            raise ToolError(errors.crashed(name, price_unit=self._price_unit)) from error.__cause__
+            logger.exception("tool %s failed unexpectedly", tool.name)
+            raise ToolError(errors.crashed(tool.name, price_unit=price_unit)) from error.__cause__
         return noted(result, note) if note and isinstance(result, CallToolResult) else result
 
-    async def list_resources(self) -> list[ListedResource]:
+    async def _list_resources(self, _ctx: Request, _params: PaginatedRequestParams | None) -> ListResourcesResult:
         """The fixed resources, then the newest tasks by name."""
-        return [*await super().list_resources(), *await recent_tasks(self._runtime)]
+        fixed = await self.library.list_resources()
+        return ListResourcesResult(resources=[*fixed, *await recent_tasks(self._runtime)])
 
-    async def get_prompt(
-        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
-    ) -> GetPromptResult | InputRequiredResult:
+    async def _list_templates(
+        self, _ctx: Request, _params: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
+        return ListResourceTemplatesResult(resource_templates=await self.library.list_resource_templates())
+
+    async def _read_resource(
+        self, ctx: Request, params: ReadResourceRequestParams
+    ) -> ReadResourceResult | InputRequiredResult:
+        uri = params.uri
+        try:
+            read = await self.library.read_resource(uri, self._context(ctx, params))
+        except ResourceError as error:
+            if isinstance(error, UnexpectedResourceError):
+                logger.exception("a resource could not be read")
+            code = INVALID_PARAMS if isinstance(error, ResourceNotFoundError) else INTERNAL_ERROR
+            raise MCPError(code, str(error), {"uri": uri}) from None
+        if isinstance(read, InputRequiredResult):
+            return read
+        return ReadResourceResult(
+            contents=[
+                TextResourceContents(uri=uri, mime_type=item.mime_type, text=item.content)
+                if isinstance(item.content, str)
+                else BlobResourceContents(uri=uri, mime_type=item.mime_type, blob=b64encode(item.content).decode())
+                for item in read
+            ]
+        )
+
+    async def _list_prompts(self, _ctx: Request, _params: PaginatedRequestParams | None) -> ListPromptsResult:
+        return ListPromptsResult(prompts=await self.library.list_prompts())
+
+    async def _get_prompt(self, ctx: Request, params: GetPromptRequestParams) -> GetPromptResult | InputRequiredResult:
         """A prompt, filled in.
 
         Raises:
             MCPError: unknown prompt or missing argument, as invalid parameters and in words.
         """
-        prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
+        name = params.name
+        prompts = {prompt.name: prompt for prompt in await self.library.list_prompts()}
         if name not in prompts:
             raise MCPError(INVALID_PARAMS, f"There is no prompt {quoted(name[:60])}; there are {', '.join(prompts)}.")
         expected = {argument.name: argument for argument in prompts[name].arguments or []}
-        given = sorted_out(arguments or {}, expected)
+        given = sorted_out(params.arguments or {}, expected)
         for other, meant in given.meant.items():
             raise MCPError(INVALID_PARAMS, f"{told([other])} is not an argument of {name}; did you mean {meant}?")
         for argument in expected.values():
             if argument.required and not str(given.known.get(argument.name, "")).strip():
                 raise MCPError(INVALID_PARAMS, f"{argument.name} is missing: {argument.description}")
-        result = await super().get_prompt(name, given.known, context)
+        result = await self.library.get_prompt(name, given.known, self._context(ctx, params))
         if given.extras and isinstance(result, GetPromptResult):
             result.description = f"{result.description or ''} {left_aside(given.extras, name)}".strip()
         return result
 
-    async def _complete(
-        self,
-        ref: PromptReference | ResourceTemplateReference,
-        argument: CompletionArgument,
-        context: CompletionContext | None,  # noqa: ARG002 - the SDK's signature
-    ) -> Completion | None:
-        if argument.name != "task_id":
-            return None
-        failed = isinstance(ref, PromptReference) and ref.name == REVIEW
-        return await completed_ids(self._runtime, argument.value, Status.FAILED if failed else None)
+    async def _complete(self, _ctx: Request, params: CompleteRequestParams) -> CompleteResult:
+        if params.argument.name != "task_id":
+            return CompleteResult(completion=Completion(values=[]))
+        failed = isinstance(params.ref, PromptReference) and params.ref.name == REVIEW
+        status = Status.FAILED if failed else None
+        return CompleteResult(completion=await completed_ids(self._runtime, params.argument.value, status))
 
-    async def _open_after_handshake(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Opens the store once the host has its first answers: no host waits for a database to see the tools."""
-        note_call()
-        handshake = ctx.method in _HANDSHAKE
-        if not handshake and ctx.method != _INITIALIZED:
-            self.equip(ctx.method)
-        with self._counted():
-            result = await call_next(ctx)
-            if ctx.method == "tools/call":
-                await self._notifications.told(ctx)
-        if not handshake and not self._runtime.settings.missing:
-            self._runtime.begin_in(_LISTING_SECONDS if ctx.method == _INITIALIZED else _WRITING_SECONDS)
-        return told_honestly(result) if handshake else result
+    def _context(
+        self, ctx: Request, params: CallToolRequestParams | ReadResourceRequestParams | GetPromptRequestParams
+    ) -> Context[Any, Any]:
+        return Context(request_context=ctx, input_params=params)
 
 
-def _sealing(keys: Sequence[str]) -> RequestStateSecurity | None:
-    """Any replica with these keys takes the answer to a question that another one asked; None: this process alone."""
-    return RequestStateSecurity(keys=keys) if keys else None
-
-
-async def _explain_late_answers(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Says of an answer that comes too late what it means for the order.
-
-    It stays an error of the protocol: a state that fails its check must be refused, not answered.
-    """
-    try:
-        return await call_next(ctx)
-    except MCPError as error:
-        if ctx.method != "tools/call" or error.message != _LATE_ANSWER:
-            raise
-        raise MCPError(error.code, errors.described(too_late(), "generate_video"), error.data) from error
-
-
-def build_server(runtime: Runtime, *, equipped: bool = True) -> Sora2Server:
-    """The server over a runtime; the caller has entered the runtime, or does before the first request.
-
-    Not ``equipped``, it gets its tools with the first request after the handshake.
-    """
+def build_server(runtime: Runtime) -> Sora2Server:
+    """The server over a runtime; the caller has entered the runtime, or does before the first request."""
     server = Sora2Server(runtime)
-    if equipped:
-        server.equip()
+    keys = runtime.settings.sealing_keys
+    # With these keys any replica takes the answer to a question that another one asked; without, this process alone.
+    security = RequestStateSecurity(keys=keys) if keys else RequestStateSecurity.ephemeral()
+    [span] = server.middleware
+    server.middleware[:] = [
+        explain_late_answers,
+        with_own_words,
+        span,
+        observed,
+        # It turns an answer that comes too late away before any handler sees it.
+        RequestStateBoundary(security, default_audience=NAME),
+        server.open_after_handshake,
+    ]
     return server

@@ -1,17 +1,19 @@
 """Live notifications in both protocol eras: a client hears of a change when it happens, and reads anew.
 
 Modern clients open a ``subscriptions/listen`` stream; legacy ones subscribe to resources, and hear of the list of
-resources without asking. Nobody hears of another principal's tasks: their addresses are watched like those of tasks
-that do not exist.
+resources without asking. A client hears of its own principal's tasks only: the addresses of others are watched like
+those of tasks that do not exist.
 """
 
 import logging
+from collections import OrderedDict, defaultdict
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from mcp.server import Server
+import anyio
 from mcp.server.connection import Connection
-from mcp.server.context import HandlerResult, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import (
     SUBSCRIPTION_ID_META_KEY,
@@ -20,6 +22,7 @@ from mcp.shared.subscriptions import (
     event_to_notification,
 )
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_REQUEST,
     EmptyResult,
     NotificationParams,
@@ -32,48 +35,63 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
+from sora2_mcp.domain.task import Task
+from sora2_mcp.errors import Sora2Error, StoreError, UnknownTaskError
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.news import News
 from sora2_mcp.server.principal import current_principal
-from sora2_mcp.server.subscriber import Event, Subscriber, Topic, checked_topic, topic_of
+from sora2_mcp.server.resources import LISTED_TASKS
+from sora2_mcp.server.subscriptions import (
+    LIST,
+    TASKS,
+    Event,
+    Subscriber,
+    checked_topic,
+    names_of,
+    topic_of,
+    topics_of,
+)
+from sora2_mcp.tasks.background import Signal, outlive_failures
+from sora2_mcp.tasks.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
+CLIENTS_LIMIT = 500
+"""How many clients and streams of one principal hear of changes at once."""
+
+UNKNOWN_LIMIT = 1000
+"""How many names that no task has are looked up for one principal while it watches them."""
+
+_REMEMBERED_TASKS = 10_000
 _SUBSCRIBER = "sora2-mcp/subscriber"
 
 _TELLING_SECONDS = 0.25
-"""The longest an answer waits until the session has been told what the call brought about."""
+"""The longest an answer waits until the session has heard what the call brought about."""
+
+_CATCHING_UP_SECONDS = 1.0
+"""The longest a subscription waits until what happened before it has been told to others."""
 
 Request = ServerRequestContext[Any, Any]
 
 
 class Notifications:
-    """The handlers of subscriptions, for both eras. Streams end by themselves when the runtime stops."""
+    """The handlers of subscriptions. Streams end by themselves when the runtime stops.
+
+    A task that has changed is read once, however many clients watch it, and not at all while no client does.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._news = News(runtime)
+        self._subscribers: dict[Subscriber, None] = {}
+        self._known: OrderedDict[str, Task] = OrderedDict()
+        self._changed: dict[str, object] = {}
+        self._wakeup = Signal()
+        self._caught_up = anyio.Event()
+        self._unknown: defaultdict[str, set[str]] = defaultdict(set)
+        self._ended: defaultdict[str, set[str]] = defaultdict(set)
+        self._listening = ExitStack()
+        self._has_begun = False
 
-    def register(self, server: Server[Any]) -> None:
-        """Adds the handlers; the SDK's own would let anybody watch everything."""
-        server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
-        server.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
-        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
-        server.add_notification_handler("notifications/initialized", NotificationParams, self._initialized)
-
-    async def told(self, ctx: Request) -> None:
-        """Returns once a legacy session has been told what happened up to now, or after a moment.
-
-        Awaited before a call is answered: some hosts close the session at the answer, and the MCP Python client before
-        2.0 takes whatever comes after that for a failure of the call.
-        """
-        known = ctx.session._connection.state.get(_SUBSCRIBER)  # noqa: SLF001 - as below
-        if isinstance(known, Subscriber):
-            with self._runtime.clock.timeout(_TELLING_SECONDS):
-                await self._news.caught_up()
-                await known.told()
-
-    async def _listen(self, ctx: Request, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+    async def listen(self, ctx: Request, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         """One stream: its acknowledgement, notifications, and the result when the server ends it."""
         if ctx.request_id is None:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen needs a request id")
@@ -81,70 +99,192 @@ class Notifications:
         subscriber = Subscriber(current_principal(), self._runtime.clock)
         honored = _granted(subscriber, params.notifications)
         send = partial(ctx.session.send_notification, related_request_id=ctx.request_id)
-        self._news.admit(subscriber)
+        await self._catch_up(_CATCHING_UP_SECONDS)
+        # Admitted before it is acknowledged: the client reads after that, and whatever comes later is sent.
+        self._admit(subscriber)
         try:
-            await self._news.look_up(subscriber.principal, subscriber.topics)
-            subscriber.open()
             acknowledged = SubscriptionsAcknowledgedNotificationParams(notifications=honored, _meta=meta)
             await subscriber.in_time(send(SubscriptionsAcknowledgedNotification(params=acknowledged)))
+            if not self._runtime.settings.missing and not subscriber.closed:
+                # What other processes save is heard only while the store is open.
+                self._runtime.begin()
             await subscriber.deliver(lambda event: send(event_to_notification(event, meta)))
         finally:
-            self._news.dismiss(subscriber)
+            self._dismiss(subscriber)
         return SubscriptionsListenResult(_meta=meta)
 
-    async def _subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
+    async def subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
+        """Adds a resource to those that a legacy session hears of."""
         topic = checked_topic(params.uri)
-        subscriber = self._session(ctx)
-        await self._news.look_up(subscriber.principal, [topic])
-        subscriber.wish(ResourceUpdated(params.uri), topic)
+        await self._catch_up(_CATCHING_UP_SECONDS)
+        self._session(ctx).wish(ResourceUpdated(params.uri), topic)
         return EmptyResult()
 
-    async def _unsubscribe(self, ctx: Request, params: UnsubscribeRequestParams) -> EmptyResult:
+    async def unsubscribe(self, ctx: Request, params: UnsubscribeRequestParams) -> EmptyResult:
+        """Takes it away again; for one that was never added, nothing happens."""
         self._session(ctx).forget(ResourceUpdated(params.uri))
         return EmptyResult()
 
-    async def _initialized(self, ctx: Request, _params: NotificationParams) -> None:
+    async def initialized(self, ctx: Request, _params: NotificationParams) -> None:
+        """From here on a legacy session hears of the list of resources."""
         try:
             self._session(ctx)
         except MCPError as error:
             logger.warning("a client is not told of changes: %s", error)
 
+    async def told(self, ctx: Request) -> None:
+        """Returns once a legacy session has heard of what happened up to now, or after a moment.
+
+        Awaited before a call is answered: some hosts close the session at the answer, and the MCP Python client before
+        2.0 takes whatever comes after that for a failure of the call.
+        """
+        subscriber = ctx.session._connection.state.get(_SUBSCRIBER)  # noqa: SLF001 - as in _session
+        if isinstance(subscriber, Subscriber):
+            with self._runtime.clock.timeout(_TELLING_SECONDS):
+                await self._catch_up(_TELLING_SECONDS)
+                await subscriber.emptied()
+
+    async def _catch_up(self, seconds: float) -> None:
+        """Returns once all that has happened up to now is in the mailboxes, or the time is up."""
+        with self._runtime.clock.timeout(seconds):
+            while self._changed:
+                await self._caught_up.wait()
+
     def _session(self, ctx: Request) -> Subscriber:
-        """The session's subscriber, which lives as long as the session; every session hears of list changes."""
+        """The session's subscriber, which lives as long as the session."""
         connection = ctx.session._connection  # noqa: SLF001 - the only way to what outlives a request
         known = connection.state.get(_SUBSCRIBER)
         if isinstance(known, Subscriber) and not known.closed:
             return known
         subscriber = Subscriber(current_principal(), self._runtime.clock)
-        self._news.admit(subscriber)
-        subscriber.wish(ResourcesListChanged(), Topic("list", asked=False))
-        subscriber.open()
+        subscriber.wish(ResourcesListChanged(), LIST)
+        self._admit(subscriber)
         connection.state[_SUBSCRIBER] = subscriber
-        connection.exit_stack.callback(self._news.dismiss, subscriber)
+        connection.exit_stack.callback(self._dismiss, subscriber)
         self._runtime.in_background(partial(self._serve, connection, subscriber))
         return subscriber
 
     async def _serve(self, connection: Connection, subscriber: Subscriber) -> None:
+        async def send(event: Event) -> None:
+            if isinstance(event, ResourceUpdated):
+                await connection.send_resource_updated(event.uri)
+            else:
+                await connection.send_resource_list_changed()
+
         try:
-            await subscriber.deliver(partial(_send, connection))
+            await subscriber.deliver(send)
         except Exception:
             # One session's border: whatever its transport raises must not end the others.
             logger.exception("a session can be told nothing more")
         finally:
-            self._news.dismiss(subscriber)
+            self._dismiss(subscriber)
 
+    def _admit(self, subscriber: Subscriber) -> None:
+        """Lets a subscriber hear of what comes.
 
-async def _send(connection: Connection, event: Event) -> None:
-    if isinstance(event, ResourceUpdated):
-        await connection.send_resource_updated(event.uri)
-    else:
-        await connection.send_resource_list_changed()
+        Raises:
+            MCPError: its principal has too many already.
+        """
+        if sum(other.principal == subscriber.principal for other in self._subscribers) >= CLIENTS_LIMIT:
+            raise MCPError(INTERNAL_ERROR, f"At most {CLIENTS_LIMIT} clients can be told of changes; end some first.")
+        self._subscribers[subscriber] = None
+        if self._runtime.stopping.is_set():
+            subscriber.close()
+        elif not self._has_begun:
+            self._has_begun = True
+            self._listening.enter_context(self._runtime.bus.subscribed(self._note, missed=self._note_gap))
+            clock = self._runtime.clock
+            self._runtime.in_background(partial(outlive_failures, self._tell_next, clock, "notifications"))
+            self._runtime.in_background(partial(outlive_failures, self._keep_pace, clock, "watched tasks"))
+
+    def _dismiss(self, subscriber: Subscriber) -> None:
+        subscriber.close()
+        self._subscribers.pop(subscriber, None)
+        if not self._subscribers:
+            # From here on changes are not read, so what is known grows old.
+            self._known.clear()
+
+    def _note(self, id: str) -> None:
+        if self._subscribers:
+            self._changed[id] = object()
+            self._wakeup.set()
+
+    def _note_gap(self) -> None:
+        # After a gap the feed gives what was saved meanwhile, so only the end matters here.
+        if self._runtime.stopping.is_set():
+            for subscriber in list(self._subscribers):
+                subscriber.close()
+
+    async def _tell_next(self) -> None:
+        while not self._changed:
+            await self._wakeup.wait()
+        id, change = next(iter(self._changed.items()))
+        is_told = True
+        try:
+            await self._tell(await self._runtime.tasks(), id)
+        except StoreError:
+            is_told = False
+            raise
+        finally:
+            # One that has changed again meanwhile is read again.
+            if is_told and self._changed[id] is change:
+                del self._changed[id]
+            if not self._changed:
+                self._caught_up.set()
+                self._caught_up = anyio.Event()
+
+    async def _tell(self, tasks: Tasks, id: str) -> None:
+        now, before = await tasks.by_id(id), self._known.get(id)
+        task = now or before
+        if task is None or (now and _is_only_a_failed_look(before, now)):
+            return
+        hearing = [one for one in self._subscribers if one.principal == task.principal]
+        hears_of_many = any(topic in (LIST, TASKS) for one in hearing for topic in one.topics)
+        topics = topics_of(before, now, is_recent=hears_of_many and await _is_recent(tasks, task))
+        self._remember(id, now)
+        self._unknown[task.principal].difference_update(names_of(task))
+        for subscriber in hearing:
+            subscriber.hear(topics)
+
+    def _remember(self, id: str, task: Task | None) -> None:
+        self._known.pop(id, None)
+        if task is not None and self._subscribers:
+            self._known[id] = task
+            if len(self._known) > _REMEMBERED_TASKS:
+                self._known.popitem(last=False)
+
+    async def _keep_pace(self) -> None:
+        """Watching a task is waiting for it: it is looked at as often as for ``wait_for_video``."""
+        watched: defaultdict[str, set[str]] = defaultdict(set)
+        for subscriber in self._subscribers:
+            watched[subscriber.principal] |= {topic.name for topic in subscriber.topics if topic.name}
+        for principal, names in watched.items():
+            await self._expect(principal, names)
+        for known in (self._unknown, self._ended):
+            for principal in known:
+                known[principal] &= watched[principal]
+        await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
+
+    async def _expect(self, principal: str, names: set[str]) -> None:
+        unknown, ended = self._unknown[principal], self._ended[principal]
+        for name in names - unknown - ended:
+            # A name that no task has is looked up once: when it gets one, that is a change like any other.
+            if len(unknown) >= UNKNOWN_LIMIT:
+                return
+            try:
+                if not await (await self._runtime.tasks()).expect(name, principal):
+                    ended.add(name)
+            except UnknownTaskError:
+                unknown.add(name)
+            except Sora2Error as error:
+                logger.debug("that task %s is watched could not be noted: %s", name, error)
+                return
 
 
 def _granted(subscriber: Subscriber, asked: SubscriptionFilter) -> SubscriptionFilter:
     """Notes what a stream asked for; gives what of it there is: tools and prompts never change."""
     if asked.resources_list_changed:
-        subscriber.wish(ResourcesListChanged(), Topic("list"))
+        subscriber.wish(ResourcesListChanged(), LIST)
     uris = [uri for uri in dict.fromkeys(asked.resource_subscriptions or ()) if topic_of(uri) is not None]
     for uri in uris:
         subscriber.wish(ResourceUpdated(uri), checked_topic(uri))
@@ -153,15 +293,15 @@ def _granted(subscriber: Subscriber, asked: SubscriptionFilter) -> SubscriptionF
     )
 
 
-def told_honestly(result: HandlerResult) -> HandlerResult:
-    """A handshake's result that announces the changes we tell, and no others, in the era it belongs to.
+def _is_only_a_failed_look(before: Task | None, now: Task) -> bool:
+    """Whether nothing else has changed. It is announced for those who wait; no resource shows it."""
+    is_same = before is None or (before.task_id, before.status) == (now.task_id, now.status)
+    return now.look_failed_at is not None and not now.finished and is_same
 
-    The SDK announces no changes in the one era, and in the other all it knows of.
-    """
-    if not isinstance(result, dict) or "capabilities" not in result:
-        return result
-    told = {name: {"listChanged": False} for name in ("tools", "prompts")}
-    told["resources"] = {"subscribe": True, "listChanged": True}
-    capabilities: dict[str, Any] = result["capabilities"]
-    honest = {name: {**value, **told.get(name, {})} for name, value in capabilities.items()}
-    return {**result, "capabilities": honest}
+
+async def _is_recent(tasks: Tasks, task: Task) -> bool:
+    """Whether the task is, or was until it was hidden, among the newest ones, which are listed by name."""
+    newest = (await tasks.page(task.principal, limit=LISTED_TASKS)).tasks
+    if len(newest) < LISTED_TASKS:
+        return True
+    return (task.created_at, task.id) >= (newest[-1].created_at, newest[-1].id)

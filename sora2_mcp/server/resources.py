@@ -17,7 +17,6 @@ from mcp_types import Resource as ListedResource
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.guide import GUIDE
 from sora2_mcp.server.offered import wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.texts import expiry
@@ -41,6 +40,34 @@ _COMPLETED_TASKS = 50
 _COMPLETION_LIMIT = 100
 _VIDEO_LIMIT_BYTES = 25_000_000
 
+# The places are for what is true of the service (`offered.wording`).
+# Source: the vendor's quick start, "Tips for Better Prompts", "Quality Options", "Best Practices" and "Video Storage".
+_GUIDE = """\
+# How to get a good video
+
+## The prompt
+Be specific. Name, in this order of importance:
+- the scene: "a garden", "a beach at low tide", "a city street at night"
+- the subject and what it does: "a ginger kitten chases a butterfly"
+- the atmosphere: "bright spring day", "mysterious", "warm evening light"
+- the camera: "slow push in", "orbit shot", "static wide shot", "handheld, following"
+
+One scene and one clear action work better than a story. Try variations of a prompt rather than ever longer ones.
+
+## What to choose
+- `quality`: `standard` for drafts and trials, `hd` only for the final version; it {hd}.
+- `aspect_ratio`: `landscape` for desktop and TV, `portrait` for phones.
+- `image_urls`: public addresses of JPG or PNG images; the prompt then says how they should move.
+- What `generate_video` does not list cannot be chosen here.
+
+## Orders, time, keeping
+- Every accepted order is {paid}, also when you order the same again. Give an `idempotency_key` and repeat it
+  when you repeat a call; an exact repeat soon after joins the order under way by itself.
+- A video takes one to several minutes. Waiting is free. Nothing is lost when a wait ends early.
+- A finished video: {deletes}. `download_video` keeps it.
+- A refused prompt makes no video and is not {paid}: change what the service objects to, then order again.
+"""
+
 
 def build_resources(runtime: Runtime) -> list[Resource]:
     """The resources with a fixed address."""
@@ -63,7 +90,7 @@ def build_resources(runtime: Runtime) -> list[Resource]:
         return _json(_usage(counted, runtime, balance))
 
     async def guide() -> str:
-        return GUIDE.format_map(wording(runtime.upstream.capabilities()))
+        return _GUIDE.format_map(wording(runtime.upstream.capabilities()))
 
     return [
         FunctionResource.from_function(

@@ -46,7 +46,7 @@ async def serve_stdio(
     writer = _Writer(write_fd)
     with stop_signals(ending) as stop:
         async with runtime, anyio.create_task_group() as group:
-            server = build_server(runtime, equipped=False)
+            server = build_server(runtime)
             reader = _Reader(read_fd, writer)
 
             end = partial(last_answers, runtime, server)
@@ -61,8 +61,7 @@ async def serve_stdio(
                 received,
                 sent,
             ):
-                low_level = server.low_level
-                await low_level.run(received, sent, low_level.create_initialization_options())
+                await server.run(received, sent, server.create_initialization_options())
             group.cancel_scope.cancel()
     writer.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sora2_mcp.domain.request import SORA2API
-from sora2_mcp.server.guide import INSTRUCTIONS
+from sora2_mcp.server.app import INSTRUCTIONS
 from sora2_mcp.server.offered import wording
 from tools.docs.catalogue import SERVICES, catalogue, published
 

@@ -13,8 +13,8 @@ from mcp_types import INVALID_PARAMS
 
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
-from sora2_mcp.server.news import CLIENTS_LIMIT
-from sora2_mcp.server.subscriber import URIS_LIMIT
+from sora2_mcp.server.notifications import CLIENTS_LIMIT
+from sora2_mcp.server.subscriptions import URIS_LIMIT
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.store.database import open_store
 from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually, settle

@@ -83,7 +83,7 @@ async def a_slow_host_and_a_quick_one(
     simulator = Simulator(seconds_per_task=0)
     runtime = simulated(settings_in(folder, poll_seconds=60), simulator, clock)
     server = build_server(runtime)
-    async with runtime, Client(server) as client, connected(server.low_level) as slow:
+    async with runtime, Client(server) as client, connected(server) as slow:
         quick = Agent(client, runtime, simulator)
         await quick.content("list_tasks")
         await slow.subscribe(mode, TASKS)

@@ -72,9 +72,7 @@ def web_app(
         ConfigurationError: other machines could connect and there are no tokens, or the tokens' variables do not fit.
     """
     guarded = _guard(runtime, host, limits or Limits.of_process())
-    sessions = StreamableHTTPSessionManager(
-        server.low_level, session_idle_timeout=session_idle_seconds, max_sessions=_SESSIONS
-    )
+    sessions = StreamableHTTPSessionManager(server, session_idle_timeout=session_idle_seconds, max_sessions=_SESSIONS)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -88,7 +86,7 @@ def web_app(
             yield
 
     routes = [
-        *_mcp_routes(server.low_level, sessions, guarded),
+        *_mcp_routes(server, sessions, guarded),
         # The secret in its path lets a caller in.
         *callback_routes(runtime),
         *picture_routes(runtime),

@@ -1,4 +1,4 @@
-"""What is known of a request wherever it leads, and what the SDK's span of it says."""
+"""What every message passes on its way to a handler: its log context, its span, and the words of its errors."""
 
 import logging
 import re
@@ -10,11 +10,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR
 from pydantic import ValidationError
 
+from sora2_mcp.server import errors
+from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.telemetry.context import asked_by, new_request_id, whose
 from sora2_mcp.telemetry.spans import hides, names_request
 
 logger = logging.getLogger(__name__)
+
+Request = ServerRequestContext[Any, Any]
 
 _TRACE_FIELDS = ("baggage", "traceparent", "tracestate")
 _LONGEST_TRACE = 8192
@@ -34,24 +38,21 @@ class _UnsaidError(MCPError):
         self.meant = error
 
 
-async def observed(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Just inside the SDK's span: gives the request a name, and tells the span of errors no more than their class."""
-    # Over HTTP the request has its id already.
-    with asked_by(whose().request_id or new_request_id(), current_principal()):
-        try:
-            return await call_next(ctx)
-        except ValidationError:
-            # Of these the SDK tells its span nothing of what was sent.
+async def explain_late_answers(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Says what an answer that comes too late means for the order.
+
+    It stays an error of the protocol: a state that fails its check must be refused, not answered.
+    """
+    try:
+        return await call_next(ctx)
+    except MCPError as error:
+        if ctx.method != "tools/call" or error.data != {"reason": "invalid_request_state"}:
             raise
-        except Exception as error:  # noqa: BLE001 - another one is raised for it
-            hides(error)
-            raise _UnsaidError(error) from None
-        finally:
-            names_request()
+        raise MCPError(error.code, errors.described(too_late(), "generate_video"), error.data) from error
 
 
-async def said(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Just outside the SDK's span: lets the client have the error's own words, and only words that are meant for it."""
+async def with_own_words(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Just outside the SDK's span: gives the client the error's own words, and only words that are meant for it."""
     try:
         return await call_next(_readable(ctx))
     except _UnsaidError as error:
@@ -65,7 +66,23 @@ async def said(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Hand
     raise meant
 
 
-def _readable(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
+async def observed(ctx: Request, call_next: CallNext) -> HandlerResult:
+    """Just inside the SDK's span: gives the request a name, and the span no more of an error than its class."""
+    # Over HTTP the request has its id already.
+    with asked_by(whose().request_id or new_request_id(), current_principal()):
+        try:
+            return await call_next(ctx)
+        except ValidationError:
+            # The SDK tells its span nothing of what was sent in these.
+            raise
+        except Exception as error:  # noqa: BLE001 - another one is raised for it
+            hides(error)
+            raise _UnsaidError(error) from None
+        finally:
+            names_request()
+
+
+def _readable(ctx: Request) -> Request:
     """Without trace fields that OpenTelemetry's propagators fail on, or take long to read."""
     unreadable = {name for name in _TRACE_FIELDS if not _is_trace((ctx.meta or {}).get(name, ""))}
     if not unreadable:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_CATCHING_UP_SECONDS = 0.5
+"""How long the first call waits until orders of processes that died are marked; a locked store is not waited for."""
+
 _SENDING_GRACE_SECONDS = 1.0
 """How long orders under way may still get their answer when the process ends."""
 
@@ -168,8 +171,6 @@ class Runtime:
                 store = await stack.enter_async_context(
                     open_store(settings.store_url, settings.account, self.clock, self.bus.publish)
                 )
-                # So that the first call already shows orders of a process that has died as unconfirmed.
-                await store.lapse()
                 client = await stack.enter_async_context(
                     open_client(
                         self.upstream,
@@ -203,13 +204,13 @@ class Runtime:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
-                opening.tasks = self._assembled(store, client, network, background, senders)
+                opening.tasks = await self._assembled(store, client, network, background, senders)
                 opening.done.set()
                 await self.stopping.wait()
                 background.cancel_scope.cancel()
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
-    def _assembled(
+    async def _assembled(
         self, store: "Database", client: "Client", network: "_Network", background: TaskGroup, senders: TaskGroup
     ) -> Tasks:
         settings = self.settings
@@ -239,6 +240,8 @@ class Runtime:
         # Never with the mark of the key: metrics leave this machine.
         service = SIMULATED if settings.simulate else urlsplit(settings.base_url).hostname or settings.service
         background.start_soon(report_unfinished, store, service)
+        with self.clock.timeout(_CATCHING_UP_SECONDS):
+            await polling.caught_up.wait()
         return Tasks(
             core,
             orders=orders,

@@ -50,6 +50,8 @@ class Polling:
         self._failing: set[str] = set()
         self._wanted: dict[str, float] = {}
         self.refresh_seconds = max(core.settings.poll_seconds, 1.0)
+        self.caught_up = anyio.Event()
+        """Set once orders of processes that died before this one began are marked as unconfirmed."""
 
     def wake(self) -> None:
         """Has the loop read anew what is due."""
@@ -127,13 +129,14 @@ class Polling:
             now = self._clock.now()
             if due.lapse_at is not None and due.lapse_at <= now:
                 await self._store.lapse()
-            elif due.look_at is not None and due.look_at <= now:
+                continue
+            self.caught_up.set()
+            if due.look_at is not None and due.look_at <= now:
                 return
-            else:
-                soonest = min(filter(None, (due.look_at, due.lapse_at)), default=None)
-                seconds = _LONGEST_NAP_SECONDS if soonest is None else (soonest - now).total_seconds()
-                with self._clock.timeout(min(seconds, _LONGEST_NAP_SECONDS)):
-                    await self._wakeup.wait()
+            soonest = min(filter(None, (due.look_at, due.lapse_at)), default=None)
+            seconds = _LONGEST_NAP_SECONDS if soonest is None else (soonest - now).total_seconds()
+            with self._clock.timeout(min(seconds, _LONGEST_NAP_SECONDS)):
+                await self._wakeup.wait()
 
     async def _due_look(self, claim: Claim) -> Task:
         about(claim.task)

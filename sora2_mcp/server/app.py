@@ -55,7 +55,7 @@ from sora2_mcp.domain.task import Status
 from sora2_mcp.errors import ArgumentError, Sora2Error, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
-from sora2_mcp.server.arguments import left_aside, sorted_out, told
+from sora2_mcp.server.arguments import in_words, left_aside, sorted_out
 from sora2_mcp.server.middleware import Request, explain_late_answers, observed, with_own_words
 from sora2_mcp.server.notifications import Notifications
 from sora2_mcp.server.offered import wording
@@ -185,7 +185,7 @@ class Sora2Server(Server[Any]):
         try:
             result = await call_next(ctx)
             if ctx.method == "tools/call":
-                await self._notifications.told(ctx)
+                await self._notifications.delivered(ctx)
         finally:
             del self._open_since[request]
             if not self._open_since:
@@ -296,7 +296,7 @@ class Sora2Server(Server[Any]):
         expected = {argument.name: argument for argument in prompts[name].arguments or []}
         given = sorted_out(params.arguments or {}, expected)
         for other, meant in given.meant.items():
-            raise MCPError(INVALID_PARAMS, f"{told([other])} is not an argument of {name}; did you mean {meant}?")
+            raise MCPError(INVALID_PARAMS, f"{in_words([other])} is not an argument of {name}; did you mean {meant}?")
         for argument in expected.values():
             if argument.required and not str(given.known.get(argument.name, "")).strip():
                 raise MCPError(INVALID_PARAMS, f"{argument.name} is missing: {argument.description}")

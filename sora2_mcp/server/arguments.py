@@ -9,7 +9,7 @@ from typing import Any
 from sora2_mcp.errors import quoted
 
 _NAMED = 5
-"""How many names are told; more would only fill the text."""
+"""How many names are shown; more would only fill the text."""
 
 _COMPARED = 100
 _LONGEST_COMPARED = 40
@@ -24,7 +24,7 @@ _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """``known`` by their names; ``meant`` holds near misses with the name meant; ``extras`` are nobody's."""
+    """``known`` by their names; ``meant`` holds near misses with the name meant; ``extras`` are like none."""
 
     known: dict[str, Any]
     meant: dict[str, str]
@@ -47,7 +47,7 @@ def sorted_out(given: dict[str, Any], names: Collection[str]) -> Arguments:
     return Arguments(known=known, meant=meant, extras=tuple(other for other in others if other not in meant))
 
 
-def told(names: Collection[str]) -> str:
+def in_words(names: Collection[str]) -> str:
     """Foreign names, shortened, and not more than a few."""
     first = [quoted(name[:_LONGEST_COMPARED])[1:-1] or "(no name)" for name in list(names)[:_NAMED]]
     return ", ".join(first) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
@@ -55,7 +55,7 @@ def told(names: Collection[str]) -> str:
 
 def left_aside(extras: Collection[str], of: str) -> str:
     """Half a line about what had no effect, for a model may have meant it; empty where there is nothing."""
-    return f"Left aside: {told(extras)} (no argument of {of})." if extras else ""
+    return f"Left aside: {in_words(extras)} (no argument of {of})." if extras else ""
 
 
 def _meant(other: str, names: Iterable[str], known: Collection[str]) -> str:

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 
 from sora2_mcp.domain.request import Quality, VideoRequest
 from sora2_mcp.errors import CannotAskError, DeclinedError, NotAskedError, quoted
-from sora2_mcp.server.offered import price_of
 
 _QUESTION = "order"
 _PROMPT_SHOWN = 300
@@ -59,7 +58,7 @@ def is_answered(ctx: Context) -> bool:
 
 
 def too_late() -> NotAskedError:
-    """What to say where an answer comes to a question that this server, as it runs now, no longer knows."""
+    """What to say of an answer to a question that this server, as it runs now, no longer knows."""
     return NotAskedError(
         "answered a question that is not open here (it is older than ten minutes, of before a restart, about another "
         "order, or of another replica that does not share SORA2_STATE_KEYS)"
@@ -109,7 +108,7 @@ def _form(price_unit: str) -> dict[str, Any]:
 
 
 def _costs(price_unit: str) -> str:
-    return f" It costs {price_of(price_unit)}." if price_unit else ""
+    return f" It costs {price_unit}." if price_unit else ""
 
 
 def _question(request: VideoRequest, price_unit: str) -> str:

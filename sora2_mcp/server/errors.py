@@ -9,13 +9,8 @@ from typing import Any
 from mcp.server.mcpserver.tools import Tool
 from pydantic import ValidationError
 
-from sora2_mcp.errors import (
-    ArgumentError,
-    ServiceError,
-    Sora2Error,
-    UnknownTaskError,
-)
-from sora2_mcp.server.arguments import Arguments, told
+from sora2_mcp.errors import ArgumentError, ServiceError, Sora2Error, UnknownTaskError
+from sora2_mcp.server.arguments import Arguments, in_words
 
 _FIRST = {
     "generate_video": "Not ordered",
@@ -26,6 +21,8 @@ _FIRST = {
 }
 _LOOKING = ("get_task_status", "wait_for_video")
 _NOTHING_SPENT = "Nothing was spent."
+_NOTHING_SPENT_ON_IT = "Nothing was spent, and the task goes on at the service whatever happens here."
+_GOES_ON = "The task goes on at the service whatever happens here."
 _CRASHED = {
     "generate_video": "It is not certain whether an order was sent: look with list_tasks before ordering again."
 }
@@ -38,28 +35,21 @@ def described(error: Sora2Error, tool: str, note: str = "", *, price_unit: str =
 
     Without a ``price_unit`` orders cost nothing, and no word is said of money.
     """
-    first = f"{_FIRST.get(tool, 'Failed')}: {_sentence(str(error))}"
-    spent = _untouched(price_unit) if _goes_on(error, tool) else _spent(price_unit)
-    lines = [f"{first} {spent}".rstrip(), _retry(error), note, f"Next: {_next(error, tool)}"]
-    return "\n".join(filter(None, lines))
+    happened = str(error)
+    stop = "" if happened.endswith((".", "!", "?")) else "."
+    first = f"{_FIRST.get(tool, 'Failed')}: {happened}{stop} {_spent(error, tool, price_unit)}"
+    return "\n".join(filter(None, [first.rstrip(), _retry(error), note, f"Next: {_next(error, tool)}"]))
 
 
-def _goes_on(error: Sora2Error, tool: str) -> bool:
-    """Whether there is a task that lives on at the service."""
-    return tool in _LOOKING and not isinstance(error, ArgumentError | UnknownTaskError)
-
-
-def _spent(price_unit: str) -> str:
+def _spent(error: Sora2Error, tool: str, price_unit: str) -> str:
+    if tool in _LOOKING and not isinstance(error, ArgumentError | UnknownTaskError):
+        # There is a task, and it lives on at the service.
+        return _NOTHING_SPENT_ON_IT if price_unit else _GOES_ON
     return _NOTHING_SPENT if price_unit else ""
 
 
-def _untouched(price_unit: str) -> str:
-    goes_on = "the task goes on at the service whatever happens here."
-    return f"Nothing was spent, and {goes_on}" if price_unit else f"T{goes_on[1:]}"
-
-
 def crashed(tool: str, *, price_unit: str = "credits") -> str:
-    """The text for a failure nobody foresaw; its details are in the server's log only."""
+    """The text for an unforeseen failure; its details are in the server's log only."""
     certain = _CRASHED.get(tool, "Nothing was spent by this call." if price_unit else "Nothing was changed by it.")
     return f"{tool} failed inside this server; its log says why. {certain}\nNext: try once more, then tell the user."
 
@@ -67,11 +57,11 @@ def crashed(tool: str, *, price_unit: str = "credits") -> str:
 def argument_problem(tool: Tool, arguments: Arguments, *, price_unit: str = "credits") -> str:
     """The text for arguments that do not fit the tool's schema: a sentence for each, by its name; empty if all do.
 
-    What a host added is no problem by itself, but told beside one: it may be where the missing value stands.
+    What a host added is no problem by itself, but is named beside one: the missing value may stand there.
     """
     properties: dict[str, Any] = tool.parameters.get("properties", {})
     sentences = [
-        f"{told([given])} is not an argument of {tool.name}; did you mean {name}?"
+        f"{in_words([given])} is not an argument of {tool.name}; did you mean {name}?"
         for given, name in arguments.meant.items()
     ]
     try:
@@ -82,10 +72,12 @@ def argument_problem(tool: Tool, arguments: Arguments, *, price_unit: str = "cre
         return ""
     sentences = list(dict.fromkeys(sentences))[:3]
     if arguments.extras:
-        sentences.append(f"{told(arguments.extras)}: no argument of {tool.name}; allowed are {', '.join(properties)}.")
-    first = _FIRST.get(tool.name, "Failed")
-    said = f"{first}: {' '.join(sentences)} {_spent(price_unit)}".rstrip()
-    return f"{said}\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
+        sentences.append(
+            f"{in_words(arguments.extras)}: no argument of {tool.name}; allowed are {', '.join(properties)}."
+        )
+    spent = _NOTHING_SPENT if price_unit else ""
+    first = f"{_FIRST.get(tool.name, 'Failed')}: {' '.join(sentences)} {spent}".rstrip()
+    return f"{first}\n{_NO_RETRY}\nNext: {ArgumentError.hint}"
 
 
 def _misfit(properties: dict[str, Any], item: dict[str, Any]) -> str:
@@ -112,10 +104,6 @@ def _next(error: Sora2Error, tool: str) -> str:
     """The next step; a look that failed must never send an agent off to order again."""
     of_an_order = isinstance(error, ServiceError) and not (error.retryable or error.needs_change)
     return error.hint if tool == "generate_video" or not of_an_order else _LOOK_LATER
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _retry(error: Sora2Error) -> str:

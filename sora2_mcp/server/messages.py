@@ -38,7 +38,7 @@ _TOO_MANY = _refusal(INVALID_REQUEST, f"Invalid request: a message has at most {
 def checked_message(received: bytes | bytearray) -> tuple[str, str]:
     """The message as the SDK takes it, or else, in the second place, the answer that JSON-RPC asks for.
 
-    The SDK itself drops what it cannot read, and takes a request with a faulty id for a notification: whoever sent it
+    The SDK itself drops what it cannot read, and takes a request with a faulty id for a notification: its sender
     would wait for ever. Source: JSON-RPC 2.0, sections 4 and 5.1.
     """
     text = received.decode("utf-8-sig", errors="replace")
@@ -62,7 +62,7 @@ def checked_message(received: bytes | bytearray) -> tuple[str, str]:
     id = content.get("id")
     # What is no number in JSON (NaN, Infinity) would make the answer unreadable.
     is_id = isinstance(id, str) or (isinstance(id, int | float) and not isinstance(id, bool) and abs(id) < inf)
-    # Who gets an error under the id of an answer of its own would take it for the answer to a question of its own.
+    # A client that gets an error under the id of its own answer would take it for the answer to its own question.
     return "", _refusal(
         INVALID_REQUEST, _NO_REQUEST, id if is_id and not content.keys() & {"result", "error"} else None
     )

@@ -132,7 +132,7 @@ class Notifications:
         except MCPError as error:
             logger.warning("a client is not told of changes: %s", error)
 
-    async def told(self, ctx: Request) -> None:
+    async def delivered(self, ctx: Request) -> None:
         """Returns once a legacy session has heard of what happened up to now, or after a moment.
 
         Awaited before a call is answered: some hosts close the session at the answer, and the MCP Python client before
@@ -294,7 +294,7 @@ def _granted(subscriber: Subscriber, asked: SubscriptionFilter) -> SubscriptionF
 
 
 def _is_only_a_failed_look(before: Task | None, now: Task) -> bool:
-    """Whether nothing else has changed. It is announced for those who wait; no resource shows it."""
+    """Whether nothing else has changed. A failed look is announced for waits; no resource shows it."""
     is_same = before is None or (before.task_id, before.status) == (now.task_id, now.status)
     return now.look_failed_at is not None and not now.finished and is_same
 

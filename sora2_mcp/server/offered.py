@@ -42,7 +42,7 @@ def _length(capabilities: Capabilities) -> dict[str, Any]:
     }
 
 
-def told(schema: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
+def tellable(schema: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
     """The schema of a result without what this service never tells."""
     never = [
         *(["watermark"] if not capabilities.watermark else []),
@@ -52,7 +52,7 @@ def told(schema: dict[str, Any], capabilities: Capabilities) -> dict[str, Any]:
     fitted = without(schema, *never)
     if "tasks" in fitted["properties"]:
         listed = fitted["properties"]["tasks"]
-        fitted["properties"]["tasks"] = {**listed, "items": told(listed["items"], capabilities)}
+        fitted["properties"]["tasks"] = {**listed, "items": tellable(listed["items"], capabilities)}
     return fitted
 
 
@@ -63,7 +63,7 @@ def without(schema: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def wording(capabilities: Capabilities) -> dict[str, str]:
     """What the texts for agents say of the service, by the names that stand in them."""
-    price = price_of(capabilities.price_unit)
+    price = capabilities.price_unit
     days = days_of(capabilities.retention)
     return {
         "maker": capabilities.maker,
@@ -76,11 +76,6 @@ def wording(capabilities: Capabilities) -> dict[str, str]:
         "paid": "paid" if price else "made",
         "hd": "costs more" if price else "takes longer",
     }
-
-
-def price_of(unit: str) -> str:
-    """What is spent, in a word; empty where nothing is."""
-    return unit
 
 
 def days_of(retention: timedelta | None) -> str:

@@ -22,7 +22,7 @@ async def with_progress(
     message: Callable[[float], str],
     total_seconds: float | None = None,
 ) -> Result:
-    """What ``work`` gives, with progress told to the client meanwhile; ``message`` is made from the seconds so far.
+    """What ``work`` gives, with progress reported to the client meanwhile; ``message`` is made from the seconds so far.
 
     Raises:
         Sora2Error: whatever ``work`` raises of it, as it is and in no group.
@@ -33,7 +33,8 @@ async def with_progress(
         while True:
             await clock.sleep(INTERVAL_SECONDS)
             seconds = clock.monotonic() - began
-            await ctx.report_progress(seconds, _at_least(total_seconds, seconds), message(seconds))
+            total = None if total_seconds is None else max(total_seconds, seconds)
+            await ctx.report_progress(seconds, total, message(seconds))
 
     await ctx.report_progress(0.0, total_seconds, message(0.0))
     results: list[Result] = []
@@ -48,7 +49,3 @@ async def with_progress(
     if error is not None:
         raise error
     return results[0]
-
-
-def _at_least(total: float | None, seconds: float) -> float | None:
-    return None if total is None else max(total, seconds)

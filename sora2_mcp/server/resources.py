@@ -85,7 +85,7 @@ def build_resources(runtime: Runtime) -> list[Resource]:
         tasks = await _tasks(runtime)
         with _explained():
             counted = await tasks.usage(current_principal())
-        # Whose account it is decides who may see what is left in it.
+        # The account is the operator's: other principals do not see what is left in it.
         balance = await tasks.balance() if current_principal() == LOCAL else None
         return _json(_usage(counted, runtime, balance))
 
@@ -234,7 +234,7 @@ def _usage(usage: Usage, runtime: Runtime, balance: float | None) -> dict[str, A
 
 
 def _limit(name: str, limit: float, used: float) -> dict[str, dict[str, float]]:
-    """What all callers together have used of a limit; without one, how much others order is nobody's business."""
+    """What all callers together have used of a limit; without one, what others order stays theirs."""
     return {name: {"used": used, "limit": limit, "left": max(0, limit - used)}} if limit else {}
 
 

@@ -31,7 +31,7 @@ _ROOM_SECONDS = 0.02
 _LAST_ANSWERS_SECONDS = 0.4
 _FLUSH_SECONDS = 0.3
 _GIVEN_UP_SECONDS = 4.0
-"""No known host gives a call up sooner than after 5 s, and who pipes requests in does not wait for so long."""
+"""No known host gives a call up sooner than after 5 s, and a script that pipes requests in is faster."""
 
 
 async def serve_stdio(
@@ -130,7 +130,7 @@ class _Reader:
         try:
             anyio.from_thread.run_sync(deliver, token=self._token)
         except (RuntimeError, anyio.RunFinishedError, anyio.BrokenResourceError):
-            # The event loop or the server has ended: nobody is left to read.
+            # The event loop or the server has ended: nothing reads any more.
             return False
         return True
 
@@ -159,7 +159,7 @@ class _Writer:
         self._thread.start()
 
     async def has_room(self) -> None:
-        """Returns once not too much is waiting for the host to read it: no more is read from who does not read."""
+        """Returns once not too much waits for the host to read it: from a host that does not read, no more is read."""
         while self._waiting_bytes > _ROOM_BYTES and self._thread.is_alive():  # noqa: ASYNC110 - a thread makes room
             await anyio.sleep(_ROOM_SECONDS)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
 from sora2_mcp.errors import Sora2Error, quoted
-from sora2_mcp.server.offered import days_of, price_of
+from sora2_mcp.server.offered import days_of
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED
 from sora2_mcp.tasks.downloads import Download
@@ -96,7 +96,7 @@ def described(task: Task, now: datetime) -> Answer:
 
 
 def declined(error: Sora2Error, price_unit: str = "credits") -> Answer:
-    """After generate_video, when the person who was asked said no."""
+    """After generate_video, when a person was asked and said no."""
     return Answer(f"Not sent: {error}.{_unspent(price_unit)}", error.hint)
 
 
@@ -177,7 +177,7 @@ def _succeeded(task: Task, now: datetime) -> Answer:
             f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
             f"{task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later.",
             "tell the user; only a new order with generate_video makes it again"
-            f"{f', and costs {price_of(task.price_unit)}' if _costs(task) else ''}.",
+            f"{f', and costs {task.price_unit}' if _costs(task) else ''}.",
         )
     if task.is_deleted(now):
         done = f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
@@ -282,7 +282,7 @@ def _when(instant: datetime, now: datetime) -> str:
 
 
 def expiring(task: Task, now: datetime) -> str:
-    """A sentence about a video that nobody saved and the service is about to delete; empty for any other task."""
+    """A sentence about an unsaved video that the service is about to delete; empty for any other task."""
     if not task.expires_soon(now) or task.video_expires_at is None:
         return ""
     return f"The video of {task.reference} is not saved and deleted {_when(task.video_expires_at, now)}"

@@ -1,6 +1,5 @@
 """The five tools: parameters in, a text that is enough alone and structured content that is enough alone out."""
 
-import inspect
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -26,7 +25,7 @@ from sora2_mcp.errors import DeclinedError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
-from sora2_mcp.server.offered import offered, told, without, wording
+from sora2_mcp.server.offered import offered, tellable, without, wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, with_optional_nullable, without_prose
@@ -314,9 +313,9 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         if "task_id" in tool.parameters["properties"] and capabilities != SORA2API:
             # The first service has no ids longer than those its catalogue always named.
             tool.parameters["properties"]["task_id"]["maxLength"] = TASK_ID_LIMIT
-        # One flowing text: a word that says nothing for this service leaves no gap.
+        # One flowing text: no gap where a word says nothing for this service, no indentation of the docstring.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
-        tool.fn_metadata.output_schema = told(tool.fn_metadata.output_schema or {}, capabilities)
+        tool.fn_metadata.output_schema = tellable(tool.fn_metadata.output_schema or {}, capabilities)
     # What it costs is known once it has ended: a new order's result does not tell.
     order.fn_metadata.output_schema = without(order.fn_metadata.output_schema or {}, "cost")
     return listed
@@ -338,9 +337,7 @@ def _tool(
         # One video service is all they reach; some hosts ask a person to approve each result of a tool that says true.
         open_world_hint=False,
     )
-    tool = Tool.from_function(
-        function, title=title, description=_description(function), annotations=annotations, structured_output=False
-    )
+    tool = Tool.from_function(function, title=title, annotations=annotations, structured_output=False)
     tool.parameters = with_optional_nullable(tidied(tool.parameters))
     # Given afterwards, so that the schema of a view is made once for all tools and processes' lives.
     tool.fn_metadata.output_model = view
@@ -354,15 +351,10 @@ def _schema_of(view: type[View]) -> dict[str, Any]:
     return schema
 
 
-def _description(function: Callable[..., Any]) -> str:
-    # Below Python 3.13 a docstring keeps its indentation; a description is one flowing text anyway.
-    return " ".join(inspect.cleandoc(function.__doc__ or "").split())
-
-
 def _result(answer: texts.Answer, view: View) -> CallToolResult:
     """The same words in the text and in the data: hosts differ in which they show the model."""
-    told = view.model_copy(update={"message": answer.message, "next": answer.next})
-    return CallToolResult(content=[TextContent(type="text", text=str(answer))], structured_content=told.content())
+    content = view.model_copy(update={"message": answer.message, "next": answer.next}).content()
+    return CallToolResult(content=[TextContent(type="text", text=str(answer))], structured_content=content)
 
 
 def noted(result: CallToolResult, note: str) -> CallToolResult:

@@ -97,7 +97,7 @@ _SHOWN: dict[Status, ShownStatus] = {
 
 
 def shown_status(task: Task) -> ShownStatus:
-    """The status as agents see it; an order the service refused reads as failed to whoever still asks for it."""
+    """The status as agents see it; an order the service refused reads as failed."""
     return _SHOWN[task.status]
 
 

@@ -1,10 +1,12 @@
 """The core of a running process: opened after the handshake, closed in order."""
 
+import importlib
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -44,7 +46,10 @@ _SENDING_GRACE_SECONDS = 1.0
 """How long orders under way may still get their answer when the process ends."""
 
 Endpoint = Callable[[], AbstractAsyncContextManager[str]]
-"""Opens the service to talk to and gives its base URL: the simulator, when that is built in."""
+"""Opens the service to talk to and gives its base URL."""
+
+_SIMULATED_SECONDS = 4.0
+"""How long a video takes in the simulator that is built in."""
 
 
 class Runtime:
@@ -61,7 +66,10 @@ class Runtime:
         endpoint: Endpoint | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        """``transport`` replaces the network for every request; the caller opens and closes it."""
+        """``endpoint`` is the service's own base URL, or the simulator of this process where the settings ask for it.
+
+        ``transport`` replaces the network for every request; the caller opens and closes it.
+        """
         self.settings = settings
         self.clock = clock or SystemClock()
         self.bus = EventBus()
@@ -69,7 +77,7 @@ class Runtime:
         self.picture_addresses = PictureAddresses(settings.public_url, settings.callback_key, self.clock)
         self.stopping = anyio.Event()
         self._transport = transport
-        self._endpoint = endpoint or (lambda: nullcontext(settings.base_url))
+        self._endpoint = endpoint or self._usual_endpoint
         self._group: TaskGroup | None = None
         self._opening: _Opening | None = None
 
@@ -79,6 +87,9 @@ class Runtime:
         from sora2_mcp.services.chosen import service_of  # noqa: PLC0415 - as above
 
         return service_of(self.settings)
+
+    def _usual_endpoint(self) -> AbstractAsyncContextManager[str]:
+        return _simulator(self.settings) if self.settings.simulate else nullcontext(self.settings.base_url)
 
     async def __aenter__(self) -> Self:
         self._group = await anyio.create_task_group().__aenter__()
@@ -276,3 +287,32 @@ class _Opening:
         self.done = anyio.Event()
         self.tasks: Tasks | None = None
         self.error: Sora2Error | None = None
+
+
+def simulator_folder(settings: Settings) -> Path:
+    """Where the simulator keeps its tasks: beside the store that knows them, so that both are moved together."""
+    file = settings.store_file
+    return (file.parent if file else settings.data_dir) / "service"
+
+
+@asynccontextmanager
+async def _simulator(settings: Settings) -> AsyncIterator[str]:
+    folder = simulator_folder(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"needs the folder {folder}, which cannot be made: {error.strerror}") from error
+    # Off the event loop, and only when needed: it costs 0.1 s.
+    serving = await anyio.to_thread.run_sync(importlib.import_module, "sora2_mcp.simulator.serve")
+    application = importlib.import_module("sora2_mcp.simulator.app")
+    simulator = application.Simulator(seconds_per_task=_SIMULATED_SECONDS, state_folder=folder)
+    # The same port next time keeps the addresses of earlier videos good.
+    remembered = folder / "port"
+    try:
+        port = int(remembered.read_text())
+    except (OSError, ValueError):
+        port = 0
+    async with serving.running(simulator, port=port, fallback=True, dialect=settings.service) as base_url:
+        if not remembered.exists():
+            remembered.write_text(str(urlsplit(base_url).port))
+        yield base_url

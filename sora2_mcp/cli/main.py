@@ -14,7 +14,6 @@ from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.wire import Wire
 from sora2_mcp.errors import ConfigurationError, Sora2Error
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.settings import Settings
 from sora2_mcp.telemetry.logs import configure
 
@@ -52,7 +51,7 @@ def _told(error: Sora2Error) -> int:
 def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
     settings = _settings(arguments)
     configure(settings.log_level, settings.log_format)
-    runtime = Runtime(settings, endpoint=endpoint_of(settings))
+    runtime = Runtime(settings)
     if wire is not None:
         with models_built_on_demand():
             from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
@@ -86,7 +85,7 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     settings = _settings(arguments)
     configure("WARNING", settings.log_format)
-    runtime = Runtime(settings, endpoint=endpoint_of(settings))
+    runtime = Runtime(settings)
     return anyio.run(_interruptible, partial(perform, arguments, runtime), runtime)
 
 

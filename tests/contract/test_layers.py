@@ -41,7 +41,7 @@ HOMES = {
 }
 
 
-SIMULATING = ("cli", "server/simulated.py")
+SIMULATING = ("cli", "runtime.py")
 """What may import the simulator: commands, and what puts it in the service's place."""
 
 

@@ -13,7 +13,7 @@ from sora2_mcp.cli.doctor.setup import Setup, Source
 from sora2_mcp.cli.doctor.storage import obstacle_in
 from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES
 from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError, quoted
-from sora2_mcp.server.simulated import state_folder
+from sora2_mcp.runtime import simulator_folder
 from sora2_mcp.services.chosen import service_of
 from sora2_mcp.services.probe import Probe, Reply, open_probe
 from sora2_mcp.services.proxies import PROXY, is_proxied, unusable_proxy
@@ -142,7 +142,7 @@ async def check_service(setup: Setup) -> Sequence[Result]:
     what = f"{base_url} answers in {_milliseconds(reply)}."
     if not setup.settings.simulate:
         return [fine(what)]
-    folder = state_folder(setup.settings)
+    folder = simulator_folder(setup.settings)
     if obstacle := await obstacle_in(folder):
         hint = "Give this user the right to write there, or set SORA2_DATABASE_URL to a file elsewhere."
         return [problem(f"The simulator cannot keep its tasks in {folder}: {obstacle}.", hint)]

@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
-from sora2_mcp.server.simulated import endpoint_of
 from sora2_mcp.server.web.auth import authenticated, issuer_routes, token_verifier
 from sora2_mcp.server.web.callbacks import callback_routes, hide_paths, picture_routes
 from sora2_mcp.server.web.gate import BodyLimit, HostGuard, RequestIds, check_reach, is_loopback, names_of
@@ -51,7 +50,7 @@ def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = 
     hide_paths(logging.getLogger("uvicorn.access"))
     settings = settings or Settings.load()
     join_logging(settings.log_level, settings.log_format)
-    runtime = Runtime(settings, endpoint=endpoint or endpoint_of(settings))
+    runtime = Runtime(settings, endpoint=endpoint)
     return web_app(build_server(runtime), runtime, opens_runtime=True)
 
 

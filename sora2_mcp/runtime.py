@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock, SystemClock
 from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, MissingSettingError, Sora2Error, StoreError
-from sora2_mcp.services.service import Service
+from sora2_mcp.services.service import Service, ServiceClient
 from sora2_mcp.settings import SIMULATED, Settings
 from sora2_mcp.tasks.autosave import AutoSave
 from sora2_mcp.tasks.background import outlive_failures
@@ -30,12 +30,9 @@ from sora2_mcp.tasks.orders import Orders
 from sora2_mcp.tasks.pictures import PictureAddresses, Pictures
 from sora2_mcp.tasks.polling import Polling, report_unfinished
 from sora2_mcp.tasks.schedule import Schedule
+from sora2_mcp.tasks.store.interface import Store
 from sora2_mcp.tasks.tasks import Tasks
 from sora2_mcp.telemetry.context import on_its_own
-
-if TYPE_CHECKING:
-    from sora2_mcp.services.client import Client
-    from sora2_mcp.tasks.store.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +208,7 @@ class Runtime:
         finally:
             opening.done.set()
 
-    async def _serve(self, opening: "_Opening", store: "Database", client: "Client", network: "_Network") -> None:
+    async def _serve(self, opening: "_Opening", store: Store, client: ServiceClient, network: "_Network") -> None:
         # Senders outside: orders under way outlive everything else by their grace.
         async with anyio.create_task_group() as senders:
             async with anyio.create_task_group() as background:
@@ -222,7 +219,7 @@ class Runtime:
             senders.cancel_scope.deadline = anyio.current_time() + _SENDING_GRACE_SECONDS
 
     async def _assembled(
-        self, store: "Database", client: "Client", network: "_Network", background: TaskGroup, senders: TaskGroup
+        self, store: Store, client: ServiceClient, network: "_Network", background: TaskGroup, senders: TaskGroup
     ) -> Tasks:
         settings = self.settings
         core = Core(

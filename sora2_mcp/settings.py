@@ -87,7 +87,9 @@ class Settings(BaseSettings):
     auto_download: bool = Field(default=False, description="1 saves every finished video by itself.")
     max_wait_seconds: Seconds = Field(default=200, description="The longest one wait_for_video call may last.")
     poll_seconds: Seconds = Field(default=5, description="How often a task is looked at while a call waits for it.")
-    idle_poll_seconds: Seconds = Field(default=60, description="How often a task is looked at while no call waits for it.")
+    idle_poll_seconds: Seconds = Field(
+        default=60, description="How often a task is looked at while no call waits for it."
+    )
     max_requests_per_second: Annotated[float, Field(ge=0.1, le=1000, allow_inf_nan=False)] = Field(
         default=10, description="The most calls made to the service each second."
     )

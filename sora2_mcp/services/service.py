@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest
 from sora2_mcp.domain.task import Snapshot
+from sora2_mcp.services.rate_limit import RateLimiter
 
 ORDER_LIMIT_SECONDS = 30.0
 """The longest an order's answer is waited for, connection included."""
@@ -191,3 +192,52 @@ class Service(ABC):
     def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:  # noqa: ARG002 - as above
         """Whether a callback was signed with the secret; True of services that sign none. Never raises."""
         return True
+
+
+class ServiceClient(Protocol):
+    """The client of the service: ``client.Client``, under a name that is quick to import.
+
+    A caller of ``order`` or ``look`` has waited for the rate limiter before.
+    """
+
+    @property
+    def limiter(self) -> RateLimiter:
+        """The rate limiter in front of the service."""
+        ...
+
+    @property
+    def last_contact_at(self) -> datetime | None:
+        """When the service last answered anything, in this process."""
+        ...
+
+    async def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
+        """Orders a video, once, and gives the task's id. May cost credits.
+
+        ``pictures``: its images, where the service takes files.
+
+        Raises:
+            NotReachedError: nothing was sent.
+            ServiceError: refused; nothing was spent.
+            LostAnswerError: sent, and it is unknown whether it was accepted.
+        """
+        ...
+
+    async def look(self, task_id: str) -> Snapshot:
+        """Looks at a task; transient faults are repeated.
+
+        Raises:
+            NotReachedError, LostAnswerError, ServiceError: nothing was learnt; the task itself is untouched.
+        """
+        ...
+
+    async def upload(self, picture: Picture) -> str:
+        """Hands a picture over and gives its address.
+
+        Raises:
+            NotReachedError, LostAnswerError, ServiceError: it was not taken.
+        """
+        ...
+
+    async def balance(self) -> float | None:
+        """What is left in the account, in the unit of prices; None where it cannot be asked, or is not stated."""
+        ...

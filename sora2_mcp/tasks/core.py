@@ -1,20 +1,15 @@
 """What every part of this room works with."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.services.service import Service
+from sora2_mcp.services.service import Service, ServiceClient
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.events import EventBus
 from sora2_mcp.tasks.schedule import Schedule
-
-if TYPE_CHECKING:
-    # Slow to import, which no handshake waits for.
-    from sora2_mcp.services.client import Client
-    from sora2_mcp.tasks.store.database import Database
+from sora2_mcp.tasks.store.interface import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +18,8 @@ class Core:
 
     settings: Settings
     service: Service
-    client: "Client"
-    store: "Database"
+    client: ServiceClient
+    store: Store
     bus: EventBus
     clock: Clock
     schedule: Schedule

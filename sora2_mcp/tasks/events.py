@@ -4,12 +4,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from sora2_mcp.tasks.background import Signal
-
-if TYPE_CHECKING:
-    from sora2_mcp.tasks.store.database import Database
+from sora2_mcp.tasks.store.interface import Store
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +70,7 @@ class EventBus:
                 del self._signals[id]
 
 
-async def relay_changes(store: "Database", bus: EventBus) -> None:
+async def relay_changes(store: Store, bus: EventBus) -> None:
     """Publishes what other processes save; runs until the feed breaks.
 
     Raises:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -20,13 +19,10 @@ from sora2_mcp.errors import ServiceError, Sora2Error, StoreError, UnauthorizedE
 from sora2_mcp.tasks.background import Runs, Signal, outlive_failures
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.schedule import CircuitBreaker
-from sora2_mcp.tasks.store.interface import LOOK_LEASE, Claim, LookPlan
+from sora2_mcp.tasks.store.interface import LOOK_LEASE, Claim, LookPlan, Store
 from sora2_mcp.telemetry.context import about
 from sora2_mcp.telemetry.metrics import Reading
 from sora2_mcp.telemetry.spans import LOOK, ended, reported, task_ended, watched
-
-if TYPE_CHECKING:
-    from sora2_mcp.tasks.store.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -258,7 +254,7 @@ def _report(task: Task, events: tuple[TaskEvent, ...]) -> None:
             logger.info("task %s is better known: it has %s%s", task.reference, task.status, why)
 
 
-async def report_unfinished(store: "Database", service: str) -> None:
+async def report_unfinished(store: Store, service: str) -> None:
     """Counts unfinished tasks for metrics, after each time the number was read; runs until cancelled."""
     async with BlockingPortal() as portal:
         reading = Reading(service, portal)

@@ -9,7 +9,7 @@ import pytest
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.polling import report_unfinished
-from sora2_mcp.tasks.store.database import Database
+from sora2_mcp.tasks.store.interface import Store
 from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually, settle
 from tests.tasks.core import change, opened
@@ -40,7 +40,7 @@ class Counting:
 async def test_the_store_is_asked_after_somebody_asked_and_not_before(exported: Exported) -> None:
     store = Counting()
     async with anyio.create_task_group() as group:
-        group.start_soon(report_unfinished, cast("Database", store), "here")
+        group.start_soon(report_unfinished, cast("Store", store), "here")
         await settle()
         assert store.times == 0
         assert told(exported) == []

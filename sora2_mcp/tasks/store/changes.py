@@ -21,10 +21,6 @@ class Changes(Part):
     _given: frozenset[tuple[str, int, datetime]] = frozenset()
 
     async def changes(self) -> AsyncIterator[Sequence[str]]:
-        """Local ids of tasks that other processes saved, within a second of it; first an empty batch: from here on.
-
-        Called again after a StoreError, it also gives what was saved meanwhile.
-        """
         heard_at = self._clock.now()
         try:
             async with self._engine.listening(self._service, self._owner, self._clock) as news:

@@ -13,11 +13,7 @@ from sora2_mcp.tasks.store.orders import Orders
 
 
 class Database(Orders, Looks, Files, Changes):
-    """Tasks of one ``service``, in a database. Every method is one transaction; none touches another service's rows.
-
-    Raises:
-        StoreError: from any method, when the database cannot be used.
-    """
+    """A store in a database; ``interface.Store`` says what each method does."""
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ class Files(Part):
     """An attempt is counted before it is made: one that brings its process down counts, too."""
 
     async def claim_download(self, id: str, lease: timedelta) -> bool:
-        """Takes, or extends, the lease for saving the video's file; taking it counts as an attempt."""
         now, mine = self._clock.now(), tasks.c.download_owner == self._owner
         claimed = {
             "download_owner": self._owner,
@@ -27,7 +26,6 @@ class Files(Part):
         return await self._note(id, claimed, or_(free, mine)) is not None
 
     async def settle_download(self, id: str, file: SavedFile, replaces: SavedFile | None) -> Task:
-        """Gives the lease back and keeps the file's place, if the one it ``replaces`` is still the stored one."""
         saved = {
             "file_path": file.path,
             "file_size_bytes": file.size_bytes,
@@ -43,6 +41,5 @@ class Files(Part):
         return task or await self._loaded(id)
 
     async def release_download(self, id: str, *, was_attempt: bool = True) -> None:
-        """Gives the lease back with nothing saved; not an attempt where it was not the host that failed."""
         attempts = tasks.c.download_attempts - (0 if was_attempt else 1)
         await self._note(id, {**_NO_LEASE, "download_attempts": attempts}, tasks.c.download_owner == self._owner)

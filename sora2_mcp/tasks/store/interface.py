@@ -1,10 +1,12 @@
-"""What goes into the store and comes out of it; free of SQLAlchemy, which is slow to import."""
+"""What the rest of this package asks of a store; free of SQLAlchemy, so that naming it costs no start-up time."""
 
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Protocol
 
-from sora2_mcp.domain.task import Task
+from sora2_mcp.domain.task import SavedFile, Status, Task
 
 LOOK_LEASE = timedelta(seconds=30)
 """A lease covers one look; a look that lasts longer has died."""
@@ -143,3 +145,176 @@ class Due:
 
     look_at: datetime | None
     lapse_at: datetime | None
+
+
+class Store(Protocol):
+    """Tasks of one ``service``. Every method is one transaction; none of them touches another service's rows.
+
+    Raises:
+        StoreError: from any method, when the database cannot be used.
+    """
+
+    async def preview(self, draft: Task, budget: Budget) -> Reservation | None:
+        """What ``reserve`` would find, None where it would save a new intent; saves nothing.
+
+        Raises:
+            KeyReusedError, LimitError: as ``reserve`` would.
+        """
+        ...
+
+    async def reserve(
+        self,
+        draft: Task,
+        budget: Budget,
+        consent: str = "",
+        admit: Callable[[Task], None] = lambda _: None,
+    ) -> Reservation:
+        """Finds the task an order already has, or durably saves the intent to send it, within the budget.
+
+        In this order: same consent of a person, same idempotency key, exact repeat, limits, ``admit``, insert. What
+        ``admit`` raises is passed on, and nothing is saved.
+
+        Raises:
+            KeyReusedError: the key belongs to another order, or to one that failed.
+            LimitError: a limit is reached; nothing is saved.
+        """
+        ...
+
+    async def hold(self, id: str, lease: timedelta) -> None:
+        """Extends the lease under which this process sends the order: so long from now."""
+        ...
+
+    async def hand_out(self, id: str) -> Task:
+        """Notes that a caller now holds the local id, so the order can no longer vanish; gives the task as it is."""
+        ...
+
+    async def refuse(self, refused: Task) -> Task:
+        """Ends an unanswered order that the service turned down: hidden, or failed where a caller holds its id.
+
+        Refused orders are deleted after a day.
+        """
+        ...
+
+    async def unclear(self, id: str, reason: str) -> Task:
+        """Marks an unanswered order as unconfirmed, and keeps why."""
+        ...
+
+    async def lapse(self) -> None:
+        """Marks orders as unconfirmed whose sending lease has ended: the process that sent them has died."""
+        ...
+
+    async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
+        """Gives an order the service's id. Idempotent; merges an adopted task of the same id."""
+        ...
+
+    async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
+        """The same where only a callback named the id: None, and nothing changed, if another order has it.
+
+        An order that has an id by now is given as it is.
+        """
+        ...
+
+    async def adopt(self, task: Task, plan: LookPlan) -> Task:
+        """Saves a task ordered elsewhere, unless it is known by now; gives the saved one.
+
+        Raises:
+            UnknownTaskError: another principal has it.
+        """
+        ...
+
+    async def load(self, id: str) -> Task | None:
+        """The task with this local id, refused ones too."""
+        ...
+
+    async def find(self, principal: str, reference: str) -> Task | None:
+        """The principal's task called ``local-…`` or by the service's id."""
+        ...
+
+    async def is_known(self, task_id: str) -> bool:
+        """Whether any principal has a task the service calls so."""
+        ...
+
+    async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
+        """Tasks, newest first; costs the same however many there are."""
+        ...
+
+    async def usage(self, principal: str) -> Usage:
+        """Counts of today (UTC) and this month."""
+        ...
+
+    async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
+        """Notes that a caller waits, and pulls the next look forward to ``look_at``.
+
+        It stays where it is if a look is under way, or was made since ``task`` was read.
+        """
+        ...
+
+    async def hint(self, callback_hash: str, task_id: str = "") -> Task | None:
+        """Makes the order that was sent with this callback path due; gives it, None where there is none.
+
+        A look that is under way does not count: another one follows. ``task_id``: what the callback says its id is.
+        """
+        ...
+
+    async def due(self, farthest: timedelta = FARTHEST_LOOK) -> Due:
+        """What the poller has to wake up for.
+
+        A look set further ahead than ``farthest`` is due as well: the clock was set back since.
+        """
+        ...
+
+    async def unfinished(self) -> int:
+        """How many tasks are still looked at: ordered, and not known to have ended."""
+        ...
+
+    async def claim(self, task: Task | None = None, *, farthest: timedelta = FARTHEST_LOOK) -> Claim | None:
+        """Takes the lease for one look: at this task, or at the due one that is most urgent; None where there is none.
+
+        Most urgent are those with a hint, then those that are waited for, then the longest due. ``task`` is not claimed
+        where it was looked at since it was read.
+        """
+        ...
+
+    async def claimed(self, claim: Claim) -> Claim | None:
+        """The same claim with the task as others have saved it meanwhile; None where the lease was lost."""
+        ...
+
+    async def settle(self, claim: Claim, task: Task, plan: LookPlan, error_code: int | None = None) -> Task | None:
+        """Saves what a look showed, sets the next one and gives the lease back; gives the task as it is saved.
+
+        The task is due at once if a hint came after the look began. An order without an id is looked at again only if
+        the look failed: ``error_code`` (0 = none of the service's). None, and nothing is saved, where others have
+        changed the task since it was claimed.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Gives the lease back where the look was broken off: the task is due at once."""
+        ...
+
+    async def unsaved(self, limit: int, *, only_keyed: bool = False) -> Sequence[Task]:
+        """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first.
+
+        ``only_keyed``: those whose address only the service's key opens.
+        Without those whose download has failed ``DOWNLOAD_ATTEMPTS`` times.
+        """
+        ...
+
+    async def claim_download(self, id: str, lease: timedelta) -> bool:
+        """Takes, or extends, the lease for saving the video's file; taking it counts as an attempt."""
+        ...
+
+    async def settle_download(self, id: str, file: SavedFile, replaces: SavedFile | None) -> Task:
+        """Gives the lease back and keeps the file's place, if the one it ``replaces`` is still the stored one."""
+        ...
+
+    async def release_download(self, id: str, *, was_attempt: bool = True) -> None:
+        """Gives the lease back with nothing saved; not an attempt where it was not the host that failed."""
+        ...
+
+    def changes(self) -> AsyncIterator[Sequence[str]]:
+        """Local ids of tasks that other processes saved, within a second of it; first an empty batch: from here on.
+
+        Called again after a StoreError, it also gives what was saved meanwhile.
+        """
+        ...

@@ -19,10 +19,6 @@ class Looks(Queries):
     """While a look is under way its task is due again when the lease lapses."""
 
     async def want(self, task: Task, until: datetime, look_at: datetime) -> None:
-        """Notes that a caller waits, and pulls the next look forward to ``look_at``.
-
-        It stays where it is if a look is under way, or was made since ``task`` was read.
-        """
         wanted = literal(look_at, Instant)
         # Not before the service allows it, if it said so.
         soonest = case((tasks.c.look_not_before > wanted, tasks.c.look_not_before), else_=wanted)
@@ -35,10 +31,6 @@ class Looks(Queries):
         await self._note(task.id, values, tasks.c.next_look_at.is_not(None))
 
     async def hint(self, callback_hash: str, task_id: str = "") -> Task | None:
-        """Makes the order that was sent with this callback path due; gives it, None where there is none.
-
-        A look that is under way does not count: another one follows. ``task_id``: what the callback says its id is.
-        """
         now = self._clock.now()
         has_id = tasks.c.task_id.is_not(None)
         open_still = tasks.c.status.in_([Status.GENERATING.value, Status.UNCONFIRMED.value])
@@ -56,10 +48,6 @@ class Looks(Queries):
         return task_from(rows[0]) if rows else None
 
     async def due(self, farthest: timedelta = FARTHEST_LOOK) -> Due:
-        """What the poller has to wake up for.
-
-        A look set further ahead than ``farthest`` is due as well: the clock was set back since.
-        """
         now = self._clock.now()
         lapses = case((lapsed(now), literal(now, Instant)), else_=tasks.c.sending_until)
         instants = {
@@ -73,25 +61,18 @@ class Looks(Queries):
         return Due(look_at=now if is_astray else row["first"], lapse_at=row["lapse"])
 
     async def lapse(self) -> None:
-        """Marks orders as unconfirmed whose sending lease has ended: the process that sent them has died."""
         unclear = update(tasks).where(*self._mine(lapsed(self._clock.now())))
         values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "version": tasks.c.version + 1}
         for row in await self._engine.rows(self._announced(unclear.values({**values, **self._stamp()})), writes=True):
             self._changed(row["id"])
 
     async def unfinished(self) -> int:
-        """How many tasks are still looked at: ordered, and not known to have ended."""
         # The index of what is due holds all that this asks for.
         looked_at = self._mine(tasks.c.next_look_at.is_not(None))
         [row] = await self._engine.rows(select(func.count().label("tasks")).select_from(tasks).where(*looked_at))
         return int(row["tasks"])
 
     async def claim(self, task: Task | None = None, *, farthest: timedelta = FARTHEST_LOOK) -> Claim | None:
-        """Takes the lease for one look: at this task, or at the due one that is most urgent; None where there is none.
-
-        Most urgent are those with a hint, then those that are waited for, then the longest due. ``task`` is not claimed
-        where it was looked at since it was read.
-        """
         now = self._clock.now()
         if task is None:
             chosen = tasks.c.id == self._most_urgent(now, farthest)
@@ -124,12 +105,6 @@ class Looks(Queries):
         ))  # fmt: skip
 
     async def settle(self, claim: Claim, task: Task, plan: LookPlan, error_code: int | None = None) -> Task | None:
-        """Saves what a look showed, sets the next one and gives the lease back; gives the task as it is saved.
-
-        The task is due at once if a hint came after the look began. An order without an id is looked at again only if
-        the look failed: ``error_code`` (0 = none of the service's). None, and nothing is saved, where others have
-        changed the task since it was claimed.
-        """
         now = self._clock.now()
         values: dict[str, Any] = {
             "look_owner": None,
@@ -157,14 +132,12 @@ class Looks(Queries):
         return task_from(row) if row is not None else None
 
     async def claimed(self, claim: Claim) -> Claim | None:
-        """The same claim with the task as others have saved it meanwhile; None where the lease was lost."""
         rows = await self._engine.rows(
             select(tasks).where(*self._mine(tasks.c.id == claim.task.id, tasks.c.look_owner == self._owner))
         )
         return self._claim(rows[0]) if rows else None
 
     async def release(self, claim: Claim) -> None:
-        """Gives the lease back where the look was broken off: the task is due at once."""
         due = {"next_look_at": case((tasks.c.next_look_at.is_not(None), literal(self._clock.now(), Instant)))}
         lease = {"look_owner": None, "look_lease_until": None}
         await self._note(claim.task.id, {**due, **lease}, tasks.c.look_owner == self._owner)

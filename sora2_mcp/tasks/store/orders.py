@@ -40,11 +40,6 @@ class Orders(Queries):
     """An order's way from intent to task. Whatever several rows decide is done under a lock."""
 
     async def preview(self, draft: Task, budget: Budget) -> Reservation | None:
-        """What ``reserve`` would find, None where it would save a new intent; saves nothing.
-
-        Raises:
-            KeyReusedError, LimitError: as ``reserve`` would.
-        """
         async with self._engine.reading() as connection:
             known = await self._known_order(connection, draft, budget)
             if known is None:
@@ -58,15 +53,6 @@ class Orders(Queries):
         consent: str = "",
         admit: Callable[[Task], None] = lambda _: None,
     ) -> Reservation:
-        """Finds the task an order already has, or durably saves the intent to send it, within the budget.
-
-        In this order: same consent of a person, same idempotency key, exact repeat, limits, ``admit``, insert. What
-        ``admit`` raises is passed on, and nothing is saved.
-
-        Raises:
-            KeyReusedError: the key belongs to another order, or to one that failed.
-            LimitError: a limit is reached; nothing is saved.
-        """
         # Only limits concern all orders of the service; others must only not race with their own repeats.
         repeats = f"key {draft.idempotency_key}" if draft.idempotency_key else f"order {fingerprint(draft.request)}"
         lock = self._service if budget.has_limits else f"{self._service} {draft.principal} {repeats}"
@@ -85,19 +71,13 @@ class Orders(Queries):
         return Reservation(task=draft, outcome=Outcome.NEW, limits=limits)
 
     async def hold(self, id: str, lease: timedelta) -> None:
-        """Extends the lease under which this process sends the order: so long from now."""
         await self._note(id, {"sending_until": self._clock.now() + lease}, *being_sent())
 
     async def hand_out(self, id: str) -> Task:
-        """Notes that a caller now holds the local id, so the order can no longer vanish; gives the task as it is."""
         row = await self._note(id, {"handed_out": True}, tasks.c.status != Status.REFUSED.value)
         return task_from(row) if row is not None else await self._loaded(id)
 
     async def refuse(self, refused: Task) -> Task:
-        """Ends an unanswered order that the service turned down: hidden, or failed where a caller holds its id.
-
-        Refused orders are deleted after a day.
-        """
         hidden = tasks.c.handed_out.is_(False)
         values = {
             **fact_columns(refused),
@@ -111,21 +91,15 @@ class Orders(Queries):
         return task or await self._loaded(refused.id)
 
     async def unclear(self, id: str, reason: str) -> Task:
-        """Marks an unanswered order as unconfirmed, and keeps why."""
         values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "failure_message": reason}
         return await self._change(
             id, values, _UNANSWERED, tasks.c.status == Status.GENERATING.value
         ) or await self._loaded(id)
 
     async def bind(self, id: str, task_id: str, plan: LookPlan) -> Task:
-        """Gives an order the service's id. Idempotent; merges an adopted task of the same id."""
         return await self._bound(id, task_id, plan) or await self._loaded(id)
 
     async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
-        """The same where only a callback named the id: None, and nothing changed, if another order has it.
-
-        An order that has an id by now is given as it is.
-        """
         bound = await self._bound(id, task_id, plan, *self._may_be(task_id))
         known = bound or await self._loaded(id)
         return known if known.task_id else None
@@ -143,11 +117,6 @@ class Orders(Queries):
         return task_from(row)
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
-        """Saves a task ordered elsewhere, unless it is known by now; gives the saved one.
-
-        Raises:
-            UnknownTaskError: another principal has it.
-        """
         async with self._engine.writing(lock=self._lock_of(task.task_id)) as connection:
             known = await self._row(connection, tasks.c.task_id == task.task_id)
             if known is not None and known["principal"] != task.principal:

@@ -40,7 +40,6 @@ class Part:
         return task_from(rows[0]) if rows else None
 
     async def load(self, id: str) -> Task | None:
-        """The task with this local id, refused ones too."""
         return await self._read(tasks.c.id == id)
 
     async def _loaded(self, id: str) -> Task:

@@ -72,7 +72,6 @@ class Queries(Part):
     """Questions about tasks. Each is one statement."""
 
     async def find(self, principal: str, reference: str) -> Task | None:
-        """The principal's task called ``local-…`` or by the service's id."""
         if reference.startswith(LOCAL_PREFIX):
             named = tasks.c.id == reference.removeprefix(LOCAL_PREFIX)
         else:
@@ -80,11 +79,9 @@ class Queries(Part):
         return await self._read(tasks.c.principal == principal, named)
 
     async def is_known(self, task_id: str) -> bool:
-        """Whether any principal has a task the service calls so."""
         return await self._read(tasks.c.task_id == task_id) is not None
 
     async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
-        """Tasks, newest first; costs the same however many there are."""
         shown = tasks.c.status == status.value if status else tasks.c.status != Status.REFUSED.value
         conditions = [tasks.c.principal == principal, shown]
         if after is not None:
@@ -94,11 +91,6 @@ class Queries(Part):
         return [task_from(row) for row in await self._engine.rows(newest_first.where(*self._mine(*conditions)))]
 
     async def unsaved(self, limit: int, *, only_keyed: bool = False) -> Sequence[Task]:
-        """Succeeded tasks of any principal whose video is not saved and not deleted yet, the oldest first.
-
-        ``only_keyed``: those whose address only the service's key opens.
-        Without those whose download has failed ``DOWNLOAD_ATTEMPTS`` times.
-        """
         promising = tasks.c.download_attempts < DOWNLOAD_ATTEMPTS
         keyed = [tasks.c.video_url.startswith("/")] if only_keyed else []
         wanted = self._mine(*unsaved_videos(self._clock.now()), promising, *keyed)
@@ -106,7 +98,6 @@ class Queries(Part):
         return [task_from(row) for row in await self._engine.rows(oldest_first)]
 
     async def usage(self, principal: str) -> Usage:
-        """Counts of today (UTC) and this month."""
         now = self._clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         mine = tasks.c.principal == principal

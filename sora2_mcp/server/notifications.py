@@ -6,7 +6,7 @@ those of tasks that do not exist.
 """
 
 import logging
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ from mcp_types import (
 )
 
 from sora2_mcp.domain.task import Task
-from sora2_mcp.errors import Sora2Error, StoreError, UnknownTaskError
+from sora2_mcp.errors import StoreError, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.resources import LISTED_TASKS
@@ -68,7 +68,7 @@ _TELLING_SECONDS = 0.25
 """The longest an answer waits until the session has heard what the call brought about."""
 
 _CATCHING_UP_SECONDS = 1.0
-"""The longest a subscription waits until what happened before it has been told to others."""
+"""The longest a subscription waits until what happened before it has reached the other clients."""
 
 Request = ServerRequestContext[Any, Any]
 
@@ -86,8 +86,8 @@ class Notifications:
         self._changed: dict[str, object] = {}
         self._wakeup = Signal()
         self._caught_up = anyio.Event()
-        self._unknown: defaultdict[str, set[str]] = defaultdict(set)
-        self._ended: defaultdict[str, set[str]] = defaultdict(set)
+        self._unknown: set[tuple[str, str]] = set()
+        self._ended: set[tuple[str, str]] = set()
         self._listening = ExitStack()
         self._has_begun = False
 
@@ -99,7 +99,7 @@ class Notifications:
         subscriber = Subscriber(current_principal(), self._runtime.clock)
         honored = _granted(subscriber, params.notifications)
         send = partial(ctx.session.send_notification, related_request_id=ctx.request_id)
-        await self._catch_up(_CATCHING_UP_SECONDS)
+        await self._catch_up()
         # Admitted before it is acknowledged: the client reads after that, and whatever comes later is sent.
         self._admit(subscriber)
         try:
@@ -116,7 +116,7 @@ class Notifications:
     async def subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
         """Adds a resource to those that a legacy session hears of."""
         topic = checked_topic(params.uri)
-        await self._catch_up(_CATCHING_UP_SECONDS)
+        await self._catch_up()
         self._session(ctx).wish(ResourceUpdated(params.uri), topic)
         return EmptyResult()
 
@@ -141,12 +141,12 @@ class Notifications:
         subscriber = ctx.session._connection.state.get(_SUBSCRIBER)  # noqa: SLF001 - as in _session
         if isinstance(subscriber, Subscriber):
             with self._runtime.clock.timeout(_TELLING_SECONDS):
-                await self._catch_up(_TELLING_SECONDS)
+                await self._catch_up()
                 await subscriber.emptied()
 
-    async def _catch_up(self, seconds: float) -> None:
-        """Returns once all that has happened up to now is in the mailboxes, or the time is up."""
-        with self._runtime.clock.timeout(seconds):
+    async def _catch_up(self) -> None:
+        """Returns once all that has happened up to now is in the mailboxes, or after a while."""
+        with self._runtime.clock.timeout(_CATCHING_UP_SECONDS):
             while self._changed:
                 await self._caught_up.wait()
 
@@ -190,7 +190,8 @@ class Notifications:
         self._subscribers[subscriber] = None
         if self._runtime.stopping.is_set():
             subscriber.close()
-        elif not self._has_begun:
+        elif not self._has_begun and not self._runtime.settings.missing:
+            # From the first client to the end of the runtime; without its settings there are no tasks to hear of.
             self._has_begun = True
             self._listening.enter_context(self._runtime.bus.subscribed(self._note, missed=self._note_gap))
             clock = self._runtime.clock
@@ -219,15 +220,15 @@ class Notifications:
         while not self._changed:
             await self._wakeup.wait()
         id, change = next(iter(self._changed.items()))
-        is_told = True
+        is_done = True
         try:
             await self._tell(await self._runtime.tasks(), id)
         except StoreError:
-            is_told = False
+            is_done = False
             raise
         finally:
             # One that has changed again meanwhile is read again.
-            if is_told and self._changed[id] is change:
+            if is_done and self._changed[id] is change:
                 del self._changed[id]
             if not self._changed:
                 self._caught_up.set()
@@ -242,7 +243,7 @@ class Notifications:
         hears_of_many = any(topic in (LIST, TASKS) for one in hearing for topic in one.topics)
         topics = topics_of(before, now, is_recent=hears_of_many and await _is_recent(tasks, task))
         self._remember(id, now)
-        self._unknown[task.principal].difference_update(names_of(task))
+        self._unknown -= {(task.principal, name) for name in names_of(task)}
         for subscriber in hearing:
             subscriber.hear(topics)
 
@@ -255,30 +256,24 @@ class Notifications:
 
     async def _keep_pace(self) -> None:
         """Watching a task is waiting for it: it is looked at as often as for ``wait_for_video``."""
-        watched: defaultdict[str, set[str]] = defaultdict(set)
-        for subscriber in self._subscribers:
-            watched[subscriber.principal] |= {topic.name for topic in subscriber.topics if topic.name}
-        for principal, names in watched.items():
-            await self._expect(principal, names)
-        for known in (self._unknown, self._ended):
-            for principal in known:
-                known[principal] &= watched[principal]
-        await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
-
-    async def _expect(self, principal: str, names: set[str]) -> None:
-        unknown, ended = self._unknown[principal], self._ended[principal]
-        for name in names - unknown - ended:
+        watched = {(one.principal, topic.name) for one in self._subscribers for topic in one.topics if topic.name}
+        self._unknown &= watched
+        self._ended &= watched
+        counted = Counter(principal for principal, _ in self._unknown)
+        for principal, name in watched - self._unknown - self._ended:
             # A name that no task has is looked up once: when it gets one, that is a change like any other.
-            if len(unknown) >= UNKNOWN_LIMIT:
-                return
+            if counted[principal] >= UNKNOWN_LIMIT:
+                continue
             try:
                 if not await (await self._runtime.tasks()).expect(name, principal):
-                    ended.add(name)
+                    self._ended.add((principal, name))
             except UnknownTaskError:
-                unknown.add(name)
-            except Sora2Error as error:
+                self._unknown.add((principal, name))
+                counted[principal] += 1
+            except StoreError as error:
                 logger.debug("that task %s is watched could not be noted: %s", name, error)
-                return
+                break
+        await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
 
 
 def _granted(subscriber: Subscriber, asked: SubscriptionFilter) -> SubscriptionFilter:

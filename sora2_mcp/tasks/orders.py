@@ -48,7 +48,9 @@ SUBMIT_SECONDS = 3.0
 SENDING_LEASE = timedelta(seconds=ORDER_LIMIT_SECONDS + 15)
 """How long an order counts as being sent; longer than its POST can last."""
 
-_MARGIN_SECONDS = 0.2
+_MARGIN_SECONDS = 0.5
+"""For the last question to the store, and for a machine that is busy with a crowd of orders."""
+
 _UNREACHED_SECONDS = 2.0
 """How long an order is tried again when no connection can be made; the caller waits for it."""
 

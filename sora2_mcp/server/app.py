@@ -90,6 +90,8 @@ _LISTING_SECONDS = 1.0
 
 _WRITING_SECONDS = 0.05
 """An answer is written after its handler has ended; imports in a thread would hold it up."""
+
+# Only another configuration changes the first; every task changes the second.
 _FIXED = CacheHint(ttl_ms=3_600_000, scope="public")
 _LIVE = CacheHint(ttl_ms=0, scope="private")
 
@@ -117,6 +119,7 @@ class Sora2Server(Server[Any]):
                 "resources/list": _LIVE,
                 "resources/read": _LIVE,
             },
+            # For arguments in HTTP headers, which the SDK checks before any middleware runs.
             get_tool_input_schema=self._input_schema,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
@@ -227,6 +230,7 @@ class Sora2Server(Server[Any]):
             with tool_called(tool.name, self._runtime.clock):
                 return await self._called(tool, params.arguments or {}, self._context(ctx, params))
         except ToolError as error:
+            # No more than the class: the words may quote what the service says.
             logger.info("%s failed: %s", tool.name, type(error.__cause__).__name__)
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
 
@@ -236,6 +240,7 @@ class Sora2Server(Server[Any]):
         price_unit = self._runtime.upstream.capabilities().price_unit
         given = sorted_out(arguments, tool.fn_metadata.arg_model.model_fields)
         if problem := errors.argument_problem(tool, given, price_unit=price_unit):
+            # The client reads the words; spans and metrics show the cause's class only.
             raise ToolError(problem) from ArgumentError("arguments", "do not fit")
         note = left_aside(given.extras, tool.name)
         try:
@@ -325,6 +330,7 @@ def build_server(runtime: Runtime) -> Sora2Server:
     # With these keys any replica takes the answer to a question that another one asked; without, this process alone.
     security = RequestStateSecurity(keys=keys) if keys else RequestStateSecurity.ephemeral()
     [span] = server.middleware
+    # From the outside in.
     server.middleware[:] = [
         explain_late_answers,
         with_own_words,

@@ -38,6 +38,7 @@ def sorted_out(given: dict[str, Any], names: Collection[str]) -> Arguments:
     """
     given = {name: value for name, value in given.items() if value is not None}
     known = {name: value for name, value in given.items() if name in names}
+    # Names come from a client: as many and as long as its message allows.
     others = [name for name in given if name not in names]
     meant = {
         other: name

@@ -79,11 +79,13 @@ async def _answer_in_mid_call(ctx: Context, request: VideoRequest, price_unit: s
         raise CannotAskError("gave an answer that cannot be read") from error
     if not agreed:
         raise DeclinedError
+    # An answer in mid-call cannot come again, so each counts as new.
     return _mark(uuid4().hex)
 
 
 def _is_yes(answer: ElicitResult) -> bool:
     try:
+        # Some hosts have no form, only a button: a person who accepts without one says yes.
         return Consent.model_validate(answer.content or {}).order
     except ValidationError:
         return False
@@ -91,6 +93,7 @@ def _is_yes(answer: ElicitResult) -> bool:
 
 def _asked(request: VideoRequest, price_unit: str) -> InputRequiredResult:
     form = ElicitRequestFormParams(message=_question(request, price_unit), requested_schema=_form(price_unit))
+    # The same order asked about twice are two questions, and a yes is for one of them.
     state = json.dumps({"consent": uuid4().hex})
     return InputRequiredResult(input_requests={_QUESTION: ElicitRequest(params=form)}, request_state=state)
 

@@ -67,9 +67,11 @@ def argument_problem(tool: Tool, arguments: Arguments, *, price_unit: str = "cre
     try:
         tool.fn_metadata.validate_arguments(arguments.known)
     except ValidationError as error:
+        # Without what was given: that may be megabytes, and the client knows it.
         sentences += [_misfit(properties, dict(item)) for item in error.errors(include_input=False)]
     if not sentences:
         return ""
+    # A list has a misfit for each of its entries, and three sentences are enough to act on.
     sentences = list(dict.fromkeys(sentences))[:3]
     if arguments.extras:
         sentences.append(

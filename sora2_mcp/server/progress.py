@@ -37,6 +37,7 @@ async def with_progress(
             await ctx.report_progress(seconds, total, message(seconds))
 
     await ctx.report_progress(0.0, total_seconds, message(0.0))
+    # Kept out of the task group, which would raise an error in a group of errors.
     results: list[Result] = []
     error: Sora2Error | None = None
     async with anyio.create_task_group() as reporting:

@@ -136,6 +136,7 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
     )
     async def video(task_id: str) -> bytes:
         found = await _find(runtime, task_id)
+        # A file is in memory until the client has read it, and base64 makes it longer by a third.
         if not await turns.take(current_principal()):
             raise ResourceError("Another video is being handed over to you, one at a time; read that one first.")
         return await _video(found, runtime.clock.now())

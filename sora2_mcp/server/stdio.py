@@ -10,7 +10,6 @@ import queue
 import select
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -47,30 +46,25 @@ async def serve_stdio(
     with stop_signals(ending) as stop:
         async with runtime, anyio.create_task_group() as group:
             server = build_server(runtime)
-            reader = _Reader(read_fd, writer)
 
-            end = partial(last_answers, runtime, server)
+            async def end_on_signal() -> None:
+                await stop.wait()
+                logger.info("ending on a signal")
+                await last_answers(runtime, server)
+                group.cancel_scope.cancel()
 
-            async def end_without_reader() -> None:
+            async def end_of_input() -> None:
                 ending()
                 writer.retire(silent=server.oldest_call_seconds > _GIVEN_UP_SECONDS)
-                await end()
+                await last_answers(runtime, server)
 
-            group.start_soon(_end_on, stop, end, group.cancel_scope)
-            async with stdio_server(cast("Any", reader.lines(end_without_reader)), cast("Any", writer)) as (
-                received,
-                sent,
-            ):
+            group.start_soon(end_on_signal)
+            lines = _Reader(read_fd, writer).lines(end_of_input)
+            # The SDK asks for files of anyio, and uses no more of them than these have.
+            async with stdio_server(cast("Any", lines), cast("Any", writer)) as (received, sent):
                 await server.run(received, sent, server.create_initialization_options())
             group.cancel_scope.cancel()
     writer.close()
-
-
-async def _end_on(stop: anyio.Event, end: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-    await stop.wait()
-    logger.info("ending on a signal")
-    await end()
-    scope.cancel()
 
 
 async def last_answers(runtime: Runtime, server: Sora2Server) -> None:
@@ -87,6 +81,7 @@ class _Reader:
 
     def __init__(self, fd: int, writer: "_Writer") -> None:
         self._writer = writer
+        # Without a limit, for `send_nowait` fails where there is no room.
         self._send, self._lines = anyio.create_memory_object_stream[tuple[str, str]](float("inf"))
         self._token = anyio.lowlevel.current_token()
         threading.Thread(target=self._read, args=(fd,), name="stdin", daemon=True).start()
@@ -109,6 +104,7 @@ class _Reader:
             rest += chunk
             *lines, rest = rest.split(b"\n") if b"\n" in chunk else (rest,)
             if is_skipping and lines:
+                # The end of a line that was too long.
                 is_skipping = False
                 del lines[0]
             checked = [checked_message(line) for line in lines if line.strip()]
@@ -181,9 +177,11 @@ class _Writer:
         for text in self._last or ():
             self._put(text)
         self._texts.put(None)
+        # A host that does not read must not hold up the end.
         self._thread.join(_FLUSH_SECONDS)
 
     def _put(self, text: str) -> None:
+        # Both the event loop and the thread change it.
         with self._count:
             self._waiting_bytes += len(text)
         self._texts.put(text)

@@ -46,6 +46,7 @@ def topic_of(uri: str) -> Topic | None:
     """What a URI is about, whether or not there is such a task; None where it is none of ours."""
     if (found := _TASK.fullmatch(uri)) is None:
         return _FIXED.get(uri)
+    # Hosts fill templates in by themselves, and some encode more of an id than others.
     return Topic("video" if found[2] else "task", unquote(found[1]))
 
 
@@ -138,6 +139,7 @@ class Subscriber:
                 del self._pending[event]
                 await self.in_time(send(event))
             else:
+                # Only now: the last notification has been sent, not merely taken out.
                 self._emptied.set()
                 self._news = anyio.Event()
                 await self._news.wait()
@@ -148,6 +150,7 @@ class Subscriber:
 
     async def in_time(self, sending: Awaitable[None]) -> None:
         """Awaits one sending, but not for too long: a client that does not read is closed."""
+        # Kept, so that closing cuts a sending off that no client reads.
         with self._clock.timeout(DELIVERY_SECONDS) as self._sending:
             await sending
         if self._sending.cancelled_caught and not self.closed:

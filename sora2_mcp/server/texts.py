@@ -71,6 +71,7 @@ def _submitted(submission: Submission, now: datetime) -> Answer:
     if submission.outcome is Outcome.SAME_CONSENT:
         return described(task, now).after("Nothing new was ordered: this answer has ordered this task already.")
     if shown_status(task) != "generating":
+        # The answer was unclear, a refusal, or came from a service that is done at once.
         return described(task, now)
     request = task.request
     length = f", {request.seconds} s" if request.seconds else ""
@@ -196,12 +197,14 @@ def _succeeded(task: Task, now: datetime) -> Answer:
 def _failed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four with the same shape
     failure = task.failure
     if failure is None or not task.task_id:
+        # A refusal that came after the caller had the local id.
         refusal = refusal_of(task)
         said = f"Failed before it was created: {refusal}.{_unspent(task.price_unit)}"
         return Answer(said, f"{refusal.hint} {_NEW_KEY}")
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
+        # Only concluded, so the service may still have the video.
         paid = " It has probably been paid for." if _costs(task) else ""
         lost = " A server of one's own forgets its jobs when it is restarted." if not task.price_unit else ""
         return Answer(

@@ -36,6 +36,7 @@ class Turns:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        # Weak: a principal without an answer under way leaves nothing behind.
         self._turns: WeakValueDictionary[str, anyio.Semaphore] = WeakValueDictionary()
 
     async def take(self, principal: str) -> bool:

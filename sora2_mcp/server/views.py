@@ -144,6 +144,7 @@ def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:
         "failure": _failure(task),
         "finished_at": task.finished_at,
         "elapsed_seconds": elapsed_seconds(task, now),
+        # Whole seconds, and never sooner than the server itself looks.
         "poll_after_seconds": math.ceil(poll_seconds) if status == "generating" else None,
     }
 
@@ -158,5 +159,6 @@ def elapsed_seconds(task: Task, now: datetime) -> float | None:
 def _failure(task: Task) -> FailureView | None:
     if task.failure is None:
         return None
+    # Data needs no quotes.
     message = quoted(task.failure.message)[1:-1]
     return FailureView(stage=task.failure.stage.value, code=max(task.failure.code, 0), message=message)

@@ -255,6 +255,7 @@ async def test_a_store_that_fails_is_answered_with_200_in_time_and_the_hint_is_k
         await eventually(lambda: bool(codes))
     await change(reached.runtime.settings, "ALTER TABLE away RENAME TO tasks")
     await until(clock, lambda: reached.service.callbacks.pending == 0, step_seconds=1)
+    await reached.quiet()
 
     assert codes == [200]
     assert looks(reached.simulator) == [task.task_id]

@@ -235,7 +235,7 @@ def _usage(usage: Usage, runtime: Runtime, balance: float | None) -> dict[str, A
 
 
 def _limit(name: str, limit: float, used: float) -> dict[str, dict[str, float]]:
-    """What all callers together have used of a limit; without one, what others order stays theirs."""
+    """What all callers together have used of a limit. Without a limit nothing is shown of what others order."""
     return {name: {"used": used, "limit": limit, "left": max(0, limit - used)}} if limit else {}
 
 

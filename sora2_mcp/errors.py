@@ -50,11 +50,10 @@ def quoted(text: str, limit: int = 300) -> str:
     return f'"{plain}"'
 
 
-def first_of(error: BaseException) -> BaseException:
-    """The first error in a group, in whatever depth; any other error as it is."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group, in whatever depth; any other error itself."""
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return [leaf for each in inner for leaf in leaves(each)] or [error]
 
 
 class Sora2Error(Exception):

@@ -32,7 +32,7 @@ from sora2_mcp.tasks.polling import Polling, report_unfinished
 from sora2_mcp.tasks.schedule import Schedule
 from sora2_mcp.tasks.store.interface import Store
 from sora2_mcp.tasks.tasks import Tasks
-from sora2_mcp.telemetry.context import on_its_own
+from sora2_mcp.telemetry.context import start_detached
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Runtime:
             raise RuntimeError("begin() is called outside `async with runtime`")
         if self._opening is None or self._opening.error is not None:
             self._opening = _Opening()
-            on_its_own(self._group.start_soon, self._run, self._opening)
+            start_detached(self._group.start_soon, self._run, self._opening)
 
     def begin_in(self, seconds: float) -> None:
         """Calls ``begin()`` after a delay, so that its imports hold up no answer; ``tasks()`` begins at once."""
@@ -122,7 +122,7 @@ class Runtime:
         """Runs ``work``, on behalf of no request, until it ends or the runtime stops. Must be inside ``async with``."""
         if self._group is None:
             raise RuntimeError("in_background() is called outside `async with runtime`")
-        on_its_own(self._group.start_soon, self._until_stopping, work)
+        start_detached(self._group.start_soon, self._until_stopping, work)
 
     def stop(self) -> None:
         """Lets waits end with the task as it is; the rest ends with ``async with``."""

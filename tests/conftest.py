@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 import stamina
 
-from sora2_mcp.errors import first_of
+from sora2_mcp.errors import leaves
 from tests.clocks import FakeClock
 from tests.postgres import PostgresServer, keep_postgres, new_folder, running_postgres
 from tests.stores import on_server
@@ -59,7 +59,7 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Iterator[None]:
     """A task group's failure is shown as itself: the cause stands first, not the groups around it."""
     if call.excinfo is not None and isinstance(call.excinfo.value, ExceptionGroup):
-        call.excinfo = pytest.ExceptionInfo.from_exception(first_of(call.excinfo.value))
+        call.excinfo = pytest.ExceptionInfo.from_exception(leaves(call.excinfo.value)[0])
     return (yield)
 
 

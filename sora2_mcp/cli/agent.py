@@ -10,7 +10,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
-from sora2_mcp.errors import Sora2Error, first_of
+from sora2_mcp.errors import Sora2Error, leaves
 
 _READY_CALLS = 3
 SIMULATED_SERVER = (sys.executable, "-m", "sora2_mcp", "serve", "--simulate")
@@ -92,6 +92,6 @@ async def employ(
                 # Raised once the client is closed: its task groups would wrap it.
                 failure = error
     except* (MCPError, FileNotFoundError, PermissionError) as group:
-        failure = AgentError(f"The connection to the server failed: {first_of(group)}")
+        failure = AgentError(f"The connection to the server failed: {leaves(group)[0]}")
     if failure is not None:
         raise failure

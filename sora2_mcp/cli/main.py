@@ -12,7 +12,7 @@ import anyio
 
 from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.wire import Wire
-from sora2_mcp.errors import ConfigurationError, Sora2Error
+from sora2_mcp.errors import ConfigurationError, Sora2Error, leaves
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.telemetry.logs import configure
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BaseException as error:
-        if not _is_broken_pipe(error):
+        if not all(isinstance(each, BrokenPipeError) for each in leaves(error)):
             raise
-        # Whoever read our output has gone, as `head` does: that is no failure.
+        # The reader of our output has gone, as `head` does: that is no failure.
         return 0
 
 
@@ -134,12 +134,6 @@ _COMMANDS = {
     "doctor": _doctor,
     "client-config": _client_config,
 }
-
-
-def _is_broken_pipe(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_broken_pipe, error.exceptions))
-    return isinstance(error, BrokenPipeError)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

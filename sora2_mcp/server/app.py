@@ -63,7 +63,7 @@ from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
 from sora2_mcp.server.tools import build_tools, noted
 from sora2_mcp.server.unread import note_call
-from sora2_mcp.telemetry.spans import tool_called
+from sora2_mcp.telemetry.spans import tool_call
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ class Sora2Server(Server[Any]):
             names = ", ".join(known.name for known in self.tools.list_tools())
             raise MCPError(INVALID_PARAMS, f"Unknown tool {quoted(params.name[:60])}; there are {names}.")
         try:
-            with tool_called(tool.name, self._runtime.clock):
+            with tool_call(tool.name, self._runtime.clock):
                 return await self._called(tool, params.arguments or {}, self._context(ctx, params))
         except ToolError as error:
             # No more than the class: the words may quote what the service says.

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from sora2_mcp.server import errors
 from sora2_mcp.server.confirm import too_late
 from sora2_mcp.server.principal import current_principal
-from sora2_mcp.telemetry.context import asked_by, new_request_id, whose
-from sora2_mcp.telemetry.spans import hides, names_request
+from sora2_mcp.telemetry.context import log_context, new_request_id, request_context
+from sora2_mcp.telemetry.spans import tag_error, tag_request
 
 logger = logging.getLogger(__name__)
 
@@ -69,17 +69,17 @@ async def with_own_words(ctx: Request, call_next: CallNext) -> HandlerResult:
 async def observed(ctx: Request, call_next: CallNext) -> HandlerResult:
     """Just inside the SDK's span: gives the request a name, and the span no more of an error than its class."""
     # Over HTTP the request has its id already.
-    with asked_by(whose().request_id or new_request_id(), current_principal()):
+    with request_context(log_context().request_id or new_request_id(), current_principal()):
         try:
             return await call_next(ctx)
         except ValidationError:
             # The SDK tells its span nothing of what was sent in these.
             raise
         except Exception as error:  # noqa: BLE001 - another one is raised for it
-            hides(error)
+            tag_error(error)
             raise _UnsaidError(error) from None
         finally:
-            names_request()
+            tag_request()
 
 
 def _readable(ctx: Request) -> Request:

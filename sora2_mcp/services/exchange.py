@@ -15,12 +15,12 @@ import anyio.lowlevel
 import httpx2
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.errors import CertificateError, LostAnswerError, NotReachedError, ProxyError, first_of
+from sora2_mcp.errors import CertificateError, LostAnswerError, NotReachedError, ProxyError, leaves
 from sora2_mcp.services.proxies import ProxySettingError
 from sora2_mcp.services.redaction import without_key
 from sora2_mcp.services.service import NOT_ACCEPTED, Answer
 from sora2_mcp.services.tls import CAFileError
-from sora2_mcp.telemetry.spans import asking
+from sora2_mcp.telemetry.spans import outgoing_request
 
 BODY_LIMIT_BYTES = 250_000
 """Forty times the longest answer the service has reason to send; reading more would hold up everything else."""
@@ -53,7 +53,7 @@ async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: 
     request.extensions["trace"] = progress.trace
     key = request.headers.get("authorization", "").removeprefix("Bearer ")
     try:
-        with clock.timeout(limit_seconds) as limit, asking(request.url.host):
+        with clock.timeout(limit_seconds) as limit, outgoing_request(request.url.host):
             response = await http.send(request, stream=True)
             try:
                 body = await _body(response)
@@ -197,7 +197,7 @@ class _Progress:
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and what led to it."""
     while error is not None:
-        error = first_of(error)
+        error = leaves(error)[0]
         yield error
         error = error.__cause__ or error.__context__
 

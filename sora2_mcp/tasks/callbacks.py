@@ -19,8 +19,8 @@ from sora2_mcp.errors import Sora2Error, StoreError
 from sora2_mcp.tasks.background import Runs
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.polling import Polling
-from sora2_mcp.telemetry.context import about
-from sora2_mcp.telemetry.spans import CALLBACK, counted, ended, watched
+from sora2_mcp.telemetry.context import bind_task
+from sora2_mcp.telemetry.spans import CALLBACK, count_outcome, set_outcome, traced
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +111,9 @@ class Callbacks:
         # Only calls that say the same are the same.
         key = f"{hash} {said_id}"
         if self._writes.get(key) is not None:
-            counted(CALLBACK, "joined")
+            count_outcome(CALLBACK, "joined")
         elif len(self._writes) >= PENDING_LIMIT:
-            counted(CALLBACK, "dropped")
+            count_outcome(CALLBACK, "dropped")
             return True
         try:
             return await self._writes.join(key, partial(self._take_in, hash, said_id)).result() is not None
@@ -121,17 +121,17 @@ class Callbacks:
             return True
 
     async def _take_in(self, hash: str, said_id: str) -> Task | None:
-        with watched(CALLBACK):
+        with traced(CALLBACK):
             try:
                 order = await self._hinted(hash, said_id)
             except StoreError as error:
                 logger.warning("a callback is lost because the task store does not work: %s", error)
                 raise
             if order is None:
-                ended("unknown")
+                set_outcome("unknown")
                 return None
-            about(order)
-            ended("followed" if order.may_change else "ended_before")
+            bind_task(order)
+            set_outcome("followed" if order.may_change else "ended_before")
             if not self._core.schedule.called_back:
                 logger.info("callbacks arrive, so tasks that have one are looked at less often")
                 self._core.schedule.called_back = True

@@ -16,8 +16,8 @@ from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.fetch import Progress, StaleAddressError, UnreachableHostError, fetch
 from sora2_mcp.tasks.files import default_name, folder_of, is_kept, placed, prepared, safe_name
 from sora2_mcp.tasks.polling import Polling
-from sora2_mcp.telemetry.context import about
-from sora2_mcp.telemetry.spans import DOWNLOAD, ended, saved, watched
+from sora2_mcp.telemetry.context import bind_task
+from sora2_mcp.telemetry.spans import DOWNLOAD, record_saved_video, set_outcome, traced
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20.0
@@ -63,12 +63,12 @@ class Downloads:
         return self._failed.get(task.id)
 
     async def _run(self, task: Task, filename: str, download: Download) -> None:
-        about(task)
+        bind_task(task)
         try:
-            with watched(DOWNLOAD):
+            with traced(DOWNLOAD):
                 await download.carry_out(lambda: self._saved(task, filename, download), "a download")
                 if download.error is not None:
-                    ended("error", download.error)
+                    set_outcome("error", download.error)
         finally:
             del self._under_way[task.id]
             self._failed.pop(task.id, None)
@@ -104,7 +104,7 @@ class Downloads:
             if now is not None and now.file is not None and await is_kept(now.file):
                 # It was saved since the task was read.
                 await self._store.release_download(task.id, was_attempt=False)
-                ended("there_before")
+                set_outcome("there_before")
                 return now
             file = await self._fetched(task, filename, progress)
             kept = await self._store.settle_download(task.id, file, task.file)
@@ -116,8 +116,8 @@ class Downloads:
         finally:
             renewal.cancel()
         logger.info("the video of task %s is saved, %d bytes", kept.reference, file.size_bytes)
-        ended("saved")
-        saved(file.size_bytes)
+        set_outcome("saved")
+        record_saved_video(file.size_bytes)
         return kept
 
     async def _renew(self, task: Task, renewal: anyio.CancelScope) -> None:

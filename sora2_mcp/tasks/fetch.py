@@ -23,7 +23,7 @@ from sora2_mcp.domain.task import SavedFile
 from sora2_mcp.errors import DownloadError, NoVideoError, UnwritableError
 from sora2_mcp.services.exchange import reason_of
 from sora2_mcp.tasks.files import is_whole_mp4
-from sora2_mcp.telemetry.spans import asking
+from sora2_mcp.telemetry.spans import outgoing_request
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Awaited after every piece, with the bytes so far and the whole size, where it is known.
@@ -200,7 +200,7 @@ class _Transfer:
         """Brings what is missing, or as much of it as comes."""
         is_rest = bool(self._size) and self._gives_ranges and self._version.is_resumable
         asked = {"accept-encoding": "identity", **(self._version.rest_from(self._size) if is_rest else {})}
-        with asking(httpx2.URL(self._url).host):
+        with outgoing_request(httpx2.URL(self._url).host):
             await self._exchange(asked, is_rest=is_rest)
 
     async def _exchange(self, asked: dict[str, str], *, is_rest: bool) -> None:

@@ -37,8 +37,8 @@ from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.pictures import PREPARING_SECONDS, Pictures, Prepared
 from sora2_mcp.tasks.polling import Polling
 from sora2_mcp.tasks.store.interface import Budget, LimitUse, Outcome, Reservation
-from sora2_mcp.telemetry.context import about
-from sora2_mcp.telemetry.spans import ORDER, ended, noted, watched
+from sora2_mcp.telemetry.context import bind_task
+from sora2_mcp.telemetry.spans import ORDER, set_attributes, set_outcome, traced
 
 logger = logging.getLogger(__name__)
 
@@ -185,20 +185,20 @@ class Orders:
         """Reserves and sends in one task, so that no caller's end can tear the two apart."""
         callback = self._callback_for(request)
         draft = self._draft(request, principal, key, callback.hash)
-        with watched(ORDER, quality=request.quality.value, aspect_ratio=request.aspect_ratio.value):
-            noted(images=len(request.image_urls))
+        with traced(ORDER, quality=request.quality.value, aspect_ratio=request.aspect_ratio.value):
+            set_attributes(images=len(request.image_urls))
 
             async def reserve() -> Reservation:
                 return await self._store.reserve(draft, self._budget, consent, order.admit)
 
             await order.reserved.carry_out(reserve, "the reservation of an order")
             if order.reserved.error is not None:
-                ended("turned_away", order.reserved.error)
+                set_outcome("turned_away", order.reserved.error)
                 return
             reservation = await order.reserved.result()
-            about(reservation.task)
+            bind_task(reservation.task)
             if reservation.outcome is not Outcome.NEW:
-                ended("joined")
+                set_outcome("joined")
                 return
 
             async def send() -> Task:
@@ -207,7 +207,7 @@ class Orders:
             # If this fails, the row reads as unconfirmed once its sending lease lapses, which is never wrong.
             await order.answered.carry_out(send, f"order {reservation.task.reference}")
             if order.answered.error is not None:
-                ended("error", order.answered.error)
+                set_outcome("error", order.answered.error)
 
     def _callback_for(self, request: VideoRequest) -> CallbackPath:
         """A path of our own, unless the caller gave an address: the service calls back only once."""
@@ -329,8 +329,8 @@ class Orders:
 
     async def _bind(self, task: Task, task_id: str) -> Task:
         """Saves the id of an accepted, paid order. A store that fails is asked again until it works."""
-        ended("accepted")
-        about(replace(task, task_id=task_id))
+        set_outcome("accepted")
+        bind_task(replace(task, task_id=task_id))
         logger.info("task %s ordered as %s", task_id, task.reference)
         while True:
             try:
@@ -347,7 +347,7 @@ class Orders:
         return await self._store.bind(task.id, task_id, plan)
 
     async def _refuse(self, task: Task, error: Sora2Error) -> Task:
-        ended("refused", error)
+        set_outcome("refused", error)
         logger.info("order %s was not accepted: %s", task.reference, error.own_words)
         code, words = (error.code, error.message) if isinstance(error, ServiceError) else (NOT_REACHED, _reason(error))
         failure = Failure(stage=Stage.CREATION, code=code, message=words)
@@ -355,7 +355,7 @@ class Orders:
         return await self._record(task, self._store.refuse(refused)) or replace(refused, status=Status.REFUSED)
 
     async def _unclear(self, task: Task, error: LostAnswerError) -> Task:
-        ended("unconfirmed", error)
+        set_outcome("unconfirmed", error)
         logger.warning("order %s was sent, but it is unclear whether it arrived: %s", task.reference, error)
         unclear = replace(task, status=Status.UNCONFIRMED, unclear_because=error.reason)
         return await self._record(task, self._store.unclear(task.id, error.reason)) or unclear

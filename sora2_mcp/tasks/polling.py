@@ -20,9 +20,9 @@ from sora2_mcp.tasks.background import Runs, Signal, outlive_failures
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.schedule import CircuitBreaker
 from sora2_mcp.tasks.store.interface import LOOK_LEASE, Claim, LookPlan, Store
-from sora2_mcp.telemetry.context import about
+from sora2_mcp.telemetry.context import bind_task
 from sora2_mcp.telemetry.metrics import Reading
-from sora2_mcp.telemetry.spans import LOOK, ended, reported, task_ended, watched
+from sora2_mcp.telemetry.spans import LOOK, record_task_end, report_reading, set_outcome, traced
 
 logger = logging.getLogger(__name__)
 
@@ -135,24 +135,24 @@ class Polling:
                 await self._wakeup.wait()
 
     async def _due_look(self, claim: Claim) -> Task:
-        about(claim.task)
+        bind_task(claim.task)
         try:
-            with watched(LOOK):
+            with traced(LOOK):
                 return await self._leased_look(claim)
         finally:
             self._room.release()
             self.wake()
 
     async def _explicit_look(self, task: Task) -> Task:
-        about(task)
+        bind_task(task)
         try:
-            with watched(LOOK):
+            with traced(LOOK):
                 await self._client.limiter.look()
                 claim = await self._store.claim(task)
                 if claim is not None:
                     return await self._leased_look(claim)
                 # The loop, or another process, was faster.
-                ended("elsewhere")
+                set_outcome("elsewhere")
                 due = self._due_looks.get(task.id)
                 return await (due.result() if due is not None else self._others_look(task))
         finally:
@@ -187,7 +187,7 @@ class Polling:
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True), suppress(Sora2Error):
                 await self._store.release(claim)
             raise
-        ended(snapshot.sighting.value)
+        set_outcome(snapshot.sighting.value)
         self._breaker.answered()
         seen = await self._settle(claim, snapshot, self._schedule.next(claim.task, self._clock.now()))
         if claim.task.id in self._failing:
@@ -232,7 +232,7 @@ class Polling:
         if not task_id:
             return await self._settle(claim, None, plan)
         snapshot = await self._client.look(task_id)
-        ended(snapshot.sighting.value)
+        set_outcome(snapshot.sighting.value)
         self._breaker.answered()
         is_known = snapshot.sighting is not Sighting.MISSING and snapshot.task_id in ("", task_id)
         if is_known and snapshot.fits(order.request):
@@ -249,7 +249,7 @@ def _report(task: Task, events: tuple[TaskEvent, ...]) -> None:
     for event in events:
         if isinstance(event, TaskFinished):
             logger.info("task %s has %s%s", task.reference, task.status, why)
-            task_ended(task)
+            record_task_end(task)
         else:
             logger.info("task %s is better known: it has %s%s", task.reference, task.status, why)
 
@@ -258,7 +258,7 @@ async def report_unfinished(store: Store, service: str) -> None:
     """Counts unfinished tasks for metrics, after each time the number was read; runs until cancelled."""
     async with BlockingPortal() as portal:
         reading = Reading(service, portal)
-        with reported(reading):
+        with report_reading(reading):
             while True:
                 await reading.wanted()
                 try:

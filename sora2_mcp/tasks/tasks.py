@@ -28,8 +28,8 @@ from sora2_mcp.tasks.orders import Orders, Submission, terms_of
 from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.polling import Polling
 from sora2_mcp.tasks.store.interface import PageMark, Usage
-from sora2_mcp.telemetry.context import about
-from sora2_mcp.telemetry.spans import LOOK, ended, waiting, watched
+from sora2_mcp.telemetry.context import bind_task
+from sora2_mcp.telemetry.spans import LOOK, open_wait, set_outcome, traced
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Tasks:
         submission = await self._orders.submit(
             request, principal, key, called_at, consent, is_local=is_local, needs_consent=needs_consent
         )
-        about(submission.task)
+        bind_task(submission.task)
         return submission
 
     async def is_new(self, request: VideoRequest, principal: str, key: str = "") -> bool:
@@ -139,7 +139,7 @@ class Tasks:
         began_at, deadline = self._clock.now(), self._clock.monotonic() + seconds
         task = await self._known(reference, principal, min(seconds, STATUS_SECONDS))
         failing_since: float | None = None
-        with self._core.bus.watching(task.id) as signal, waiting():
+        with self._core.bus.watching(task.id) as signal, open_wait():
             if self._settled(task):
                 return task
             while not self._stopping.is_set():
@@ -261,7 +261,7 @@ class Tasks:
     async def _known(self, reference: str, principal: str, seconds: float) -> Task:
         """The principal's task, taken in from the service where it was ordered elsewhere and there is time to ask."""
         task = await self._found(reference, principal, seconds)
-        about(task)
+        bind_task(task)
         return task
 
     async def _found(self, reference: str, principal: str, seconds: float) -> Task:
@@ -274,10 +274,10 @@ class Tasks:
             if seconds <= 0 or await self._store.is_known(task_id):
                 raise
         with self._clock.timeout(seconds):
-            with watched(LOOK):
+            with traced(LOOK):
                 await self._core.client.limiter.look()
                 snapshot = await self._core.client.look(task_id)
-                ended(snapshot.sighting.value)
+                set_outcome(snapshot.sighting.value)
             if snapshot.sighting is Sighting.MISSING or snapshot.task_id not in ("", task_id):
                 raise UnknownTaskError(reference)
             return await self._adopted(task_id, principal, snapshot)

@@ -1,4 +1,4 @@
-"""Whose work is at hand: known wherever the work goes, so that each log line and each span can say so."""
+"""The log context: request, principal and task of the work under way, for each log line and each span."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[^\s\"=\[\]]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whose:
+class LogContext:
     """The request that asked for the work, its principal and the task it is about; empty where there is none."""
 
     request_id: str = ""
@@ -23,24 +23,24 @@ class Whose:
     task_id: str = ""
 
 
-_NOBODYS = Whose()
-_current: ContextVar[Whose] = ContextVar("whose", default=_NOBODYS)
+_EMPTY = LogContext()
+_current: ContextVar[LogContext] = ContextVar("log_context", default=_EMPTY)
 
 
-def whose() -> Whose:
-    """Whose work runs here."""
+def log_context() -> LogContext:
+    """The context of the work under way."""
     return _current.get()
 
 
-def about(task: Task) -> None:
-    """From here on this work, and whatever it starts, is about the task."""
+def bind_task(task: Task) -> None:
+    """From here on this work, and all that it starts, is about the task."""
     _current.set(replace(_current.get(), principal=task.principal, task_id=task.reference))
 
 
 @contextmanager
-def asked_by(request_id: str, principal: str = "") -> Iterator[None]:
-    """The block, and whatever it starts, is the work of this request."""
-    token = _current.set(Whose(request_id=request_id, principal=principal))
+def request_context(request_id: str, principal: str = "") -> Iterator[None]:
+    """The block, and all that it starts, works for this request."""
+    token = _current.set(LogContext(request_id=request_id, principal=principal))
     try:
         yield
     finally:
@@ -52,30 +52,30 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def on_its_own(start: Callable[..., object], *arguments: object) -> None:
-    """Calls ``start`` so that what it starts is nobody's work: it outlives, and serves more than, whoever began it."""
+def start_detached(start: Callable[..., object], *arguments: object) -> None:
+    """Calls ``start`` with an empty context: what it starts outlives the request at hand, and serves others too."""
     Context().run(start, *arguments)
 
 
-class Named(logging.Filter):
+class ContextFilter(logging.Filter):
     """Gives each record the fields ``request_id``, ``principal`` and ``task_id``, and drops none. For handlers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        known = whose()
+        known = log_context()
         for field in fields(known):
             setattr(record, field.name, getattr(known, field.name))
         return True
 
 
-def named_fields(record: logging.LogRecord) -> dict[str, str]:
-    """What is known of a record that passed ``Named``."""
-    values = {field.name: getattr(record, field.name, "") for field in fields(Whose)}
+def context_fields(record: logging.LogRecord) -> dict[str, str]:
+    """The context of a record that passed ``ContextFilter``."""
+    values = {field.name: getattr(record, field.name, "") for field in fields(LogContext)}
     return {name: value for name, value in values.items() if value}
 
 
-def suffix(record: logging.LogRecord) -> str:
+def context_suffix(record: logging.LogRecord) -> str:
     """The same for people: `` [request=3f2a… principal=local task=sora2_task_…]``, or nothing."""
-    named = " ".join(f"{name.removesuffix('_id')}={_word(value)}" for name, value in named_fields(record).items())
+    named = " ".join(f"{name.removesuffix('_id')}={_word(value)}" for name, value in context_fields(record).items())
     return f" [{named}]" if named else ""
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from sora2_mcp.telemetry.context import Named, named_fields, suffix
+from sora2_mcp.telemetry.context import ContextFilter, context_fields, context_suffix
 from sora2_mcp.telemetry.spans import trace_id
 
 WAITING_LINES = 1000
@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": _shown(record.getMessage()),
-            **named_fields(record),
+            **context_fields(record),
         }
         if trace := trace_id():
             entry["trace_id"] = trace
@@ -77,7 +77,7 @@ class TextFormatter(logging.Formatter):
         return one_line(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - its base's name
-        return super().formatMessage(record) + suffix(record)
+        return super().formatMessage(record) + context_suffix(record)
 
 
 class Repeats(logging.Filter):
@@ -173,7 +173,7 @@ def configure(level: str, style: str) -> None:
     handler = _to_stderr()
     text = TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if style == "json" else text)
-    handler.addFilter(Named())
+    handler.addFilter(ContextFilter())
     handler.addFilter(Repeats())
     logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler], force=True)
     logging.getLogger(_OURS).setLevel(level)

@@ -1,7 +1,7 @@
 """Spans and counts of the work that is done here. Without an OpenTelemetry SDK they cost nothing and go nowhere.
 
-What goes in can be read by whoever runs the collector: no prompt, no key, no address but a host's name, no word of the
-service's or of an exception's. An error is told by its class.
+The operators of the collector can read all of it: so no prompt, no key, no address but a host's name, no word of the
+service's or of an exception's goes in. Of an error it has the class.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, ge
 from sora2_mcp import __version__
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Task
-from sora2_mcp.telemetry.context import whose
+from sora2_mcp.telemetry.context import log_context
 from sora2_mcp.telemetry.metrics import Reading, instruments
 
 _TRACER = get_tracer("sora2_mcp", __version__)
@@ -24,7 +24,7 @@ _TRACER = get_tracer("sora2_mcp", __version__)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of work: how its span and its counter are called, and whether it asks somebody else."""
+    """One kind of work: the name of its span and counter, and whether it asks another server."""
 
     name: str
     span: SpanKind
@@ -68,10 +68,10 @@ _under_way: ContextVar[_Work | None] = ContextVar("work", default=None)
 
 
 @contextmanager
-def watched(kind: Kind, **labels: str) -> Iterator[None]:
+def traced(kind: Kind, **labels: str) -> Iterator[None]:
     """The block is one piece of work: one span, and one more in the count of its outcome and of these labels.
 
-    An exception that leaves the block is how it ended, unless ``ended`` was told something else before.
+    An exception that leaves the block is its outcome, unless ``set_outcome`` was called before.
     """
     named = {f"sora2.{name}": value for name, value in labels.items()}
     with _TRACER.start_as_current_span(
@@ -89,8 +89,8 @@ def watched(kind: Kind, **labels: str) -> Iterator[None]:
             work.end()
 
 
-def ended(outcome: str, error: Exception | None = None) -> None:
-    """How the work at hand ends, one word of a few; the first word counts."""
+def set_outcome(outcome: str, error: Exception | None = None) -> None:
+    """Sets how the work at hand ends, in one word of a few; the first word counts."""
     work = _under_way.get()
     if work is None or work.is_over:
         return
@@ -99,15 +99,15 @@ def ended(outcome: str, error: Exception | None = None) -> None:
     work.outcome = work.outcome or outcome
 
 
-def noted(**facts: int) -> None:
-    """Says more of the work at hand, on its span only."""
+def set_attributes(**facts: int) -> None:
+    """Adds facts to the span of the work at hand."""
     work = _under_way.get()
     if work is not None and not work.is_over:
         work.span.set_attributes({f"sora2.{name}": value for name, value in facts.items()})
 
 
 @contextmanager
-def asking(host: str) -> Iterator[None]:
+def outgoing_request(host: str) -> Iterator[None]:
     """The block sends one request to this host, for the work at hand.
 
     Instrumentation of HTTP clients leaves it alone: it would tell the host of our traces, and the traces of addresses
@@ -124,13 +124,13 @@ def asking(host: str) -> Iterator[None]:
         detach(token)
 
 
-def counted(kind: Kind, outcome: str) -> None:
+def count_outcome(kind: Kind, outcome: str) -> None:
     """One more of a kind that ended before it was worth a span."""
     instruments().outcomes[kind.name].add(1, {"sora2.outcome": outcome})
 
 
 @contextmanager
-def tool_called(tool: str, clock: Clock) -> Iterator[None]:
+def tool_call(tool: str, clock: Clock) -> Iterator[None]:
     """The block is a call of this tool; its span is the SDK's."""
     began, failure = clock.monotonic(), "cancelled"
     try:
@@ -138,7 +138,7 @@ def tool_called(tool: str, clock: Clock) -> Iterator[None]:
         failure = ""
     except Exception as error:
         failure = "tool_error"
-        _count_failure("tool", hides(error))
+        _count_failure("tool", tag_error(error))
         raise
     finally:
         labels = {"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
@@ -146,20 +146,20 @@ def tool_called(tool: str, clock: Clock) -> Iterator[None]:
         instruments().call_seconds.record(seconds, {**labels, **({"error.type": failure} if failure else {})})
 
 
-def names_request() -> None:
-    """Says on the span at hand whose request it is."""
+def tag_request() -> None:
+    """Adds the log context to the span at hand."""
     get_current_span().set_attributes(_named())
 
 
-def hides(error: BaseException) -> str:
-    """Says on the span at hand which class of error is behind the one that tells the client; gives its name."""
+def tag_error(error: BaseException) -> str:
+    """Adds the class of the error that is behind the one for the client to the span at hand; gives its name."""
     name = type(error.__cause__ or error).__name__
     get_current_span().set_attribute("sora2.error.type", name)
     return name
 
 
-def task_ended(task: Task) -> None:
-    """A task was seen to have ended, by the one who saved it. Nobody knows when another program ordered its tasks."""
+def record_task_end(task: Task) -> None:
+    """Counts a task that has ended. It is unknown when another program ordered an adopted one."""
     if task.finished_at is None or task.adopted:
         return
     seconds = max(0.0, (task.finished_at - task.created_at).total_seconds())
@@ -169,15 +169,15 @@ def task_ended(task: Task) -> None:
         instruments().cost.add(task.cost, {"sora2.price.unit": task.price_unit})
 
 
-def saved(size_bytes: int) -> None:
-    """A video of this size was saved."""
-    noted(size_bytes=size_bytes)
+def record_saved_video(size_bytes: int) -> None:
+    """Counts a saved video of this size."""
+    set_attributes(size_bytes=size_bytes)
     instruments().downloaded.add(size_bytes)
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
-    """The block is somebody's wait."""
+def open_wait() -> Iterator[None]:
+    """The block is one open wait."""
     instruments().waits.add(1)
     try:
         yield
@@ -186,8 +186,8 @@ def waiting() -> Iterator[None]:
 
 
 @contextmanager
-def reported(reading: Reading) -> Iterator[None]:
-    """The number of unfinished tasks is this one, as long as the block lasts."""
+def report_reading(reading: Reading) -> Iterator[None]:
+    """Reports this number of unfinished tasks as long as the block lasts."""
     instruments().readings.add(reading)
     try:
         yield
@@ -208,7 +208,7 @@ def pseudonym(principal: str) -> str:
 
 
 def _named() -> dict[str, str]:
-    known = whose()
+    known = log_context()
     named = {
         "sora2.request.id": known.request_id,
         "sora2.principal": pseudonym(known.principal),

@@ -32,7 +32,7 @@ from sora2_mcp.services.client import open_client
 from sora2_mcp.services.exchange import BODY_LIMIT_BYTES
 from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.telemetry.context import Named
+from sora2_mcp.telemetry.context import ContextFilter
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
 from tests.clocks import PATIENCE_SECONDS
 from tests.network import simulated
@@ -233,7 +233,7 @@ async def test_no_set_of_an_issuers_keys_stops_the_loop() -> None:
 @pytest.mark.parametrize("text", ["x", "\u0301", "\n", "\u202e", "://", "://a@", "\ud83d"], ids=ascii)
 async def test_no_line_of_the_log_stops_the_loop(formatter: logging.Formatter, text: str) -> None:
     record = logging.LogRecord("x", logging.WARNING, "x.py", 1, "%s", (text * (900_000 // len(text)),), None)
-    Named().filter(record)
+    ContextFilter().filter(record)
 
     async def log() -> None:
         formatter.format(record)

@@ -18,7 +18,7 @@ from opentelemetry.trace import get_tracer
 from sora2_mcp.domain.task import Task
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.tasks import Tasks
-from sora2_mcp.telemetry.context import Named, about, asked_by
+from sora2_mcp.telemetry.context import ContextFilter, bind_task, request_context
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
 from tests.clocks import START, FakeClock, eventually
 from tests.server.reached import UNHURRIED
@@ -57,7 +57,7 @@ def log() -> Iterator[Log]:
     text = StringIO()
     handler = logging.StreamHandler(text)
     handler.setFormatter(JsonFormatter())
-    handler.addFilter(Named())
+    handler.addFilter(ContextFilter())
     logger = logging.getLogger("sora2_mcp")
     level = logger.level
     logger.addHandler(handler)
@@ -149,7 +149,7 @@ async def test_a_failed_video_is_told_with_its_code(
 
 
 async def test_what_runs_by_itself_names_the_task_and_no_request(service: Tasks, clock: FakeClock, log: Log) -> None:
-    with asked_by("the-first"):
+    with request_context("the-first"):
         task = (await service.submit(CAT, "token:ann")).task
     await until(clock, lambda: bool(log.saying("has succeeded")), step_seconds=5)
 
@@ -210,14 +210,16 @@ def test_a_line_for_people_ends_with_whose_work_it_is_and_only_where_that_is_kno
         record = logging.LogRecord("sora2_mcp", logging.INFO, "", 1, "done", (), None)
         if crashed:
             record.exc_text = "Traceback …"
-        Named().filter(record)
+        ContextFilter().filter(record)
         return TextFormatter("%(levelname)s %(message)s").format(record)
 
     assert line() == "INFO done"
-    with asked_by("r-1", "jwt:https://id.example|Ann of [Green] Gables"):
+    with request_context("r-1", "jwt:https://id.example|Ann of [Green] Gables"):
         assert line() == 'INFO done [request=r-1 principal="jwt:https://id.example|Ann of [Green] Gables"]'
-    with asked_by("r-2", "local"):
-        about(Task(id="1", principal="token:ann", service="s", request=CAT, created_at=START, task_id="sora2_task_1"))
+    with request_context("r-2", "local"):
+        bind_task(
+            Task(id="1", principal="token:ann", service="s", request=CAT, created_at=START, task_id="sora2_task_1")
+        )
         assert line(crashed=True) == "INFO done [request=r-2 principal=token:ann task=sora2_task_1]\\nTraceback …"
     assert line() == "INFO done"
 

@@ -20,7 +20,7 @@ from sora2_mcp.errors import BadRequestError, FeatureDisabledError
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from sora2_mcp.tasks.tasks import Tasks
-from sora2_mcp.telemetry.context import Named
+from sora2_mcp.telemetry.context import ContextFilter
 from sora2_mcp.telemetry.logs import JsonFormatter
 from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK
@@ -45,7 +45,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[StringIO]:
     text = StringIO()
     handler = logging.StreamHandler(text)
     handler.setFormatter(JsonFormatter())
-    handler.addFilter(Named())
+    handler.addFilter(ContextFilter())
     handler.addFilter(lambda record: record.name.startswith("sora2_mcp") and "simulator" not in record.name)
     logging.getLogger().addHandler(handler)
     yield text

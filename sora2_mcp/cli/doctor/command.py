@@ -15,7 +15,7 @@ from sora2_mcp.cli.doctor.report import CHECKS, Report, Result, Verdict, problem
 from sora2_mcp.cli.doctor.service import check_clock, check_key, check_network, check_service
 from sora2_mcp.cli.doctor.setup import Setup, load_setup
 from sora2_mcp.cli.doctor.storage import check_store, check_video_folder
-from sora2_mcp.errors import ConfigurationError, first_of
+from sora2_mcp.errors import ConfigurationError, leaves
 from sora2_mcp.services.probe import ANSWER_SECONDS
 
 Check = Callable[[Setup], Awaitable[Sequence[Result]]]
@@ -100,7 +100,7 @@ async def _bounded(name: str, seconds: float, check: Check, setup: Setup) -> Seq
             found = [problem(str(error), f"Set {error.variable}, as the finding about it says.")]
         except Exception as error:  # noqa: BLE001 - the border of one check: it must not stop the others
             # No traceback is logged: a driver may have put a secret into its error.
-            cause = first_of(error)
+            cause = leaves(error)[0]
             what = f"It could not be looked at: {type(cause).__name__}: {setup.redact(str(cause))}"
             hint = f"If no other finding explains why {name} could not be looked at, report it as a fault of sora2-mcp."
             found = [problem(what, hint)]

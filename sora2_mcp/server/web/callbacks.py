@@ -13,7 +13,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.web.gate import declared_bytes
 from sora2_mcp.tasks.callbacks import CALLBACK_FOLDER
 from sora2_mcp.tasks.pictures import PICTURE_FOLDER
-from sora2_mcp.telemetry.spans import CALLBACK, counted
+from sora2_mcp.telemetry.spans import CALLBACK, count_outcome
 
 logger = logging.getLogger(__name__)
 
@@ -38,17 +38,17 @@ def callback_routes(runtime: Runtime) -> list[Route]:
     async def receive(request: Request) -> Response:
         secret = request.path_params.get("secret", "")
         if not runtime.callback_paths.is_authentic(secret):
-            counted(CALLBACK, "forged")
+            count_outcome(CALLBACK, "forged")
             return Response(status_code=404)
         body = bytearray()
         with runtime.clock.timeout(BODY_SECONDS) as limit:
             await _read(request, body)
         if max(len(body), declared_bytes(request.headers)) > BODY_LIMIT_BYTES:
-            counted(CALLBACK, "too_large")
+            count_outcome(CALLBACK, "too_large")
             return Response(status_code=413)
         key = runtime.settings.callback_secret.get_secret_value()
         if key and not runtime.upstream.is_signed(dict(request.headers), bytes(body), key):
-            counted(CALLBACK, "unsigned")
+            count_outcome(CALLBACK, "unsigned")
             return Response(status_code=401)
         status = 200 if await _taken_in(runtime, secret, bytes(body)) else 404
         # What a slow caller still sends is not read.

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.server.messages import LONGEST_CALL_BYTES, checked_message
 from sora2_mcp.settings import Settings
-from sora2_mcp.telemetry.context import asked_by, new_request_id
+from sora2_mcp.telemetry.context import new_request_id, request_context
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?"
@@ -189,5 +189,5 @@ class RequestIds:
                 MutableHeaders(scope=message)[_REQUEST_ID] = request_id
             await send(message)
 
-        with asked_by(request_id):
+        with request_context(request_id):
             await self._app(scope, receive, send_named)

@@ -13,7 +13,7 @@ from anyio import ClosedResourceError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from sora2_mcp.errors import ConfigurationError, Sora2Error
+from sora2_mcp.errors import ConfigurationError, Sora2Error, leaves
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.signals import stop_signals
@@ -112,13 +112,12 @@ class DisconnectFilter(logging.Filter):
     """Drops what the SDK and uvicorn log, as errors of the server, of clients that hang up and sessions that end."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and _is_disconnect(record.exc_info[1]))
+        error = record.exc_info[1] if record.exc_info else None
+        return error is None or not all(map(_is_disconnect, leaves(error)))
 
 
 def _is_disconnect(error: BaseException | None) -> bool:
-    """Whether one side had gone; of a group every member must say so."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_disconnect, error.exceptions))
+    """Whether one side had gone."""
     if isinstance(error, RuntimeError):
         # The SDK answers a second time when its session has gone: "Unexpected ASGI message".
         return _is_disconnect(error.__context__)

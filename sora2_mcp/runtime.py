@@ -127,7 +127,7 @@ class Runtime:
     def stop(self) -> None:
         """Lets waits end with the task as it is; the rest ends with ``async with``."""
         self.stopping.set()
-        self.bus.publish_gap()
+        self.bus.wake_all()
 
     async def tasks(self, patience_seconds: float = 8.0) -> Tasks:
         """The verbs, once everything is open.

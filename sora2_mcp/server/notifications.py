@@ -193,10 +193,8 @@ class Notifications:
         elif not self._has_begun and not self._runtime.settings.missing:
             # From the first client to the end of the runtime; without its settings there are no tasks to hear of.
             self._has_begun = True
-            self._listening.enter_context(self._runtime.bus.subscribed(self._note, missed=self._note_gap))
-            clock = self._runtime.clock
-            self._runtime.in_background(partial(outlive_failures, self._tell_next, clock, "notifications"))
-            self._runtime.in_background(partial(outlive_failures, self._keep_pace, clock, "watched tasks"))
+            self._listening.enter_context(self._runtime.bus.subscribed(self._note))
+            self._runtime.in_background(self._run)
 
     def _dismiss(self, subscriber: Subscriber) -> None:
         subscriber.close()
@@ -210,9 +208,14 @@ class Notifications:
             self._changed[id] = object()
             self._wakeup.set()
 
-    def _note_gap(self) -> None:
-        # After a gap the feed gives what was saved meanwhile, so only the end matters here.
-        if self._runtime.stopping.is_set():
+    async def _run(self) -> None:
+        clock = self._runtime.clock
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(outlive_failures, self._tell_next, clock, "notifications")
+                group.start_soon(outlive_failures, self._keep_pace, clock, "watched tasks")
+        finally:
+            # The runtime stops: streams end with their result.
             for subscriber in list(self._subscribers):
                 subscriber.close()
 

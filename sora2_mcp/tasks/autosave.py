@@ -40,7 +40,7 @@ class AutoSave:
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        with self._core.bus.subscribed(lambda _: self._wakeup.set(), missed=self._wakeup.set):
+        with self._core.bus.subscribed(lambda _: self._wakeup.set()):
             async with anyio.create_task_group() as group:
                 await outlive_failures(partial(self._turn, group), self._clock, "videos to be saved")
 

@@ -17,7 +17,7 @@ class EventBus:
     """Passes the local id of each changed task on, at once. Subscribe first, then read: nothing is missed."""
 
     def __init__(self) -> None:
-        self._listeners: dict[object, tuple[Listener, Callable[[], None]]] = {}
+        self._listeners: dict[object, Listener] = {}
         self._signals: defaultdict[str, set[Signal]] = defaultdict(set)
 
     def waiters(self, id: str) -> int:
@@ -28,30 +28,24 @@ class EventBus:
         """Never raises and never waits."""
         for signal in self._signals.get(id, ()):
             signal.set()
-        for listener, _ in list(self._listeners.values()):
+        for listener in list(self._listeners.values()):
             try:
                 listener(id)
             except Exception:
                 # The bus's border: one listener's failure must not keep the change from the others.
                 logger.exception("a listener failed on a change of task %s", id)
 
-    def publish_gap(self) -> None:
-        """Has every subscriber read anew: changes may have been missed, or the process is about to end."""
+    def wake_all(self) -> None:
+        """Has every waiter read anew: the process is about to end."""
         for signals in self._signals.values():
             for signal in signals:
                 signal.set()
-        for _, missed in list(self._listeners.values()):
-            try:
-                missed()
-            except Exception:
-                # The bus's border, as above.
-                logger.exception("a listener failed on a gap")
 
     @contextmanager
-    def subscribed(self, listener: Listener, *, missed: Callable[[], None]) -> Iterator[None]:
-        """Calls ``listener`` with every change meanwhile, and ``missed`` after a gap. Neither may block."""
+    def subscribed(self, listener: Listener) -> Iterator[None]:
+        """Calls ``listener`` with every change meanwhile; it must not block."""
         token = object()
-        self._listeners[token] = (listener, missed)
+        self._listeners[token] = listener
         try:
             yield
         finally:
@@ -77,8 +71,5 @@ async def relay_changes(store: Store, bus: EventBus) -> None:
         StoreError: the feed broke. Called again, it also publishes what was saved meanwhile.
     """
     async for ids in store.changes():
-        if not ids:
-            # The feed begins here, so a change that was read before may have been missed.
-            bus.publish_gap()
         for id in ids:
             bus.publish(id)

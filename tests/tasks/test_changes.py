@@ -36,7 +36,7 @@ def heard(runtime: Runtime) -> Iterator[list[str]]:
         [(status,)] = store_at(runtime.settings.store_url).query(f"SELECT status FROM tasks WHERE id = '{id}'")  # noqa: S608
         statuses.append(status)
 
-    with runtime.bus.subscribed(read, missed=lambda: None):
+    with runtime.bus.subscribed(read):
         yield statuses
 
 

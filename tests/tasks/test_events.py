@@ -11,13 +11,9 @@ from tests.clocks import settle
 pytestmark = pytest.mark.anyio
 
 
-def nothing() -> None:
-    """What a listener does that no gap concerns."""
-
-
 def test_every_listener_hears_every_event_in_order() -> None:
     bus, one, two = EventBus(), list[str](), list[str]()
-    with bus.subscribed(one.append, missed=nothing), bus.subscribed(two.append, missed=nothing):
+    with bus.subscribed(one.append), bus.subscribed(two.append):
         bus.publish("a")
         bus.publish("b")
 
@@ -26,7 +22,7 @@ def test_every_listener_hears_every_event_in_order() -> None:
 
 def test_who_has_left_hears_nothing_more() -> None:
     bus, heard = EventBus(), list[str]()
-    with bus.subscribed(heard.append, missed=nothing):
+    with bus.subscribed(heard.append):
         pass
     bus.publish("a")
 
@@ -39,7 +35,7 @@ def test_a_listener_that_fails_does_not_keep_the_event_from_the_others(caplog: p
     def fail(_: str) -> None:
         raise ValueError("broken listener")
 
-    with bus.subscribed(fail, missed=nothing), bus.subscribed(heard.append, missed=nothing):
+    with bus.subscribed(fail), bus.subscribed(heard.append):
         bus.publish("a")
 
     assert heard == ["a"]
@@ -49,8 +45,8 @@ def test_a_listener_that_fails_does_not_keep_the_event_from_the_others(caplog: p
 def test_a_listener_may_leave_while_it_is_told() -> None:
     bus, heard = EventBus(), list[str]()
     leaving = ExitStack()
-    leaving.enter_context(bus.subscribed(lambda _: leaving.close(), missed=nothing))
-    with bus.subscribed(heard.append, missed=nothing):
+    leaving.enter_context(bus.subscribed(lambda _: leaving.close()))
+    with bus.subscribed(heard.append):
         bus.publish("a")
         bus.publish("b")
 
@@ -93,7 +89,7 @@ async def test_a_watch_wakes_for_its_own_task_and_once_for_each_return() -> None
 async def test_all_can_be_woken_at_once() -> None:
     bus = EventBus()
     with bus.watching("a") as one, bus.watching("a") as two, bus.watching("b") as three:
-        bus.publish_gap()
+        bus.wake_all()
         with anyio.fail_after(1):
             for watch in (one, two, three):
                 await watch.wait()
@@ -107,17 +103,3 @@ def test_watches_leave_nothing_behind() -> None:
     bus.publish("a")
 
     assert bus.waiters("a") == 0
-
-
-def test_whoever_listens_hears_that_something_may_have_been_missed(caplog: pytest.LogCaptureFixture) -> None:
-    bus, gaps = EventBus(), list[str]()
-
-    def fail() -> None:
-        raise ValueError("broken listener")
-
-    with bus.subscribed(lambda _: None, missed=fail), bus.subscribed(lambda _: None, missed=lambda: gaps.append("gap")):
-        bus.publish_gap()
-    bus.publish_gap()
-
-    assert gaps == ["gap"]
-    assert "a listener failed on a gap" in caplog.text

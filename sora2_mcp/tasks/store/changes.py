@@ -15,35 +15,38 @@ _OVERLAP = timedelta(seconds=5)
 
 
 class Changes(Part):
-    """Nothing is missed over a gap: what was saved meanwhile is read afterwards."""
+    """Nothing is missed before the feed begins and over a gap: what was saved meanwhile is read afterwards."""
 
-    _missed_since: datetime | None = None
+    _gap_since: datetime | None = None
     _given: frozenset[tuple[str, int, datetime]] = frozenset()
 
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         heard_at = self._clock.now()
         try:
             async with self._engine.listening(self._service, self._owner, self._clock) as news:
+                if self._gap_since is None:
+                    missed = await self._changed_after(self._opened_at)
+                else:
+                    missed = await self._changed_after(self._gap_since - _OVERLAP)
+                self._gap_since = None
                 yield []
-                if self._missed_since is not None:
-                    missed = await self._changed_since(self._missed_since)
-                    self._missed_since = None
+                if missed:
                     yield missed
                 while True:
                     ids, before = await news(), heard_at
                     heard_at = self._clock.now()
                     if ids is None:
-                        ids = await self._changed_since(before)
+                        ids = await self._changed_after(before - _OVERLAP)
                     if ids:
                         yield ids
         except Exception as error:
             # The feed's border: whatever the driver raises is one kind of failure to its reader.
-            self._missed_since = self._missed_since or heard_at
+            self._gap_since = self._gap_since or heard_at
             raise store_error(error) if not isinstance(error, StoreError) else error from error
 
-    async def _changed_since(self, instant: datetime) -> Sequence[str]:
+    async def _changed_after(self, instant: datetime) -> Sequence[str]:
         changed = select(tasks.c.id, tasks.c.version, tasks.c.changed_at).where(
-            *self._mine(tasks.c.changed_at >= instant - _OVERLAP, tasks.c.changed_by.is_distinct_from(self._owner))
+            *self._mine(tasks.c.changed_at > instant, tasks.c.changed_by.is_distinct_from(self._owner))
         )
         found = frozenset((row["id"], row["version"], row["changed_at"]) for row in await self._engine.rows(changed))
         # Within the overlap every change is found several times.

@@ -27,6 +27,7 @@ class Part:
         self._clock = clock
         self._changed = changed
         self._owner = uuid4().hex
+        self._opened_at = clock.now()
 
     def _mine(self, *conditions: ColumnElement[bool]) -> list[ColumnElement[bool]]:
         return [tasks.c.service == self._service, *conditions]

@@ -72,6 +72,7 @@ async def test_a_look_that_finds_a_task_unfinished_is_saved_and_not_announced(
     async with two_stores(store_url) as (one, two):
         task, other = await ordered(one, draft(present), "task-1"), draft(present, prompt="A dog")
         async with listening(two) as feed:
+            assert await next_ids(feed) == {task.id}
             seen = await saved(one, replace(task, known_unfinished_at=present.now() + timedelta(seconds=1)))
             await reserve(one, other)
 
@@ -98,6 +99,13 @@ async def test_a_process_hears_of_its_own_changes_at_once_and_not_from_the_feed(
 
         assert await next_ids(feed) == {theirs.id}
         assert changed == [mine.id]
+
+
+async def test_what_changed_between_opening_and_listening_is_heard(store_url: str, present: FakeClock) -> None:
+    async with two_stores(store_url) as (one, two):
+        task = await ordered(one, draft(present), "task-1")
+        async with listening(two) as feed:
+            assert await next_ids(feed) == {task.id}
 
 
 async def test_a_change_is_told_once(store_url: str, present: FakeClock) -> None:

@@ -134,6 +134,7 @@ async def test_what_was_saved_while_the_feed_was_broken_is_heard_afterwards(
     async with two_stores(postgres_url) as (one, two):
         task = await ordered(one, draft(present), "task-1")
         async with listening(two) as feed:
+            assert await next_ids(feed) == {task.id}
             postgres.cut()
             with pytest.raises(StoreError, match="ended the connection"):
                 await anext(feed)

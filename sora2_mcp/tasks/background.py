@@ -29,6 +29,7 @@ class Signal:
     async def wait(self) -> None:
         """Returns once the signal was set since the last return."""
         await self._event.wait()
+        # Reset here and not before the wait: a signal that came while the loop worked ends the next wait.
         self._event = anyio.Event()
 
 
@@ -38,6 +39,7 @@ class Run(Generic[Result]):
     def __init__(self) -> None:
         self.done = anyio.Event()
         self.error: Sora2Error | None = None
+        # A list, because None may be a result.
         self._results: list[Result] = []
 
     async def result(self) -> Result:
@@ -63,6 +65,7 @@ class Run(Generic[Result]):
             self.error = StoreError(f"could not be used for {name} ({type(error).__name__}); the log says more")
         finally:
             if not self._results and self.error is None:
+                # Cancelled: joiners in other task groups must not wait for ever.
                 self.error = StoreError("is closed because the server is ending")
             self.done.set()
 

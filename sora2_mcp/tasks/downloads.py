@@ -107,8 +107,11 @@ class Downloads:
                 set_outcome("there_before")
                 return now
             file = await self._fetched(task, filename, progress)
+            # Before the lease is given back, or a renewal could take it once more.
+            renewal.cancel()
             kept = await self._store.settle_download(task.id, file, task.file)
         except BaseException as error:
+            # A full disk or a cancellation says nothing against the host, so it is no attempt.
             of_its_host = isinstance(error, DownloadError) and not isinstance(error, UnwritableError)
             with anyio.move_on_after(1, shield=True):
                 await self._store.release_download(task.id, was_attempt=of_its_host)

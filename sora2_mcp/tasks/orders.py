@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -29,14 +28,13 @@ from sora2_mcp.errors import (
     StoreError,
     service_error,
 )
-from sora2_mcp.services.service import ORDER_LIMIT_SECONDS, Service
-from sora2_mcp.settings import Settings
+from sora2_mcp.services.service import ORDER_LIMIT_SECONDS
 from sora2_mcp.tasks.background import Run
 from sora2_mcp.tasks.callbacks import NO_CALLBACK, CallbackPath, CallbackPaths
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.pictures import PREPARING_SECONDS, Pictures, Prepared
 from sora2_mcp.tasks.polling import Polling
-from sora2_mcp.tasks.store.interface import Budget, LimitUse, Outcome, Reservation
+from sora2_mcp.tasks.store.interface import LimitUse, Outcome, Reservation
 from sora2_mcp.telemetry.context import bind_task
 from sora2_mcp.telemetry.spans import ORDER, set_attributes, set_outcome, traced
 
@@ -118,7 +116,7 @@ class Orders:
         self._paths = paths
         self._senders = senders
         self._stopping = stopping
-        self._budget = budget_of(core.settings)
+        self._budget = core.budget
 
     async def is_new(self, request: VideoRequest, principal: str, key: str, *, is_local: bool) -> bool:
         """Whether ``submit`` would send an order, rather than find the one there is.
@@ -147,12 +145,14 @@ class Orders:
             raise StoreError("is closed because the server is ending, so nothing was ordered", hint=STORE_CLOSED)
         called_at = self._clock.monotonic() if called_at is None else called_at
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
+        # Not in this task: a host that gives the call up must not stop an order that may be paid.
         order = _Order(may_be_new=bool(consent) or not needs_consent)
         self._senders.start_soon(self._place, order, request, principal, key, consent)
         with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
             await order.reserved.done.wait()
         reservation = await order.reserved.result() if order.reserved.done.is_set() else order.admitted
         if reservation is None:
+            # Read where the intent would be saved: what the caller was refused must not be sent a moment later.
             order.is_abandoned = True
             raise StoreError("is busy, so nothing was ordered", hint=STORE_PASSES)
         if reservation.outcome is Outcome.NEW:
@@ -160,6 +160,7 @@ class Orders:
         else:
             task = await self._answer_to_another(reservation.task, deadline)
         if task.status is Status.REFUSED:
+            # The service's own error where it answered us, else as the row keeps it.
             raise order.unsent_because if reservation.outcome is Outcome.NEW else refusal_of(task)
         return Submission(task=task, outcome=reservation.outcome, limits=reservation.limits)
 
@@ -178,7 +179,7 @@ class Orders:
             idempotency_key=key,
             sending_until=now + SENDING_LEASE,
             callback_hash=callback_hash,
-            **terms_of(self._core.service, request.quality),
+            **self._core.terms(request.quality),
         )
 
     async def _place(self, order: _Order, request: VideoRequest, principal: str, key: str, consent: str) -> None:
@@ -193,6 +194,7 @@ class Orders:
 
             await order.reserved.carry_out(reserve, "the reservation of an order")
             if order.reserved.error is not None:
+                # Its caller raises it; nothing was sent.
                 set_outcome("turned_away", order.reserved.error)
                 return
             reservation = await order.reserved.result()
@@ -223,10 +225,12 @@ class Orders:
             await order.answered.done.wait()
         if order.answered.done.is_set() and order.answered.error is None:
             return await order.answered.result()
+        # From here on the caller holds the local id, so a refusal must show as a failed task and not vanish.
         return await self._asked_in_time(self._store.hand_out, task, 0)
 
     async def _answer_to_another(self, task: Task, deadline: float) -> Task:
         """The same for an order that another call, perhaps in another process, has placed."""
+        # Subscribe first, then read: nothing is missed.
         with self._core.bus.watching(task.id) as signal:
             while not task.task_id and task.status is Status.GENERATING:
                 left = deadline - self._clock.monotonic()
@@ -269,6 +273,7 @@ class Orders:
                 return await self._refuse(task, error)
             return await self._bind(task, order.task_id)
         except anyio.get_cancelled_exc_class():
+            # The process ends. What is recorded now spares the next one to wait until the lease lapses.
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True):
                 if order.task_id:
                     await self._record(task, self._bound(task, order.task_id))
@@ -289,10 +294,12 @@ class Orders:
             await self._take_turn(task)
             try:
                 if prepared is None:
+                    # Once: pictures may be large, and the patience of a try begins after them.
                     prepared, started_at = await self._prepared(task, callback), self._clock.monotonic()
                 order.is_posted = True
                 return await self._client.order(prepared.request, prepared.pictures)
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:
+                # None of these leaves open whether the service has the order, so it may be sent again.
                 order.is_posted, order.unsent_because = False, error
                 patience = _UNREACHED_SECONDS if isinstance(error, NotReachedError) else _BUSY_SECONDS
                 retry_after = error.retry_after_seconds if isinstance(error, ServiceError) else None
@@ -332,6 +339,7 @@ class Orders:
         set_outcome("accepted")
         bind_task(replace(task, task_id=task_id))
         logger.info("task %s ordered as %s", task_id, task.reference)
+        # Without end: the order is paid, and only this process knows the id.
         while True:
             try:
                 bound = await self._bound(task, task_id)
@@ -367,22 +375,6 @@ class Orders:
             # The row stays as it is: once its sending lease lapses it reads as unconfirmed, which is never wrong.
             logger.warning("the outcome of order %s could not be saved: %s", task.reference, failure)
             return None
-
-
-def budget_of(settings: Settings) -> Budget:
-    """The limits on orders."""
-    return Budget(
-        max_active_tasks=settings.max_active_tasks,
-        daily_limit=settings.daily_limit,
-        daily_cost=settings.daily_cost,
-        duplicate_window=timedelta(seconds=settings.duplicate_window_seconds),
-    )
-
-
-def terms_of(service: Service, quality: Quality) -> dict[str, Any]:
-    """What is true of a task because of its service."""
-    capabilities = service.capabilities(quality)
-    return {"retention": capabilities.retention, "price_unit": capabilities.price_unit}
 
 
 def refusal_of(task: Task) -> Sora2Error:

@@ -45,6 +45,7 @@ class Schedule:
     def first(self, order: Task, now: datetime) -> LookPlan:
         """The first look at an order that was accepted at ``now``."""
         if order.callback_hash and not self.called_back:
+            # A callback is expected before this; whether one can arrive at all is not known yet.
             safety_at = now + timedelta(seconds=SAFETY_SECONDS)
             return LookPlan(wanted_at=safety_at, idle_at=safety_at)
         return self.next(order, now)
@@ -62,6 +63,7 @@ class Schedule:
     def wanted_seconds(self, task: Task, *, failing: bool) -> float:
         """How long after the last look, or else the order, the next one is made for a caller that waits."""
         if failing:
+            # Waiting must not undo the back-off.
             return self.poll_seconds * _FAILING_PACE
         if not task.callback_hash:
             return self.poll_seconds
@@ -80,6 +82,7 @@ class Schedule:
 
 
 def _after(seconds: float, failures: int) -> timedelta:
+    # A pace that is slower than the cap from the start must not be quickened by failures.
     longest = max(seconds, _BACKOFF_CAP_SECONDS)
     backed_off = min(seconds * 2 ** min(failures, 16), longest)
     return timedelta(seconds=backed_off * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - jitter, no secret
@@ -106,6 +109,7 @@ class CircuitBreaker:
 
     def failed(self, error: Sora2Error) -> None:
         """A look failed."""
+        # A refused key or an unknown task says nothing about the service's health.
         if not isinstance(error, NotReachedError | LostAnswerError | ServiceError) or not error.retryable:
             return
         self._failures += 1

@@ -24,7 +24,7 @@ from sora2_mcp.tasks.callbacks import Callbacks
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.downloads import Download, Downloads, saveable
 from sora2_mcp.tasks.files import is_kept
-from sora2_mcp.tasks.orders import Orders, Submission, terms_of
+from sora2_mcp.tasks.orders import Orders, Submission
 from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.polling import Polling
 from sora2_mcp.tasks.store.interface import PageMark, Usage
@@ -126,6 +126,7 @@ class Tasks:
             return task
         with self._clock.timeout(deadline - self._clock.monotonic()):
             return await self._polling.look(task)
+        # The look goes on without this call, and its result is there for the next one.
         return await self._reloaded(task)
 
     async def wait(self, reference: str, principal: str, seconds: float) -> Task:
@@ -294,7 +295,7 @@ class Tasks:
             created_at=now,
             task_id=task_id,
             adopted=True,
-            **terms_of(self._core.service, Quality.STANDARD),
+            **self._core.terms(Quality.STANDARD),
         )
         task, _ = advance(seen, snapshot)
         adopted = await self._store.adopt(task, self._core.schedule.plan(now))

@@ -82,7 +82,9 @@ class Looks(Queries):
         lease = {
             "look_owner": self._owner,
             "look_lease_until": until,
+            # Taken with the lease: a hint that is there when the look is settled came after it began.
             "hinted_at": None,
+            # If this process dies, the task is due when the lease ends.
             "next_look_at": case((tasks.c.next_look_at.is_not(None), until)),
         }
         free = is_free(tasks.c.look_lease_until, now, LOOK_LEASE)
@@ -118,6 +120,7 @@ class Looks(Queries):
             values |= {"hinted_id": case((tasks.c.hinted_at.is_not(None), tasks.c.hinted_id)), "look_failures": 0}
         else:
             values["look_failures"] = tasks.c.look_failures + 1
+        # Of another version or owner, what was seen belongs to a row that is not there any more.
         held = (tasks.c.version == claim.task.version, tasks.c.look_owner == self._owner)
         if task != claim.task:
             values |= fact_columns(task)

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
+from sora2_mcp.errors import KeyReusedError, LimitError, StoreError, UnknownTaskError
 from sora2_mcp.tasks.store.interface import LOOK_LEASE, Budget, LimitUse, LookPlan, Outcome, Reservation
 from sora2_mcp.tasks.store.queries import (
     UNCONFIRMED_COUNTS_ACTIVE,
@@ -53,10 +54,18 @@ class Orders(Queries):
         consent: str = "",
         admit: Callable[[Task], None] = lambda _: None,
     ) -> Reservation:
-        # Only limits concern all orders of the service; others must only not race with their own repeats.
-        repeats = f"key {draft.idempotency_key}" if draft.idempotency_key else f"order {fingerprint(draft.request)}"
-        lock = self._service if budget.has_limits else f"{self._service} {draft.principal} {repeats}"
-        async with self._engine.writing(lock=lock) as connection:
+        try:
+            return await self._reserved(draft, budget, consent, admit)
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            # Another order has taken the key at this moment, with other arguments: now it is found.
+            return await self._reserved(draft, budget, consent, admit)
+
+    async def _reserved(self, draft: Task, budget: Budget, consent: str, admit: Callable[[Task], None]) -> Reservation:
+        # Limits concern all orders of the service. Without them an order must only not race with its own repeats.
+        own = f"{self._service} {draft.principal} {fingerprint(draft.request)}"
+        async with self._engine.writing(lock=self._service if budget.has_limits else own) as connection:
             known = await self._known_order(connection, draft, budget, consent)
             if known is not None:
                 return known
@@ -78,6 +87,7 @@ class Orders(Queries):
         return task_from(row) if row is not None else await self._loaded(id)
 
     async def refuse(self, refused: Task) -> Task:
+        # Decided in the statement: a caller may be given the local id at this moment.
         hidden = tasks.c.handed_out.is_(False)
         values = {
             **fact_columns(refused),
@@ -91,6 +101,7 @@ class Orders(Queries):
         return task or await self._loaded(refused.id)
 
     async def unclear(self, id: str, reason: str) -> Task:
+        # A failure message without a stage is the reason why an order is unconfirmed, see ``task_from``.
         values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "failure_message": reason}
         return await self._change(
             id, values, _UNANSWERED, tasks.c.status == Status.GENERATING.value
@@ -101,6 +112,7 @@ class Orders(Queries):
 
     async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
         bound = await self._bound(id, task_id, plan, *self._may_be(task_id))
+        # Its sender may have had the answer meanwhile: then the order keeps that id.
         known = bound or await self._loaded(id)
         return known if known.task_id else None
 
@@ -110,6 +122,7 @@ class Orders(Queries):
             bound = self._announced(self._changing(id, values, _UNANSWERED, *conditions))
             row = (await connection.execute(bound)).mappings().first()
             if row is not None:
+                # Under the same lock as ``adopt``: a task is adopted before this, or finds the order's row.
                 row = await self._merged(connection, row)
         if row is None:
             return None

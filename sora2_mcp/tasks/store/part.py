@@ -27,6 +27,7 @@ class Part:
         self._clock = clock
         self._changed = changed
         self._owner = uuid4().hex
+        # Where the feed of changes begins.
         self._opened_at = clock.now()
 
     def _mine(self, *conditions: ColumnElement[bool]) -> list[ColumnElement[bool]]:
@@ -59,6 +60,7 @@ class Part:
 
     async def _note(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> RowMapping | None:
         """The row after a change that is no fact of the task: a lease, a time of its schedule."""
+        # Neither version nor announcement: a lease must not make others' changes of facts fail, nor wake waiters.
         noted = update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values(values).returning(tasks)
         rows = await self._engine.rows(noted, writes=True)
         return rows[0] if rows else None
@@ -71,4 +73,5 @@ class Part:
         return {"changed_at": self._clock.now(), "changed_by": self._owner}
 
     def _announced(self, statement: Insert | Update) -> Any:
+        # In the same statement: an announcement of its own would be one more trip, and could get lost.
         return statement.returning(tasks, *self._engine.announcement(self._service, self._owner))

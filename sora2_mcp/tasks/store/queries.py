@@ -26,6 +26,7 @@ def is_free(lease: ColumnElement[datetime | None], now: datetime, longest: timed
 def being_sent() -> list[ColumnElement[bool]]:
     """Conditions of an order under a sending lease, lapsed or not."""
     unanswered = (tasks.c.status == Status.GENERATING.value, tasks.c.task_id.is_(None))
+    # The first one is the condition of an index, which holds few rows.
     return [tasks.c.sending_until.is_not(None), *unanswered]
 
 

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from sora2_mcp.domain.task import SavedFile, Task
-from sora2_mcp.errors import LimitError, UnknownTaskError
+from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.database import Database
 from sora2_mcp.tasks.store.interface import Outcome, Reservation
 from tests.clocks import FakeClock
@@ -40,6 +40,43 @@ async def test_twenty_orders_with_one_key_are_one_task(store: Database, second: 
     assert sorted(reservation.outcome.value for reservation in reservations) == ["new"] + ["same key"] * 19
     assert len({reservation.task.id for reservation in reservations}) == 1
     assert await count_rows(store) == 1
+
+
+async def test_twenty_orders_with_one_key_and_other_arguments_are_one_task(
+    store: Database, second: Database, clock: FakeClock
+) -> None:
+    new, reused = list[Reservation](), list[KeyReusedError]()
+
+    def order(store: Database, number: int) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def place() -> None:
+            try:
+                new.append(await reserve(store, draft(clock, prompt=f"A cat {number}", key="k")))
+            except KeyReusedError as error:
+                reused.append(error)
+
+        return place
+
+    await at_once([order(each, number) for each, number in zip(cycle([store, second]), range(20), strict=False)])
+
+    assert (len(new), len(reused), await count_rows(store)) == (1, 19, 1)
+
+
+async def test_of_equal_orders_with_and_without_a_key_at_most_the_keyed_one_is_sent_beside_the_other(
+    store: Database, second: Database, clock: FakeClock
+) -> None:
+    outcomes: list[Outcome] = []
+
+    def order(store: Database, key: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def place() -> None:
+            outcomes.append((await reserve(store, draft(clock, key=key))).outcome)
+
+        return place
+
+    wishes = zip(cycle([store, second]), cycle(["", "", "k"]), range(21), strict=False)
+    await at_once([order(each, key) for each, key, _ in wishes])
+
+    # One without a key comes first and is one order more, or joins the keyed one.
+    assert outcomes.count(Outcome.NEW) == await count_rows(store) <= 2
 
 
 async def test_twenty_exact_repeats_are_one_task(store: Database, second: Database, clock: FakeClock) -> None:

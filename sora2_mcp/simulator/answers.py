@@ -1,4 +1,4 @@
-"""What goes back over the wire in several dialects: envelopes, and answers that break off."""
+"""Answers that several dialects share: envelopes, a gateway's pages, and answers that break off."""
 
 from typing import Any, Final
 
@@ -36,12 +36,14 @@ class CutResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = scope.get("state", {}).get(TRANSPORT)
         if transport is None:
+            # Without a socket, as in most tests, the transport below turns this into a broken connection.
             raise ConnectionAbortedError("a scripted fault closed the connection")
         if self.body:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             half = bytes(self.body)[: len(self.body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
         transport.close()
+        # uvicorn calls an application that returns without a whole answer broken, and logs that.
         while (await receive())["type"] != "http.disconnect":
             pass
 

@@ -1,8 +1,8 @@
 """The simulator as an ASGI application: the calls of every dialect, video files, the log of requests, and controls."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +12,7 @@ import anyio
 import httpx2
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sora2_mcp.simulator.answers import CutResponse, envelope
@@ -22,7 +22,7 @@ from sora2_mcp.simulator.faults import Fault, FaultScript, parse_fault
 from sora2_mcp.simulator.folder import TaskFolder
 from sora2_mcp.simulator.order import Refusal
 from sora2_mcp.simulator.received import ReceivedRequest, json_object
-from sora2_mcp.simulator.service import CLIPS, Dialect, Service, Visit, bearer_key, video_of
+from sora2_mcp.simulator.service import CLIPS, Dialect, Service, Visit, bearer_key, clip_of
 from sora2_mcp.simulator.world import Task, World
 
 __all__ = ["API_PATH", "CLIPS", "KEPT_REQUESTS", "Simulator", "utc_now"]
@@ -39,52 +39,51 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(kw_only=True, eq=False)
 class Simulator:
     """A stand-in for video services; serve `app` with `serve.running` or `serve.serve`.
-
-    `faults` are spelled `name[=value][*times]`. Without `api_key` any non-empty bearer key is accepted. With
-    `state_folder` tasks survive a restart and are shared with every simulator on the same folder; used-up
-    faults and received requests are not. `callback_secret` signs callbacks in the dialects that sign them. `now` and
-    `sleep` rule all waiting, so tests can move time; callbacks go over `transport` in place of the network.
 
     Raises:
         ValueError: a fault cannot be read.
     """
 
-    def __init__(
-        self,
-        *,
-        seconds_per_task: float = 4.0,
-        slow_seconds: float = 10.0,
-        faults: Iterable[str] = (),
-        state_folder: Path | None = None,
-        api_key: str = "",
-        callback_shape: CallbackShape = "full",
-        callback_secret: str = "",
-        now: Callable[[], datetime] = utc_now,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._now = now
-        self._callback_shape = callback_shape
-        self._callback_secret = callback_secret
-        self._script = FaultScript(parse_fault(text) for text in faults)
-        self._tasks = TaskFolder(state_folder)
+    seconds_per_task: float = 4.0
+    slow_seconds: float = 10.0
+    """How long a slow answer takes where its fault names no time."""
+    faults: Iterable[str] = ()
+    """Spelled `name[=value][*times]`."""
+    state_folder: Path | None = None
+    """Where tasks survive a restart; simulators on the same folder share them, but not faults and received requests."""
+    api_key: str = field(default="", repr=False)
+    """The only bearer key that is taken; "" takes any that is not empty."""
+    callback_shape: CallbackShape = "full"
+    callback_secret: str = field(default="", repr=False)
+    """Signs callbacks in the dialects that sign them."""
+    now: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    """With `now` it rules all waiting, so tests can move time."""
+    transport: httpx2.AsyncBaseTransport | None = None
+    """Takes the network's place under callbacks."""
+
+    def __post_init__(self) -> None:
+        self._script = FaultScript(parse_fault(text) for text in self.faults)
+        self._tasks = TaskFolder(self.state_folder)
         self._callbacks = CallbackSender(
-            tasks=self._tasks, spell=self._callback, now=now, sleep=sleep, transport=transport
+            tasks=self._tasks, spell=self._callback, now=self.now, sleep=self.sleep, transport=self.transport
         )
         self._service = Service(
-            world=World(seconds_per_task=seconds_per_task, script=self._script),
+            world=World(seconds_per_task=self.seconds_per_task, script=self._script),
             tasks=self._tasks,
             callbacks=self._callbacks,
-            now=now,
-            sleep=sleep,
-            api_key=api_key,
-            slow_seconds=slow_seconds,
+            now=self.now,
+            sleep=self.sleep,
+            api_key=self.api_key,
+            slow_seconds=self.slow_seconds,
         )
+        # Bounded, because a simulator may run for days beside a server.
         self._received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
         self._fetched: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
-        self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
+        self.app = Starlette(routes=self._routes(), lifespan=lambda _: self._callbacks.running())
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
@@ -97,8 +96,8 @@ class Simulator:
         return tuple(self._fetched)
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
-        """What is left of the faults scripted for everybody."""
+    def faults_left(self) -> tuple[Fault, ...]:
+        """What is left of the faults that are scripted for every order and look."""
         return self._script.faults
 
     def add_fault(self, text: str) -> None:
@@ -129,22 +128,14 @@ class Simulator:
             own += [
                 Route(call.path, self._logged(dialect, call.act), methods=[call.method]) for call in dialect.calls()
             ]
+            # Last of its dialect, as the first route that fits answers.
             own.append(Route(f"{dialect.root}/{{path:path}}", self._logged(dialect, _unknown_path), methods=_METHODS))
         return own
 
-    @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        async with self._callbacks.running():
-            yield
-
     def _callback(self, task: Task, at: datetime) -> Callback:
         (dialect,) = (spoken for spoken in SPOKEN if spoken.name == task.dialect)
-        occasion = Occasion(
-            at=at,
-            shape=self._callback_shape,
-            secret=self._callback_secret,
-            tasks=self._service.tasks_of(dialect),
-        )
+        tasks = self._service.tasks_of(dialect)
+        occasion = Occasion(at=at, shape=self.callback_shape, secret=self.callback_secret, tasks=tasks)
         return dialect.callback(task, occasion)
 
     def _logged(self, dialect: Dialect, act: _Act) -> Callable[[Request], Awaitable[Response]]:
@@ -157,16 +148,17 @@ class Simulator:
             except Refusal as refusal:
                 response = dialect.error(refusal)
             except ClientDisconnect:
+                # A caller that hangs up while it still sends its order gets no answer, and the log must not show one.
                 response = CutResponse(b"")
             if not isinstance(response, CutResponse):
-                received.code, received.answered_at = response.status_code, self._now()
+                received.code, received.answered_at = response.status_code, self.now()
             return response
 
         return answer
 
     def _log(self, log: deque[ReceivedRequest], request: Request) -> ReceivedRequest:
         received = ReceivedRequest(
-            method=request.method, path=request.url.path, at=self._now(), has_key=bool(bearer_key(request))
+            method=request.method, path=request.url.path, at=self.now(), has_key=bool(bearer_key(request))
         )
         log.append(received)
         return received
@@ -175,11 +167,11 @@ class Simulator:
         received = self._log(self._fetched, request)
         received.task_id = request.path_params["task_id"]
         task = self._tasks.get(request.path_params["task_id"])
-        if task is None or not task.has_video(self._now()):
+        if task is None or not task.has_video(self.now()):
             response: Response = PlainTextResponse("Not found\n", status_code=404)
         else:
-            response = video_of(task)
-        received.code, received.answered_at = response.status_code, self._now()
+            response = FileResponse(clip_of(task), media_type="video/mp4")
+        received.code, received.answered_at = response.status_code, self.now()
         return response
 
     async def _upload(self, request: Request) -> Response:
@@ -189,21 +181,22 @@ class Simulator:
         return JSONResponse([received.spelled() for received in self._received])
 
     async def _add_fault(self, request: Request) -> Response:
-        fields = json_object(await request.body()) or {}
+        try:
+            fields = json_object(await request.body())
+        except Refusal:
+            fields = {}
+        # Back into the one grammar, so that both spellings are refused with the same words.
         value = f"={fields['value']}" if "value" in fields else ""
         times = f"*{fields['times']}" if "times" in fields else ""
         try:
             self.add_fault(f"{fields.get('fault', '')}{value}{times}")
         except ValueError as refused:
             return envelope(400, str(refused), None, status=400)
-        return self._fault_list()
+        return JSONResponse([str(fault) for fault in self.faults_left])
 
     async def _clear_faults(self, _: Request) -> Response:
         self.clear_faults()
-        return self._fault_list()
-
-    def _fault_list(self) -> Response:
-        return JSONResponse([str(fault) for fault in self.faults])
+        return JSONResponse([])
 
 
 async def _greet(_: Request) -> Response:
@@ -214,6 +207,7 @@ async def _greet(_: Request) -> Response:
 async def _unknown_path(_: Service, visit: Visit) -> Response:
     refusal = Refusal(404, f"No such path: {visit.request.method} {visit.request.url.path}")
     response = visit.dialect.error(refusal)
+    # Kie answers 200 to everything but a path that it does not have.
     response.status_code = 404
     return response
 

@@ -1,4 +1,4 @@
-"""Tells the callback address of an order that its task has ended."""
+"""Callbacks: a post to the address that an order named, once its task has ended."""
 
 import json
 import logging
@@ -15,7 +15,6 @@ import httpx2
 from anyio.abc import TaskGroup
 
 from sora2_mcp.simulator.folder import TaskFolder
-from sora2_mcp.simulator.groups import plain_task_group
 from sora2_mcp.simulator.world import Task
 
 CallbackShape = Literal["full", "short"]
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a dialect may know when it spells a callback: `secret` "" means unsigned, `tasks` are all there are."""
+    """What a dialect may know when it spells a callback: `secret` "" means unsigned, `tasks` are all of the dialect."""
 
     at: datetime
     shape: CallbackShape = "full"
@@ -80,7 +79,8 @@ class CallbackSender:
                 group.cancel_scope.cancel()
 
     def schedule(self, task: Task) -> None:
-        """Sees to the callback of a task that has just been accepted, if it wants one."""
+        """Delivers the callback of a task that has just been accepted, if it wants one."""
+        # Without a group the simulator is ending; the next one on this folder finds what is owed.
         if task.callback_url and self._group is not None:
             self._group.start_soon(self.deliver, task)
 
@@ -92,11 +92,13 @@ class CallbackSender:
             logger.exception("Callback for task %s given up", task.task_id)
 
     async def _deliver(self, task: Task) -> None:
+        # A loop, as a clock that tests move may be behind when the sleep ends.
         while (remaining := (task.ends_at - self._now()).total_seconds()) > 0:
             await self._sleep(remaining)
         for pause in (0.0, *PAUSES_SECONDS):
             if pause:
                 await self._sleep(pause)
+            # Asked before each try: simulators on the same folder all owe the callback after a restart.
             if self._tasks.callback_delivered(task.task_id):
                 return
             if await self._post(task):
@@ -128,3 +130,16 @@ class CallbackSender:
             logger.debug("Callback for task %s: %s", task.task_id, type(error).__name__)
             return False
         return answer.is_success
+
+
+@asynccontextmanager
+async def plain_task_group() -> AsyncIterator[TaskGroup]:
+    """A task group that ends with the error itself when there is just one, as `async with` of anything else would."""
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        # A test that fails inside of `running` must fail with its own error, not with a group around it.
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        raise

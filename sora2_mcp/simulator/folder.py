@@ -17,11 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class TaskFolder:
-    """Tasks by id. Without a folder they live as long as this object.
-
-    One small JSON file per task, replaced in one step, so a reader never sees half of one. A task never
-    changes except for `callback_delivered`, which is why a remembered one need not be read again.
-    """
+    """Tasks by id, each in one small JSON file. Without a folder they live as long as this object."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
@@ -32,12 +28,15 @@ class TaskFolder:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             partial = self._folder / f".{task.task_id}.{os.getpid()}.tmp"
-            partial.write_text(_to_text(task), encoding="utf-8")
+            fields = {**asdict(task), "accepted_at": task.accepted_at.isoformat()}
+            partial.write_text(json.dumps(fields, ensure_ascii=False, indent=1), encoding="utf-8")
+            # In one step, so another process on this folder never reads half a task.
             partial.replace(self._folder / f"{task.task_id}.json")
         self._tasks[task.task_id] = task
 
     def get(self, task_id: str) -> Task | None:
-        """The task with this id, whichever process accepted it."""
+        """The task with this id, in whichever process it was accepted."""
+        # A task never changes but for `callback_delivered`, so one that is remembered need not be read again.
         return self._tasks.get(task_id) or self._read(task_id)
 
     def all(self) -> Iterator[Task]:
@@ -54,7 +53,8 @@ class TaskFolder:
             (self._folder / f"{task_id}.json").unlink(missing_ok=True)
 
     def callback_delivered(self, task_id: str) -> bool:
-        """Whether any process delivered the callback: read afresh."""
+        """Whether any process has delivered the callback."""
+        # Read anew, as another process may have delivered it meanwhile.
         task = self._read(task_id) or self._tasks.get(task_id)
         return task is not None and task.callback_delivered
 
@@ -73,26 +73,20 @@ class TaskFolder:
         if self._folder is None or TASK_ID.fullmatch(task_id) is None:
             return None
         try:
-            task = _from_text((self._folder / f"{task_id}.json").read_text(encoding="utf-8"))
+            fields = json.loads((self._folder / f"{task_id}.json").read_text(encoding="utf-8"))
+            task = Task(
+                **{
+                    **fields,
+                    "accepted_at": datetime.fromisoformat(fields["accepted_at"]),
+                    # A list in JSON.
+                    "traits": tuple(fields.get("traits", ())),
+                }
+            )
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
+            # A file of a later release, or one that a user has changed: the other tasks go on.
             logger.warning("The file of task %s cannot be read; the task counts as unknown", task_id)
             return None
         self._tasks[task_id] = task
         return task
-
-
-def _to_text(task: Task) -> str:
-    return json.dumps({**asdict(task), "accepted_at": task.accepted_at.isoformat()}, ensure_ascii=False, indent=1)
-
-
-def _from_text(text: str) -> Task:
-    fields = json.loads(text)
-    return Task(
-        **{
-            **fields,
-            "accepted_at": datetime.fromisoformat(fields["accepted_at"]),
-            "traits": tuple(fields.get("traits", ())),
-        }
-    )

@@ -15,8 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sora2_mcp.simulator.answers import TRANSPORT
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.callbacks import plain_task_group
 from sora2_mcp.simulator.dialects import DIALECTS
-from sora2_mcp.simulator.groups import plain_task_group
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,13 +42,14 @@ async def running(
     """
     base_path = DIALECTS[dialect]
     with _bound(host, port, fallback=fallback) as listener:
-        server = _Server(_config(simulator))
+        server = _Server(simulator)
         async with simulator.app.router.lifespan_context(simulator.app), plain_task_group() as group:
             try:
-                group.start_soon(_serve, server, listener)
+                group.start_soon(server.run_on, listener)
                 await server.listening.wait()
                 yield f"http://{_address(host, listener)}{base_path}"
             finally:
+                # Before the server: it waits for its answers, and these may be minutes away.
                 simulator.cut_slow_answers()
                 server.stop.set()
 
@@ -79,12 +80,28 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it listens, stops when told, and leaves signals alone."""
+    """A server that sets `listening`, ends once `stop` is set, and leaves signals alone."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, simulator: Simulator) -> None:
+        config = uvicorn.Config(
+            simulator.app,
+            http=_Protocol,
+            # `running` enters the lifespan: uvicorn would run it in a task of its own and exit when it fails.
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=1,
+        )
         super().__init__(config)
         self.listening = anyio.Event()
         self.stop = anyio.Event()
+
+    async def run_on(self, listener: socket.socket) -> None:
+        # Ended by `stop` alone: cancelled midway, uvicorn would leave its connections open.
+        with anyio.CancelScope(shield=True):
+            await self.serve(sockets=[listener])
 
     def capture_signals(self) -> Any:
         return nullcontext()
@@ -94,41 +111,15 @@ class _Server(uvicorn.Server):
         await self.stop.wait()
 
 
-def _config(simulator: Simulator) -> uvicorn.Config:
-    # The lifespan is entered by `running`: uvicorn would run it in a task of its own and exit when it fails.
-    return uvicorn.Config(
-        simulator.app,
-        http=_Protocol,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=1,
-    )
-
-
-async def _serve(server: _Server, listener: socket.socket) -> None:
-    # Ended by `stop` alone: cancelled midway, uvicorn would leave its connections open.
-    with anyio.CancelScope(shield=True):
-        await server.serve(sockets=[listener])
-
-
-@contextmanager
-def _bound(host: str, port: int, *, fallback: bool) -> Iterator[socket.socket]:
+def _bound(host: str, port: int, *, fallback: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = _bind(host, port)
+        # Floods of the tests and of bench/ open a thousand connections at once.
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError:
         if not (fallback and port):
             raise
-        listener = _bind(host, 0)
-    with listener:
-        yield listener
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=2048)
+        return _bound(host, 0, fallback=False)
     # asyncio does so itself only where the socket names its protocol; without it answers may wait 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

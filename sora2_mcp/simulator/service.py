@@ -2,6 +2,8 @@
 
 import hmac
 import logging
+import secrets
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +17,14 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from sora2_mcp.simulator.answers import MESSAGES, CutResponse, bad_gateway, blocked
 from sora2_mcp.simulator.callbacks import Callback, CallbackSender, Occasion
-from sora2_mcp.simulator.faults import Fault
+from sora2_mcp.simulator.faults import Fault, Place
 from sora2_mcp.simulator.folder import TaskFolder
 from sora2_mcp.simulator.order import Order, Refusal
-from sora2_mcp.simulator.received import ReceivedRequest
-from sora2_mcp.simulator.submission import is_form, read_form, read_json
-from sora2_mcp.simulator.uploads import Uploads
+from sora2_mcp.simulator.received import ReceivedRequest, Uploads, is_form, json_object, read_form
 from sora2_mcp.simulator.world import Task, World, video_url
 
 CLIPS: Final = Path(__file__).with_name("clips")
+_ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
 logger = logging.getLogger(__name__)
 
 
@@ -37,6 +38,8 @@ class Dialect(ABC):
     needs_key: ClassVar[bool] = True
     """Whether a call without a key is refused also where the simulator takes any key."""
     takes_forms: ClassVar[bool] = False
+    id_parameter: ClassVar[str] = ""
+    """The query's parameter that names a task; "" where the path does."""
 
     @abstractmethod
     def calls(self) -> "Sequence[Call]":
@@ -64,7 +67,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def accepted_without_id(self) -> Response:
-        """The same of a service that forgets to say which task it is."""
+        """The answer to an accepted order that does not say which task it is."""
 
     @abstractmethod
     def found(self, task: Task, now: datetime, origin: str) -> Response:
@@ -78,8 +81,10 @@ class Dialect(ABC):
     def error(self, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
         """The answer to what is refused; a refusal without a message has one of `MESSAGES`."""
 
-    def asked_for(self, request: Request) -> str:
+    def task_id_in(self, request: Request) -> str:
         """The task id in a request, "" for none."""
+        if self.id_parameter:
+            return request.query_params.get(self.id_parameter, "")
         return str(request.path_params.get("task_id", ""))
 
     def callback(self, task: Task, occasion: Occasion) -> Callback:
@@ -106,8 +111,10 @@ class Visit:
         Raises:
             Refusal: it is neither a JSON object nor, where the dialect takes them, a form.
         """
-        read = read_form if self.dialect.takes_forms and is_form(self.request) else read_json
-        return await read(self.request, self.received)
+        if self.dialect.takes_forms and is_form(self.request):
+            return await read_form(self.request, self.received)
+        fields = self.received.body = json_object(await self.request.body())
+        return fields
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,12 +132,13 @@ class Service:
     _slow_answers: set[anyio.CancelScope] = field(default_factory=set)
 
     def check_key(self, visit: Visit) -> None:
-        """Lets pass whoever has the key.
+        """Lets a request with the key pass.
 
         Raises:
             Refusal: 401, it is missing or wrong.
         """
         key = bearer_key(visit.request)
+        # In constant time, as one that stops at the first wrong letter could be guessed letter by letter.
         fits = not self.api_key or hmac.compare_digest(key.encode(), self.api_key.encode())
         if not fits or (visit.dialect.needs_key and not key):
             raise Refusal(401)
@@ -151,8 +159,10 @@ class Service:
         )
         task = verdict.task
         if task is None:
+            # `refused-prompt` alone has no answer in its name: it is the 400 of the content policy.
             return _spoilt(verdict.fault, dialect, lambda: dialect.error(Refusal(400)))
         visit.received.task_id = task.task_id
+        # On disk before the answer leaves: a simulator that is killed in between must know the task, as a service does.
         self.tasks.save(task)
         logger.info("Task %s accepted", task.task_id)
         self.callbacks.schedule(task)
@@ -161,7 +171,8 @@ class Service:
     async def look(self, visit: Visit) -> Response:
         """Answers a look at a task."""
         task = self.task_for(visit)
-        fault = self.world.look(task)
+        fault = self.world.strike(task, Place.LOOK)
+        # As a server at home that restarts: it keeps its tasks in memory.
         if fault is not None and fault.name == "forget":
             for known in tuple(self.tasks.all()):
                 self.tasks.remove(known.task_id)
@@ -175,7 +186,7 @@ class Service:
     async def content(self, visit: Visit) -> Response:
         """The video of a task, for a caller with the key."""
         task = self.task_for(visit)
-        fault = self.world.content(task)
+        fault = self.world.strike(task, Place.CONTENT)
         if task is None or not task.has_video(self.now()):
             return visit.dialect.error(Refusal(404, "There is no video, or it is not ready"))
         match fault and fault.what:
@@ -183,19 +194,20 @@ class Service:
                 return RedirectResponse(video_url(task, visit.origin), status_code=302)
             case "half":
                 return CutResponse(clip_of(task).read_bytes(), media_type="video/mp4")
-        return _spoilt(fault, visit.dialect, lambda: video_of(task))
+        return _spoilt(fault, visit.dialect, lambda: FileResponse(clip_of(task), media_type="video/mp4"))
 
     def task_for(self, visit: Visit) -> Task | None:
-        """The task that a request with the key asks for, if it is one of this dialect.
+        """The task that a request with the key names, if it is one of this dialect.
 
         Raises:
             Refusal: 401, or 400 where no id is given.
         """
         self.check_key(visit)
-        task_id = visit.received.task_id = visit.dialect.asked_for(visit.request)
+        task_id = visit.received.task_id = visit.dialect.task_id_in(visit.request)
         if not task_id:
             raise Refusal(400, "taskId is required")
         task = self.tasks.get(task_id)
+        # All dialects share one list of tasks; a real service knows nothing of another's.
         return task if task is not None and task.dialect == visit.dialect.name else None
 
     def cut_slow_answers(self) -> None:
@@ -205,11 +217,12 @@ class Service:
 
     async def _answer(self, fault: Fault | None, dialect: Dialect, usual: Callable[[], Response]) -> Response:
         if fault is not None and fault.what == "slow" and not await self._held_back(fault):
+            # The server stops: the client sees what it would see of a service that is restarted.
             return CutResponse(b"")
         return _spoilt(fault, dialect, usual)
 
     async def _held_back(self, fault: Fault) -> bool:
-        """Whether the whole time passed, and the server did not stop before."""
+        """Waits as long as the fault says; False where the server stops before."""
         with anyio.CancelScope() as scope:
             self._slow_answers.add(scope)
             try:
@@ -221,7 +234,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a dialect: what the service does when it is asked at this path."""
+    """One call of a dialect: what the service does with a request at this path."""
 
     method: str
     path: str
@@ -239,9 +252,9 @@ def clip_of(task: Task) -> Path:
     return CLIPS / f"{task.aspect_ratio}.mp4"
 
 
-def video_of(task: Task) -> Response:
-    """The video of a task, whole or in ranges."""
-    return FileResponse(clip_of(task), media_type="video/mp4")
+def random_word(characters: int) -> str:
+    """So many small letters and digits, for an id."""
+    return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(characters))
 
 
 def message_of(refusal: Refusal) -> str:
@@ -253,7 +266,8 @@ def _spoilt(fault: Fault | None, dialect: Dialect, usual: Callable[[], Response]
     """The answer under a fault; `usual` gives the one without, and the one of a fault that spoils nothing."""
     what = "" if fault is None else fault.what
     if fault is not None and what.isdigit():
-        return dialect.error(Refusal(int(what)), _retry_after(fault))
+        seconds = 1.0 if fault.value is None else fault.value
+        return dialect.error(Refusal(int(what)), {"Retry-After": f"{seconds:g}"} if what == "429" else None)
     match what:
         case "html" | "html-accepted":
             return bad_gateway()
@@ -271,9 +285,3 @@ def _spoilt(fault: Fault | None, dialect: Dialect, usual: Callable[[], Response]
             return dialect.accepted_without_id()
         case _:
             return usual()
-
-
-def _retry_after(fault: Fault) -> dict[str, str] | None:
-    if fault.what != "429":
-        return None
-    return {"Retry-After": f"{1.0 if fault.value is None else fault.value:g}"}

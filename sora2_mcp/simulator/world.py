@@ -1,6 +1,6 @@
 """Tasks over time and the faults that strike them. Pure: the caller brings the time, the ids and the files."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,6 +20,7 @@ class Failure:
     message: str
 
 
+# A task without an outcome of this table ends well; "no-url" is such a success, without a video.
 _MODERATED: Final = Failure(code=400, message="The video was refused by the content policy")
 _FAILURES: Final = {
     "creation-failure": Failure(code=500, message="The task could not be created"),
@@ -36,8 +37,7 @@ class Task:
     """One accepted order. Everything it will ever answer follows from this and the time.
 
     `outcome` is "" for a video, or the name of the fault it ends with; `traits` are the names of the faults
-    that make it unusual; `origin` is `http://host:port` as the order addressed it, for the video URL in the
-    callback.
+    that make it unusual; `origin` is `http://host:port` as the order addressed it.
     """
 
     task_id: str
@@ -50,6 +50,7 @@ class Task:
     dialect: str = "sora2api"
     outcome: str = ""
     traits: tuple[str, ...] = ()
+    # A callback has no request from which the video's address could be made.
     origin: str = ""
     callback_delivered: bool = False
 
@@ -78,10 +79,7 @@ class Task:
 
 
 def status_of(task: Task, now: datetime, *, waiting: str, working: str, succeeded: str, failed: str) -> str:
-    """The word for how a task stands, out of those of its dialect; its traits come first.
-
-    It waits for the first quarter of its time.
-    """
+    """The word for how a task stands, out of those of its dialect; its traits come first."""
     if task.succeeded(now):
         given = {"status-succeeded": "succeeded", "status-success": "success"}
         usual = succeeded
@@ -89,12 +87,18 @@ def status_of(task: Task, now: datetime, *, waiting: str, working: str, succeede
         return failed
     else:
         given = {"status-unknown": "unknown", "status-strange": "warming_up"}
+        # It waits for the first quarter of its time, so that looks find both words.
         usual = waiting if task.progress(now) < 0.25 else working
     return next((given[name] for name in task.traits if name in given), usual)
 
 
+def failed_word(task: Task) -> str:
+    """The word for a failure in dialects that tell three kinds apart."""
+    return task.outcome if task.outcome in ("expired", "cancelled") else "failed"
+
+
 def video_url(task: Task, origin: str) -> str:
-    """Where the clip of a task lies for whoever reached the simulator at `origin`; it needs no key there."""
+    """Where the clip of a task lies for a caller that reached the simulator at `origin`; it needs no key there."""
     return f"{origin.rstrip('/')}/videos/{task.task_id}.mp4"
 
 
@@ -107,27 +111,30 @@ class Verdict:
 
 
 class World:
-    """Decides what becomes of orders and looks; remembers only which faults are used up.
-
-    Faults written in a prompt are counted over all orders with exactly that prompt, and for looks over the
-    looks at each task; they come before the ones scripted for everybody.
-    """
+    """Decides what becomes of orders and looks; remembers only which faults are used up."""
 
     def __init__(self, *, seconds_per_task: float, script: FaultScript) -> None:
         self._seconds_per_task = seconds_per_task
         self._script = script
+        # Faults in a prompt are counted over all orders with exactly that prompt (`*2` refuses the first two of them),
+        # and over the looks at each task.
         self._scripts_by_prompt: dict[str, FaultScript] = {}
         self._scripts_by_task: dict[str, FaultScript] = {}
 
     def order(self, order: Order, *, dialect: str, task_id: str, now: datetime, origin: str) -> Verdict:
         """Accepts or refuses one order; a refused one uses up nothing but the fault that refused it."""
-        scripts = (self._prompt_script(order), self._script)
-        fault = _take(lambda fault: fault.place in (Place.REFUSED, Place.ANSWERED), *scripts)
+        prompt_script = FaultScript()
+        if order.faults:
+            prompt_script = self._scripts_by_prompt.setdefault(order.prompt, FaultScript(order.faults))
+        # What the prompt says is meant for this order, so it comes before what is scripted for all.
+        scripts = (prompt_script, self._script)
+        fault = _take(scripts, Place.REFUSED, Place.ANSWERED)
         if fault is not None and fault.place is Place.REFUSED:
             return Verdict(task=None, fault=fault)
-        outcome = _take(lambda fault: fault.place is Place.OUTCOME, *scripts)
-        duration = _take(lambda fault: fault.place is Place.DURATION, *scripts)
-        traits = _traits(*scripts)
+        outcome = _take(scripts, Place.OUTCOME)
+        duration = _take(scripts, Place.DURATION)
+        # One fault of each name: a task may be unusual in several ways at once.
+        traits = tuple(name for name in _TRAITS if _take(scripts, Place.TRAIT, name=name) is not None)
         task = Task(
             task_id=task_id.ljust(LONG_ID_CHARACTERS, "0") if "long-id" in traits else task_id,
             prompt=order.prompt,
@@ -143,33 +150,18 @@ class World:
         )
         return Verdict(task=task, fault=fault)
 
-    def look(self, task: Task | None) -> Fault | None:
-        """The fault that strikes this look, if any; `task` None is a look at an unknown id."""
-        return _take(lambda fault: fault.place is Place.LOOK, self._task_script(task), self._script)
-
-    def content(self, task: Task | None) -> Fault | None:
-        """The fault that strikes this request for a video, if any."""
-        return _take(lambda fault: fault.place is Place.CONTENT, self._task_script(task), self._script)
-
-    def _prompt_script(self, order: Order) -> FaultScript:
-        if not order.faults:
-            return FaultScript()
-        return self._scripts_by_prompt.setdefault(order.prompt, FaultScript(order.faults))
-
-    def _task_script(self, task: Task | None) -> FaultScript:
-        if task is None or not (faults := faults_in_prompt(task.prompt)):
-            return FaultScript()
-        return self._scripts_by_task.setdefault(task.task_id, FaultScript(faults))
+    def strike(self, task: Task | None, place: Place) -> Fault | None:
+        """The fault that strikes this look at a task or request for its video, if any; None is an unknown task."""
+        task_script = FaultScript()
+        if task is not None and (faults := faults_in_prompt(task.prompt)):
+            task_script = self._scripts_by_task.setdefault(task.task_id, FaultScript(faults))
+        return _take((task_script, self._script), place)
 
 
-def _take(wanted: Callable[[Fault], bool], *scripts: FaultScript) -> Fault | None:
+def _take(scripts: Sequence[FaultScript], *places: Place, name: str = "") -> Fault | None:
+    """The next fault of these scripts that acts there, and with a name the next one of that name."""
+
+    def wanted(fault: Fault) -> bool:
+        return fault.place in places and name in ("", fault.name)
+
     return next((fault for script in scripts if (fault := script.take(wanted)) is not None), None)
-
-
-def _traits(*scripts: FaultScript) -> tuple[str, ...]:
-    """The names of all that strike: a task may be unusual in several ways at once."""
-    return tuple(name for name in _TRAITS if _take(_named(name), *scripts) is not None)
-
-
-def _named(name: str) -> Callable[[Fault], bool]:
-    return lambda fault: fault.name == name

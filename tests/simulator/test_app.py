@@ -237,7 +237,7 @@ async def test_a_fault_that_cannot_be_read_is_answered_with_400(
 
     assert answer.status_code == 400
     assert "fault" in answer.json()["msg"]
-    assert simulator.faults == ()
+    assert simulator.faults_left == ()
 
 
 async def test_the_controls_answer_this_machine_only(simulator: Simulator) -> None:

@@ -245,7 +245,7 @@ async def test_a_fault_is_one_for_all_dialects(talk: Talk, simulator: Simulator)
 
     codes = [talk.code(await talk.order("A cat")) for _ in range(2)]
 
-    assert (codes, simulator.faults) == ([402, 0], ())
+    assert (codes, simulator.faults_left) == ([402, 0], ())
 
 
 def test_an_unknown_fault_stops_the_start_and_lists_the_known_ones() -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from sora2_mcp.simulator.app import CLIPS, Simulator
 from sora2_mcp.simulator.callbacks import Callback, Occasion
-from sora2_mcp.simulator.dialects.kie import CREDITS_PER_VIDEO, STARTING_CREDITS, Kie
-from sora2_mcp.simulator.uploads import MAX_BYTES
+from sora2_mcp.simulator.dialects.kie import CREDITS_PER_VIDEO, LONGEST_UPLOAD_BYTES, STARTING_CREDITS, Kie
 from sora2_mcp.simulator.world import Task
 from tests.simulator.conftest import speaking
 from tests.web import client_on_network
@@ -293,7 +292,7 @@ async def test_an_uploaded_file_can_be_loaded_without_a_key(kie: httpx2.AsyncCli
     [
         ({"uploadPath": "images"}, None, "file is required"),
         ({"fileName": "cat.png"}, 8, "uploadPath is required"),
-        ({"uploadPath": "images"}, MAX_BYTES + 1, "The file has more than 10 MB"),
+        ({"uploadPath": "images"}, LONGEST_UPLOAD_BYTES + 1, "The file has more than 10 MB"),
     ],
 )
 async def test_an_upload_that_does_not_fit_is_refused(

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from sora2_mcp.simulator.dialects.sora2api import record
-from sora2_mcp.simulator.faults import FaultScript, faults_in_prompt, parse_fault
+from sora2_mcp.simulator.faults import FaultScript, Place, faults_in_prompt, parse_fault
 from sora2_mcp.simulator.order import Order
 from sora2_mcp.simulator.world import LONG_ID_CHARACTERS, Task, Verdict, World
 
@@ -41,7 +41,7 @@ def order(made: World, prompt: str = "A cat") -> Verdict:
 
 
 def looks(made: World, at: Task | None, count: int) -> list[str | None]:
-    return [None if (fault := made.look(at)) is None else fault.name for _ in range(count)]
+    return [None if (fault := made.strike(at, Place.LOOK)) is None else fault.name for _ in range(count)]
 
 
 def test_a_task_is_generating_until_its_time_is_up_with_every_field_present() -> None:
@@ -177,6 +177,6 @@ def test_requests_for_a_video_have_faults_of_their_own() -> None:
     made = world("content-404*1", "look-404*1")
     at = task()
 
-    struck = [made.content(at), made.content(at), made.look(at)]
+    struck = [made.strike(at, place) for place in (Place.CONTENT, Place.CONTENT, Place.LOOK)]
 
     assert [fault and fault.name for fault in struck] == ["content-404", None, "look-404"]

@@ -13,20 +13,19 @@ from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sora2_mcp.simulator.answers import envelope
 from sora2_mcp.simulator.callbacks import Callback, Occasion, json_bytes
 from sora2_mcp.simulator.dialects.kie_models import check_input
 from sora2_mcp.simulator.order import Order, Refusal, check_url, prompt_faults, prompt_up_to
+from sora2_mcp.simulator.received import Attachment, read_form
 from sora2_mcp.simulator.service import Call, Dialect, Service, Visit, message_of
-from sora2_mcp.simulator.submission import Attachment, read_form
-from sora2_mcp.simulator.uploads import MAX_BYTES
 from sora2_mcp.simulator.world import Task, status_of, video_url
 
 STARTING_CREDITS: Final = 10_000
 CREDITS_PER_VIDEO: Final = 100
+LONGEST_UPLOAD_BYTES: Final = 10 * 1024 * 1024
 _TALL: Final = ("9:16", "3:4", "2:3", "portrait")
 _check_prompt: Final = prompt_up_to(20_000)
 
@@ -37,6 +36,7 @@ class Kie(Dialect):
     name = "kie"
     base_path = "/kie/api/v1"
     root = "/kie"
+    id_parameter = "taskId"
 
     def calls(self) -> Sequence[Call]:
         return (
@@ -71,9 +71,6 @@ class Kie(Dialect):
 
     def can_pay(self, tasks: Iterable[Task], now: datetime) -> bool:
         return balance(tasks, now) >= CREDITS_PER_VIDEO
-
-    def asked_for(self, request: Request) -> str:
-        return request.query_params.get("taskId", "")
 
     def accepted(self, task: Task, origin: str) -> Response:  # noqa: ARG002
         return _success({"taskId": task.task_id, "recordId": task.task_id})
@@ -137,23 +134,25 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
 
 
 def _standing(task: Task, now: datetime, origin: str) -> dict[str, Any]:
-    """How the task stands and what came of it, in the form of the documents or in that of October."""
+    """How the task stands and what came of it."""
     results = {"resultUrls": [video_url(task, origin)] if task.has_video(now) else []}
     succeeded = task.succeeded(now)
+    # Kie documents `state`; its records of October 2026 had the fields of the reference service.
     if "success-flag" in task.traits:
         failed = 2 if task.outcome == "creation-failure" else 3
         flag = 1 if succeeded else failed if task.finished(now) else 0
         return {"successFlag": flag, "response": results if succeeded else None}
     waiting = "waiting" if task.progress(now) < 0.1 else "queuing"
     state = status_of(task, now, waiting=waiting, working="generating", succeeded="success", failed="fail")
+    # Once a task has ended, a field with nothing in it is an empty text; before, it is null.
     empty = "" if task.finished(now) else None
     return {"state": state, "resultJson": json.dumps(results) if succeeded else empty}
 
 
 def _signature(task_id: str, occasion: Occasion) -> dict[str, str]:
-    """Only the id and the time are signed."""
     if not occasion.secret:
         return {}
+    # Kie signs the id and the time alone, not what the callback says.
     at = str(int(occasion.at.timestamp()))
     mark = hmac.digest(occasion.secret.encode(), f"{task_id}.{at}".encode(), sha256)
     return {"X-Webhook-Timestamp": at, "X-Webhook-Signature": base64.b64encode(mark).decode()}
@@ -172,7 +171,7 @@ async def _upload(service: Service, visit: Visit) -> Response:
         raise Refusal(400, "file is required")
     if not fields.get("uploadPath"):
         raise Refusal(400, "uploadPath is required")
-    if len(file.content) > MAX_BYTES:
+    if len(file.content) > LONGEST_UPLOAD_BYTES:
         raise Refusal(400, "The file has more than 10 MB")
     shown = str(name or file.filename or "file")
     content = {

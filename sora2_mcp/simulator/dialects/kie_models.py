@@ -3,7 +3,7 @@
 Source: Kie's pages of each model, 2026-08 to 2026-10. Ids and inputs change monthly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,18 +26,16 @@ _PICTURES: Final = ("image_urls", "first_frame_url", "last_frame_url", "referenc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """The models whose id begins with one of `prefixes`: the fields of their input, and which they cannot do without.
-
-    `required_for_text` is required where the id does not say that the video starts from a picture, and refused where
-    it does. Of the fields that are `exclusive` only one may be given.
-    """
+    """The models whose id begins with one of `prefixes`: their input's fields, and those they need."""
 
     prefixes: tuple[str, ...]
     prompt_characters: int
     fields: Mapping[str, Check] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     required_for_text: tuple[str, ...] = ()
+    """Required where the id does not say that the video starts from a picture, refused where it does."""
     exclusive: frozenset[str] = frozenset()
+    """Only one of these may be given."""
 
     def check(self, model: str, given: Mapping[str, Any]) -> None:
         """Checks the input of one of these models.
@@ -46,31 +44,24 @@ class Family:
             Refusal: 422, a field is unknown, missing or does not fit.
         """
         checks = {"prompt": prompt_up_to(self.prompt_characters), "seed": integer(0, 2**31 - 1), **self.fields}
-        for name in given:
-            if name not in checks:
-                raise Refusal(422, f"input.{name} is not a field of {model}", param=name)
+        # Kie refuses a field that the model does not have, so a misspelled one is found here and not in production.
+        _refuse(model, (name for name in given if name not in checks))
         check_fields(given, checks)
         if len(self.exclusive & given.keys()) > 1:
             raise Refusal(422, f"input.{' and input.'.join(sorted(self.exclusive))} exclude each other")
-        needed, refused = self._by_kind(model)
+        pictures = tuple(name for name in _PICTURES if name in self.fields)
+        needed, refused = self.required_for_text, pictures if "text-to-video" in model else ()
+        if "image-to-video" in model:
+            needed, refused = pictures[:1], self.required_for_text
         for name in (*self.required, *needed):
             if name not in given:
                 raise Refusal(422, f"input.{name} is required for {model}", param=name)
-        for name in refused:
-            if name in given:
-                raise Refusal(422, f"input.{name} is not a field of {model}", param=name)
-
-    def _by_kind(self, model: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What this id needs beside what its family does, and what it refuses."""
-        pictures = tuple(name for name in _PICTURES if name in self.fields)
-        if "image-to-video" in model:
-            return pictures[:1], self.required_for_text
-        return self.required_for_text, pictures if "text-to-video" in model else ()
+        _refuse(model, (name for name in refused if name in given))
 
 
-def whole_text(*numbers: int) -> Check:
-    """One of these whole numbers, written as a text."""
-    return one_of(*map(str, numbers))
+def _refuse(model: str, names: Iterable[str]) -> None:
+    for name in names:
+        raise Refusal(422, f"input.{name} is not a field of {model}", param=name)
 
 
 FAMILIES: Final = (
@@ -81,7 +72,7 @@ FAMILIES: Final = (
             "image_urls": urls(3),
             "aspect_ratio": _WIDE_OR_TALL,
             "resolution": one_of("720p", "1080p"),
-            "duration": whole_text(4, 6, 8, 10),
+            "duration": one_of("4", "6", "8", "10"),
         },
         required=("duration",),
     ),
@@ -92,7 +83,7 @@ FAMILIES: Final = (
             "image_urls": urls(2),
             "aspect_ratio": one_of("16:9", "9:16", "1:1"),
             "mode": one_of("std", "pro"),
-            "duration": whole_text(*range(3, 16)),
+            "duration": one_of(*map(str, range(3, 16))),
             "sound": check_switch,
         },
     ),

@@ -12,14 +12,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sora2_mcp.simulator.order import Check, Order, Refusal, check_fields, check_text, prompt_faults, prompt_up_to
-from sora2_mcp.simulator.pictures import check_picture_url, picture_type
+from sora2_mcp.simulator.order import (
+    Check,
+    Order,
+    Refusal,
+    check_fields,
+    check_picture_url,
+    check_text,
+    must,
+    picture_type,
+    prompt_faults,
+    prompt_up_to,
+)
+from sora2_mcp.simulator.received import Attachment
 from sora2_mcp.simulator.service import Call, Dialect, Service, Visit, message_of
-from sora2_mcp.simulator.submission import Attachment
-from sora2_mcp.simulator.world import Task, status_of, video_url
+from sora2_mcp.simulator.world import Task, failed_word, status_of, video_url
 
 MODELS: Final = ("sora-2", "sora-2-pro")
 LONGEST_SECONDS: Final = 600
@@ -49,14 +58,14 @@ _FAILURE_CODES: Final = {
 }
 
 
-def _check_seconds(name: str, value: object) -> None:
-    if not (isinstance(value, str) and value.isascii() and value.isdecimal() and 1 <= int(value) <= LONGEST_SECONDS):
-        raise Refusal(422, f"{name} must be a whole number from 1 to {LONGEST_SECONDS}", param=name)
+def _number_up_to(most: int) -> Check:
+    """A whole number from 1, as a text."""
 
+    def fits(value: object) -> bool:
+        # Other alphabets' digits are decimal, too.
+        return isinstance(value, str) and value.isascii() and value.isdecimal() and 1 <= int(value) <= most
 
-def _check_size(name: str, value: object) -> None:
-    if not isinstance(value, str) or _SIZE.fullmatch(value) is None:
-        raise Refusal(422, f"{name} must be spelled WIDTHxHEIGHT, for example 1280x720", param=name)
+    return must(f"be a whole number from 1 to {most}", fits)
 
 
 def _check_reference(name: str, value: object) -> None:
@@ -73,8 +82,11 @@ def _check_reference(name: str, value: object) -> None:
 _CHECKS: Final[dict[str, Check]] = {
     "prompt": prompt_up_to(32_000),
     "model": check_text,
-    "seconds": _check_seconds,
-    "size": _check_size,
+    "seconds": _number_up_to(LONGEST_SECONDS),
+    "size": must(
+        "be spelled WIDTHxHEIGHT, for example 1280x720",
+        lambda value: isinstance(value, str) and _SIZE.fullmatch(value) is not None,
+    ),
     "input_reference": _check_reference,
     "input_reference[image_url]": check_picture_url,
     "reference_url": check_picture_url,
@@ -109,7 +121,8 @@ class OpenAI(Dialect):
         given = {**_USUAL, **{name: value for name, value in fields.items() if name in _CHECKS and value is not None}}
         if "prompt" not in given:
             raise Refusal(422, "prompt is required", param="prompt")
-        if isinstance(given["seconds"], int):  # some servers take a number, the original a text
+        # The original takes a text, servers at home a number too.
+        if isinstance(given["seconds"], int):
             given["seconds"] = str(given["seconds"])
         check_fields(given, _CHECKS)
         width, height = map(int, given["size"].split("x"))
@@ -122,7 +135,7 @@ class OpenAI(Dialect):
         )
 
     def accepted(self, task: Task, origin: str) -> Response:
-        # Also a task that takes no time is answered as one that has yet to begin.
+        # A service never answers an order with a finished video, so neither does a task that takes no time.
         begun = replace(task, seconds=max(task.seconds, 1.0))
         return JSONResponse(record(begun, task.accepted_at, origin))
 
@@ -134,7 +147,8 @@ class OpenAI(Dialect):
 
     def error(self, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
         status, kind, code = _ERRORS[refusal.code]
-        if refusal.code == 400 and not refusal.message:  # what refuses without a word of its own is the policy
+        # What refuses without a word of its own is the content policy (`refused-prompt`).
+        if refusal.code == 400 and not refusal.message:
             code = "moderation_blocked"
         content = {"message": message_of(refusal), "type": kind, "param": refusal.param, "code": code}
         return JSONResponse({"error": content}, status_code=status, headers=headers)
@@ -143,7 +157,7 @@ class OpenAI(Dialect):
 def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
     """A task as the SDK's `Video`; instants are Unix seconds, `seconds` is a text."""
     failure = task.failure(now)
-    failed = task.outcome if task.outcome in ("expired", "cancelled") else "failed"
+    failed = failed_word(task)
     spelled: dict[str, Any] = {
         "id": task.task_id,
         "object": "video",
@@ -167,15 +181,17 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
 async def _list(service: Service, visit: Visit) -> Response:
     """A page, newest first unless `order` says otherwise, beginning behind the id that `after` names."""
     service.check_key(visit)
-    asked = visit.request.query_params
+    query = visit.request.query_params
+    limit = query.get("limit", "20")
+    _number_up_to(LONGEST_PAGE)("limit", limit)
     tasks = sorted(
         service.tasks_of(visit.dialect),
         key=lambda task: (task.accepted_at, task.task_id),
-        reverse=asked.get("order") != "asc",
+        reverse=query.get("order") != "asc",
     )
     ids = [task.task_id for task in tasks]
-    begin = ids.index(asked["after"]) + 1 if asked.get("after") in ids else 0
-    page = tasks[begin : begin + _limit(visit.request)]
+    begin = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+    page = tasks[begin : begin + int(limit)]
     return JSONResponse(
         {
             "object": "list",
@@ -185,13 +201,6 @@ async def _list(service: Service, visit: Visit) -> Response:
             "has_more": begin + len(page) < len(tasks),
         }
     )
-
-
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", "20")
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= LONGEST_PAGE):
-        raise Refusal(422, f"limit must be a whole number from 1 to {LONGEST_PAGE}", param="limit")
-    return int(text)
 
 
 async def _delete(service: Service, visit: Visit) -> Response:

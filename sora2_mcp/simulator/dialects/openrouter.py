@@ -5,8 +5,6 @@ Source: OpenRouter's pages of video generation, its API reference and its SDKs, 
 
 import hmac
 import json
-import secrets
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +21,7 @@ from sora2_mcp.simulator.order import (
     Order,
     Refusal,
     check_fields,
+    check_picture_url,
     check_switch,
     integer,
     is_http_url,
@@ -30,12 +29,10 @@ from sora2_mcp.simulator.order import (
     prompt_faults,
     prompt_up_to,
 )
-from sora2_mcp.simulator.pictures import check_picture_url
-from sora2_mcp.simulator.service import Call, Dialect, Service, Visit, message_of
-from sora2_mcp.simulator.world import Task, status_of, video_url
+from sora2_mcp.simulator.service import Call, Dialect, Service, Visit, message_of, random_word
+from sora2_mcp.simulator.world import Task, failed_word, status_of, video_url
 
 USD_PER_VIDEO: Final = 0.4
-_ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
 _STATUSES: Final = {422: 400, 433: 402, 451: 400, 455: 503, 501: 500, 505: 400}
 _FRAME_TYPES: Final = ("first_frame", "last_frame")
 
@@ -120,7 +117,7 @@ def _check_frames(name: str, value: object) -> None:
 
 
 def _check_callback_url(name: str, value: object) -> None:
-    """https only; http on this machine is the simulator's own leave."""
+    # A real service wants https; a test on this machine has no certificate.
     if not is_http_url(value) or not (str(value).startswith("https:") or _is_loopback(str(value))):
         raise Refusal(400, f"{name} must be an https URL", param=name)
 
@@ -162,7 +159,7 @@ class OpenRouter(Dialect):
         )
 
     def new_task_id(self) -> str:
-        return "job-" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(20))
+        return "job-" + random_word(20)
 
     def read_order(self, fields: dict[str, Any]) -> Order:
         """Unknown fields are ignored, null counts as not given."""
@@ -173,6 +170,7 @@ class OpenRouter(Dialect):
         if "prompt" not in given:
             raise Refusal(400, "prompt is required", param="prompt")
         check_fields(given, _CHECKS)
+        # A model that the catalogue does not have takes everything: tests and users name models of the real one.
         for model in MODELS:
             if model.slug == slug:
                 model.check(given)
@@ -201,7 +199,7 @@ class OpenRouter(Dialect):
 
     def callback(self, task: Task, occasion: Occasion) -> Callback:
         ended = record(task, task.ends_at, task.origin)
-        word = "completed" if task.succeeded(task.ends_at) else _failed(task)
+        word = "completed" if task.succeeded(task.ends_at) else failed_word(task)
         body = json_bytes({"type": f"video.generation.{word}", "data": ended})
         if not occasion.secret:
             return Callback(body=body)
@@ -217,7 +215,7 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
         "id": task.task_id,
         "polling_url": _address(task, origin),
         "status": status_of(
-            task, now, waiting="pending", working="in_progress", succeeded="completed", failed=_failed(task)
+            task, now, waiting="pending", working="in_progress", succeeded="completed", failed=failed_word(task)
         ),
         "model": json.loads(task.param_json)["model"],
     }
@@ -230,10 +228,6 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
         if "signed-url" in task.traits:
             spelled["urls"] = [video_url(task, origin)]
     return spelled
-
-
-def _failed(task: Task) -> str:
-    return task.outcome if task.outcome in ("expired", "cancelled") else "failed"
 
 
 def _address(task: Task, origin: str) -> str:

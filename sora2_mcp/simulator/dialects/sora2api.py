@@ -4,13 +4,10 @@ Source: the vendor's pages of ``generate``, ``record-info`` and callbacks, 2026-
 """
 
 import json
-import secrets
-import string
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sora2_mcp.simulator.answers import envelope
@@ -23,12 +20,12 @@ from sora2_mcp.simulator.order import (
     check_fields,
     check_text,
     check_url,
+    check_urls,
     one_of,
     prompt_faults,
     prompt_up_to,
-    urls,
 )
-from sora2_mcp.simulator.service import Call, Dialect, Service, message_of
+from sora2_mcp.simulator.service import Call, Dialect, Service, message_of, random_word
 from sora2_mcp.simulator.world import Task, video_url
 
 GENERATING: Final = 0
@@ -39,12 +36,11 @@ UNKNOWN: Final = 9
 
 MAX_PROMPT_CHARACTERS: Final = 5_000
 QUALITIES: Final = ("standard", "hd")
-_ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
 _CHECKS: Final[dict[str, Check]] = {
     "prompt": prompt_up_to(MAX_PROMPT_CHARACTERS, blank_code=400),
     "aspectRatio": one_of(*ASPECT_RATIOS),
     "quality": one_of(*QUALITIES),
-    "imageUrls": urls(),
+    "imageUrls": check_urls,
     "watermark": check_text,
     "callBackUrl": check_url,
 }
@@ -56,6 +52,7 @@ class Sora2API(Dialect):
     name = "sora2api"
     base_path = "/api/v1/sora2"
     root = ""
+    id_parameter = "taskId"
 
     def calls(self) -> Sequence[Call]:
         return (
@@ -64,7 +61,7 @@ class Sora2API(Dialect):
         )
 
     def new_task_id(self) -> str:
-        return "sora2_task_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(12))
+        return "sora2_task_" + random_word(12)
 
     def read_order(self, fields: dict[str, Any]) -> Order:
         """Unknown fields are ignored, null counts as not given."""
@@ -79,9 +76,6 @@ class Sora2API(Dialect):
             param_json=json.dumps(known, ensure_ascii=False),
             faults=prompt_faults(known["prompt"]),
         )
-
-    def asked_for(self, request: Request) -> str:
-        return request.query_params.get("taskId", "")
 
     def accepted(self, task: Task, origin: str) -> Response:  # noqa: ARG002
         return envelope(200, "success", {"taskId": task.task_id}, status=200)
@@ -112,11 +106,12 @@ class Sora2API(Dialect):
 def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
     """`data` of record-info, every field always present; times are UTC, as the service states no zone."""
     finished, failure = task.finished(now), task.failure(now)
+    url = video_url(task, origin) if task.has_video(now) else None
     return {
         "taskId": task.task_id,
         "paramJson": task.param_json,
         "completeTime": _spell(task.ends_at) if finished else None,
-        "response": _response(task, now, origin) if task.succeeded(now) else None,
+        "response": {"imageUrl": url} if task.succeeded(now) else None,
         "successFlag": _flag(task, now),
         "errorCode": 0 if failure is None else failure.code,
         "errorMessage": None if failure is None else failure.message,
@@ -130,10 +125,6 @@ def _flag(task: Task, now: datetime) -> int:
     if task.succeeded(now):
         return SUCCEEDED
     return CREATION_FAILED if task.outcome == "creation-failure" else GENERATION_FAILED
-
-
-def _response(task: Task, now: datetime, origin: str) -> dict[str, Any]:
-    return {"imageUrl": video_url(task, origin) if task.has_video(now) else None}
 
 
 def _short(ended: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Snapshot:
 
     ``cost``: what the service says the task has cost, in its own unit; None where it does not say.
     ``request`` is what the service says was ordered, and ``task_id`` which task it speaks of, where it says so.
-    ``said`` names the fields of ``request`` that it stated; the others hold defaults.
+    ``stated`` names the fields of ``request`` that it stated; the others hold defaults.
     """
 
     sighting: Sighting
@@ -94,13 +94,15 @@ class Snapshot:
     failure: Failure | None = None
     cost: float | None = None
     request: VideoRequest | None = None
-    said: frozenset[str] = frozenset()
+    stated: frozenset[str] = frozenset()
     task_id: str = ""
 
     def fits(self, ordered: VideoRequest) -> bool:
         """Whether the service describes the task as ``ordered``: the prompt, and whatever else it states."""
-        stated = self.request
-        return stated is not None and "prompt" in self.said and all(_same(stated, ordered, name) for name in self.said)
+        found = self.request
+        return (
+            found is not None and "prompt" in self.stated and all(_same(found, ordered, name) for name in self.stated)
+        )
 
 
 def _same(one: VideoRequest, other: VideoRequest, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The one client of video services: sends what a service's own file says, and has it read what comes back."""
+"""The one client of video services: it sends the calls that a service's file writes, and has it read the answers."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 LOOK_LIMIT_SECONDS = 20.0
 """The longest one look lasts, repeats included; shorter than a look's lease."""
 
+# Without the balance a result only says less, so no caller waits long for it.
 BALANCE_SECONDS = 4.0
-"""The longest the balance is waited for; without it a result only says less."""
 
 _ORDER_TIMEOUT = httpx2.Timeout(connect=2, read=ORDER_LIMIT_SECONDS, write=10, pool=2)
 _LOOK_TIMEOUT = httpx2.Timeout(connect=5, read=8, write=5, pool=5)
@@ -68,6 +68,7 @@ class Client:
         order = self._service.order(request, pictures)
         has_data = any(url.startswith("data:") for url in request.image_urls)
         order = replace(order, holds_pictures=has_data or bool(pictures))
+        # Never repeated here: whether it may be is for the caller to decide, by the error.
         answer = await self._answer(self._orders, order, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.accepted(answer)
 
@@ -82,17 +83,19 @@ class Client:
         return self._service.uploaded(answer)
 
     async def look(self, task_id: str) -> Snapshot:
-        """Looks at a task, after the caller has taken its turn; transient faults are repeated.
+        """Looks at a task, after the caller has taken its turn; again after a transient fault.
 
         Raises:
             NotReachedError, LostAnswerError, ServiceError: nothing was learnt; the task itself is untouched.
         """
         with self._clock.timeout(LOOK_LIMIT_SECONDS) as limit:
+            # Half of the limit for repeats, so that the last of them still has its time to answer.
             attempts = stamina.retry_context(
                 on=_pause, attempts=_LOOK_ATTEMPTS, timeout=LOOK_LIMIT_SECONDS / 2, wait_initial=0.25, wait_jitter=0.25
             )
             async for attempt in attempts:
                 with attempt:
+                    # The caller has taken the first turn; each repeat is one more request.
                     if attempt.num > 1:
                         await self.limiter.look()
                     call = self._service.look(task_id)
@@ -101,7 +104,7 @@ class Client:
         raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
 
     async def balance(self) -> float | None:
-        """What is left in the account, in the unit of prices; None where it cannot be asked, or is not stated."""
+        """What is left in the account, in the unit of prices; None where the service does not say."""
         call = self._service.balance()
         if call is None:
             return None
@@ -118,7 +121,7 @@ class Client:
     ) -> Answer:
         build = partial(request_of, http, self._base_url, call, limits)
         try:
-            # With pictures a body has megabytes, and takes its time to be made.
+            # Writing a body of megabytes takes its time, in which nothing else would run.
             request = await anyio.to_thread.run_sync(build) if call.holds_pictures else build()
         except (ValueError, TypeError, RecursionError, httpx2.InvalidURL) as error:
             raise NotReachedError(f"its request cannot be written: {type(error).__name__}") from error
@@ -131,7 +134,7 @@ def request_of(http: httpx2.AsyncClient, base_url: str, call: Call, timeout: htt
     """The call as a request to the service at ``base_url``."""
     files: dict[str, Any] = {name: (file.name, file.content, file.media_type) for name, file in call.files.items()}
     if call.form is not None:
-        # Always as a form of parts, which servers that take files read, and others too.
+        # Always multipart, never urlencoded: servers that take files read it, and others too.
         files = {**{name: (None, value) for name, value in call.form.items()}, **files}
     return http.build_request(
         call.method,
@@ -144,12 +147,13 @@ def request_of(http: httpx2.AsyncClient, base_url: str, call: Call, timeout: htt
 
 
 def _pause(error: Exception) -> bool | float:
-    """Whether to repeat a look after this error, and after how many seconds where the service said so."""
+    """Whether to repeat a look after this error, and after how many seconds where the service names a time."""
     if not isinstance(error, Sora2Error) or not error.retryable:
         return False
     seconds = error.retry_after_seconds if isinstance(error, ServiceError) else None
     if seconds is None:
         return True
+    # A longer pause is the poller's to plan: this look holds a lease.
     return seconds if seconds <= _LONGEST_RETRY_PAUSE_SECONDS else False
 
 
@@ -182,7 +186,7 @@ async def open_client(
 
 
 def http_client(*, key: str, tls: TLSContext | None = None, **options: Any) -> httpx2.AsyncClient:
-    """An HTTP client as the service is spoken to; without a key where that is empty."""
+    """An HTTP client for a service; without a key where that is empty."""
     headers = {"accept": "application/json"}
     if key:
         headers["authorization"] = f"Bearer {key}"

@@ -1,6 +1,6 @@
 """One request to the service and its answer. How far it came decides what a failure means.
 
-The table of docs/architecture.md ("Sent or not sent") says the same in words.
+docs/architecture.md has it as a table, "Sent or not sent".
 """
 
 import json
@@ -23,8 +23,9 @@ from sora2_mcp.services.tls import CAFileError
 from sora2_mcp.telemetry.spans import outgoing_request
 
 BODY_LIMIT_BYTES = 250_000
-"""Forty times the longest answer the service has reason to send; reading more would hold up everything else."""
+"""Forty times the longest answer that a service has reason to send; reading more would hold up the event loop."""
 
+# For transports that do not report their steps. These errors come before anything is sent.
 _NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -32,7 +33,6 @@ _NOT_SENT = (
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
 )
-"""For transports that do not report their steps. These errors come before anything is sent."""
 
 _STEPS = {
     "connect_tcp": "connection",
@@ -58,16 +58,18 @@ async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: 
             try:
                 body = await _body(response)
             finally:
+                # Also where the body was not read to its end: the connection is then given up, not kept.
                 await response.aclose()
             return Answer(
                 status=response.status_code,
                 headers=dict(response.headers),
                 retry_after_seconds=_retry_after_seconds(response.headers.get("retry-after", "").strip(), clock.now()),
-                text=without_key(_decoded(body), key),
+                # In the encodings that JSON may have; what is no text becomes question marks.
+                text=without_key(body.decode(json.detect_encoding(body), errors="replace"), key),
                 connect_seconds=progress.connect_seconds,
             )
+    # A name that no resolver takes raises a UnicodeError.
     except (httpx2.RequestError, UnicodeError) as error:
-        # A name that no resolver takes raises the latter.
         raise progress.failure(error) from error
     assert limit.cancelled_caught  # noqa: S101 - the block ends with an answer, an error or the limit
     raise progress.failure(TimeoutError())
@@ -76,6 +78,7 @@ async def exchange(http: httpx2.AsyncClient, request: httpx2.Request, *, clock: 
 def _retry_after_seconds(value: str, now: datetime) -> float | None:
     """``Retry-After`` as seconds from now, whether it was sent as a number or as a date."""
     try:
+        # At most a day: a longer time could lie beyond what a date can hold.
         if value.isdecimal():
             return float(min(int(value), 86_400))
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
@@ -99,10 +102,7 @@ async def _body(response: httpx2.Response) -> bytes:
 
 
 class _InTurns(httpx2.AsyncByteStream):
-    """A body after each piece of which others get their turn.
-
-    What has been received already comes without a pause: thousands of pieces of one byte, or of a packing of nothing.
-    """
+    """A body that lets other tasks run after each piece."""
 
     def __init__(self, body: httpx2.AsyncByteStream) -> None:
         self._body = body
@@ -110,6 +110,8 @@ class _InTurns(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._body:
             yield piece
+            # Pieces that are already received come without a pause, and there may be thousands: of one byte each, or of
+            # an empty compressed body.
             await anyio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
@@ -123,19 +125,15 @@ async def leave_others_their_turn(response: httpx2.Response) -> None:
 
 
 async def refuse_nested_codings(response: httpx2.Response) -> None:
-    """An event hook: a body that is packed more than once can take for ever to unpack to nothing.
+    """An event hook against bodies that are compressed more than once.
 
     Raises:
-        httpx2.DecodingError: it is.
+        httpx2.DecodingError: this one is.
     """
+    # Four codings around nothing keep a decoder busy for ever.
     codings = [coding for coding in response.headers.get("content-encoding", "").split(",") if coding.strip()]
     if len(codings) > 1:
         raise httpx2.DecodingError("The body is packed more than once", request=response.request)
-
-
-def _decoded(body: bytes) -> str:
-    """The body as text, in whichever encoding JSON may have; what is not text becomes question marks."""
-    return body.decode(json.detect_encoding(body), errors="replace")
 
 
 class _Progress:
@@ -153,7 +151,7 @@ class _Progress:
         self._proxy_status = 0
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Called by httpcore2 at each step."""
+        """Called by httpcore2 at each step, with ``connection.connect_tcp.started`` for example."""
         self._reports = True
         step, _, state = event.rpartition(".")
         name = step.rpartition(".")[2]
@@ -163,15 +161,16 @@ class _Progress:
             self._missing = "answer"
             self.connect_seconds = self._clock.monotonic() - self._began
         elif name == "send_request_headers" and state == "started":
-            # A proxy is asked with a request of its own before ours is sent.
+            # A proxy first gets a request of its own, in which nothing of ours is sent.
             self._sending = info["request"].method != b"CONNECT"
             self._missing = "answer" if self._sending else "answer of the proxy"
         elif name == "receive_response_headers" and state == "complete" and not self._sending:
             self._proxy_status = info["return_value"][1]
 
     def failure(self, error: Exception) -> NotReachedError | LostAnswerError:
-        """What a request that ended with ``error`` raises."""
+        """The error that ``error`` means for the caller, by how far the request came."""
         reason = self._reason(error)
+        # In doubt it was sent: a repeat could cost a second video.
         if self._sending or not (self._reports or isinstance(error, _NOT_SENT)):
             return LostAnswerError(reason)
         return self._kind(error)(reason)
@@ -197,6 +196,7 @@ class _Progress:
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and what led to it."""
     while error is not None:
+        # A group counts as its first error: anyio tries each address of a name.
         error = leaves(error)[0]
         yield error
         error = error.__cause__ or error.__context__
@@ -208,7 +208,8 @@ def reason_of(error: Exception) -> str:
 
 
 def _in_words(error: BaseException) -> str:
-    """What an error tells, in words that hold no value of the environment; empty where it says nothing of its own."""
+    """An error in words that hold no value of the environment; empty where its cause says more."""
+    # Only words of these are shown: those of others may quote a proxy's address, with its password.
     match error:
         case ProxySettingError() | CAFileError():
             return str(error)

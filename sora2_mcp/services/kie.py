@@ -28,23 +28,23 @@ _LONGEST_PROMPT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """How a family of models, by the beginning of their ids, spells what is ordered, and their limits.
-
-    ``pictures``: the fields that take one picture each, or the one field that takes a list of ``most_pictures``.
-    ``image_model``: what stands in the id of a model that starts from pictures, in the place of what in that of others.
-    ``seconds``: the field of the length, and ``allowed_seconds`` what it takes; the first is the default.
-    """
+    """How a family of models, by the beginning of their ids, spells an order, and its limits."""
 
     prefixes: tuple[str, ...]
     prompt_limit: int
     pictures: tuple[str, ...] = ("image_urls",)
+    """The fields that take one picture each, or the one field that takes a list of ``most_pictures``."""
     most_pictures: int = 1
     image_model: tuple[str, str] = ("text-to-video", "image-to-video")
+    """The part of a model's id that an order with pictures replaces, and its replacement."""
     ratio: str = "aspect_ratio"
     ratio_with_pictures: bool = True
     quality: tuple[str, str, str] = ("resolution", "720p", "1080p")
+    """The field, and its values for standard and hd."""
     seconds: str = ""
+    """The field of the length; empty where the length is the model's own."""
     allowed_seconds: tuple[int, ...] = ()
+    """The first is the default."""
     seconds_as_text: bool = False
 
     @property
@@ -56,18 +56,16 @@ class Family:
         """The input of an order."""
         name, standard, hd = self.quality
         given: dict[str, Any] = {"prompt": request.prompt, name: hd if request.quality is Quality.HD else standard}
+        # Some families take the picture's own ratio and no other.
         if not request.image_urls or self.ratio_with_pictures:
             given[self.ratio] = _RATIOS[request.aspect_ratio]
         if self.seconds and request.seconds:
             given[self.seconds] = str(request.seconds) if self.seconds_as_text else request.seconds
-        return given | self._pictures_of(request)
-
-    def _pictures_of(self, request: VideoRequest) -> dict[str, Any]:
         if not request.image_urls:
-            return {}
+            return given
         if self.pictures == ("image_urls",):
-            return {"image_urls": list(request.image_urls)}
-        return dict(zip(self.pictures, request.image_urls, strict=False))
+            return {**given, "image_urls": list(request.image_urls)}
+        return given | dict(zip(self.pictures, request.image_urls, strict=False))
 
 
 FAMILIES = (
@@ -112,26 +110,25 @@ FAMILIES = (
 
 
 def family_of(model: str) -> Family | None:
-    """The family a model belongs to; None where this table knows none."""
+    """The family that a model belongs to; None where the table has none."""
     return next((family for family in FAMILIES if model.startswith(family.prefixes)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kie(Sora2API):
-    """One model of Kie's, and another one for hd where that is set.
-
-    ``extra`` is merged into the input of each order, over what the family says. A model of no known family gets the
-    prompt and ``extra`` alone. ``seconds``: the length where the caller names none; 0 = the family's own.
-    """
+    """One model of Kie's, and another one for hd where that is set."""
 
     model: str
     hd_model: str = ""
     seconds: int = 0
+    """The length where the caller names none; 0 = the family's own."""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    """Merged into the input of each order, over what the family says."""
 
     def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
         model = self._model_of(quality)
         maker, family = f"{model} at Kie", family_of(model)
+        # How an unknown model takes a ratio, a length or a picture cannot be guessed: orders have the prompt alone.
         if family is None:
             return Capabilities(
                 maker=maker,
@@ -148,6 +145,7 @@ class Kie(Sora2API):
             prompt_limit=family.prompt_limit,
             image_limit=family.image_limit,
             seconds=family.allowed_seconds,
+            # A default that this model does not make must not refuse every order; the doctor warns of it.
             default_seconds=self.seconds if self.seconds in family.allowed_seconds else own,
             retention=RETENTION,
             tells_costs=True,
@@ -173,7 +171,7 @@ class Kie(Sora2API):
         return PictureForm.UPLOAD
 
     def upload(self, picture: Picture, base_url: str) -> Call:
-        # A gateway's key is not Kie's to see: behind any other address the upload is asked for there, too.
+        # Kie must not see a gateway's key: behind any other address the upload goes there, too.
         return Call(
             method="POST",
             path="/api/file-stream-upload",
@@ -201,7 +199,7 @@ class Kie(Sora2API):
         return amount(envelope_of(answer).data)
 
     def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:
-        # Only the task's id and the time are signed, so what a callback says remains a hint.
+        # Only the task's id and the time are signed, so what the body says remains a hint.
         signed = f"{self.callback_task_id(body)}.{headers.get('x-webhook-timestamp', '')}"
         mark = base64.b64encode(hmac.digest(secret.encode(), signed.encode(), sha256)).decode()
         return hmac.compare_digest(mark.encode(), headers.get("x-webhook-signature", "").encode())

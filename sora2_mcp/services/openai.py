@@ -22,8 +22,18 @@ from sora2_mcp.domain.request import (
     sanitized_url,
 )
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import BadRequestError, GatewayError, LostAnswerError, sanitized, service_error
-from sora2_mcp.services.service import NO_TASK, NOT_ACCEPTED, Answer, Call, Picture, PictureForm, Said, Service
+from sora2_mcp.errors import BadRequestError, LostAnswerError, sanitized, service_error
+from sora2_mcp.services.service import (
+    NO_TASK,
+    NOT_ACCEPTED,
+    Answer,
+    Call,
+    Picture,
+    PictureForm,
+    Report,
+    Service,
+    foreign_answer,
+)
 from sora2_mcp.services.sora2api import is_task_id
 from sora2_mcp.services.wire import (
     WORDS_LIMIT,
@@ -33,17 +43,16 @@ from sora2_mcp.services.wire import (
     LenientText,
     first_url,
     integer,
-    parsed,
+    object_in,
 )
 
 DEFAULT_SECONDS = 4
-"""What the original made where none was chosen. vLLM-Omni makes a single frame unless a length is sent."""
+"""What the original makes where none is chosen."""
 
 _LONGEST_SECONDS = 600
 _LONGEST_PROMPT = 20_000
 _OK = range(200, 300)
 _NOT_FOUND = 404
-_REDIRECTS = range(300, 400)
 _RATE_LIMITED = 429
 _FORBIDDEN = 403
 _BAD_CONTENT = 400
@@ -57,14 +66,14 @@ _SIZES = {
     (AspectRatio.LANDSCAPE, Quality.HD): "1792x1024",
     (AspectRatio.PORTRAIT, Quality.HD): "1024x1792",
 }
+# Gateways answer 400 to anything.
 _BAD_REQUEST = (
     "If its words are about the content, change the prompt or the images; if they are about a model, a key or a "
     "parameter, ask the user to check SORA2_MODEL, SORA2_API_KEY and SORA2_MODEL_INPUT. Then order again."
 )
-"""Gateways say 400 of anything."""
 
 _NO_SUCH_PATH = "Not Found"
-"""What the frameworks of such servers say of a path they do not serve; of an unknown task they say more."""
+"""The words of such servers' frameworks for a path that they do not serve; for an unknown task they have others."""
 
 
 class Video(Lenient):
@@ -106,18 +115,17 @@ class _Usage(Lenient):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAI(Service):
-    """A server that speaks the Videos API, at ``base_url``.
-
-    ``extra`` is merged into each order. ``seconds``: the length where the caller names none. ``as_json``: orders go out
-    as JSON; by default as a form, which every dialect takes.
-    """
+    """A server that speaks the Videos API, at ``base_url``."""
 
     base_url: str = ""
     model: str = ""
     hd_model: str = ""
     seconds: int = 0
+    """The length where the caller names none."""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    """Merged into each order."""
     as_json: bool = False
+    """Orders go out as JSON; by default as a form, which every dialect takes."""
 
     def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
         return Capabilities(
@@ -125,6 +133,7 @@ class OpenAI(Service):
             prompt_limit=_LONGEST_PROMPT,
             image_limit=1,
             callback_url=False,
+            # Which lengths a model makes is not known here; the server refuses the others in its own words.
             seconds=range(1, _LONGEST_SECONDS + 1),
             default_seconds=self.seconds or DEFAULT_SECONDS,
             price_unit="",
@@ -142,9 +151,11 @@ class OpenAI(Service):
         body: dict[str, Any] = {
             "prompt": request.prompt,
             "model": self._model_of(request.quality),
+            # A text, as in the original. Always sent: vLLM-Omni makes a single frame unless a length is named.
             "seconds": str(request.seconds or DEFAULT_SECONDS),
             "size": _SIZES[request.aspect_ratio, request.quality],
         }
+        # The setting wins: it names what this server wants otherwise, such as another size.
         given = {name: value for name, value in body.items() if value} | dict(self.extra)
         if self.as_json:
             pictured = {"input_reference": {"image_url": request.image_urls[0]}} if request.image_urls else {}
@@ -165,10 +176,8 @@ class OpenAI(Service):
         return task_id
 
     def _refuses(self, status: int) -> bool:
-        """Whether an order that was answered so was certainly not accepted.
-
-        Of 5xx that is not certain: a gateway may have passed it on before it failed.
-        """
+        """Whether an order that was answered so was certainly not accepted."""
+        # 5xx leaves it open: a gateway may have passed the order on before it failed.
         return status in NOT_ACCEPTED
 
     def look(self, task_id: str) -> Call:
@@ -186,12 +195,11 @@ class OpenAI(Service):
         return self._seen(video, seen_at)
 
     def _seen(self, video: Video, seen_at: datetime) -> Snapshot:
-        request, said = _ordered(video)
         seen = Snapshot(
             sighting=Sighting.GENERATING,
             seen_at=seen_at,
-            request=request,
-            said=said,
+            request=_ordered(video),
+            stated=frozenset(name for name, value in (("prompt", video.prompt), ("aspect_ratio", video.size)) if value),
             task_id=video.id,
             cost=video.cost,
         )
@@ -201,26 +209,28 @@ class OpenAI(Service):
             code, words = _words(video)
             failure = Failure(stage=Stage.GENERATION, code=code, message=words or video.word)
             return replace(seen, sighting=Sighting.FAILED, failure=failure)
-        # Anything else, unknown words too: a fresh task of some servers is "unknown".
+        # Anything else, unknown words too: some servers call a fresh task "unknown".
         return seen
 
     def _address_of(self, video: Video) -> str:
         """Where the video is: at an address of its own, or below the service's, where only the key opens it."""
         url = video.public_url
+        # A server may name its content address under another host of its own: it needs the key all the same.
         is_own = _place(url) == _place(self.base_url) or is_content_of(url, video.id)
         return sanitized_url(url) if url and not is_own else f"{_path_of(video.id)}/content"
 
     def probes(self) -> tuple[Call, ...]:
-        # A gateway may pass a look at a task that it does not know on to another service.
+        # The list of models first: a gateway may pass a look at an unknown task on to another service.
         return (Call(method="GET", path="/models"), self.look(NO_TASK))
 
-    def said(self, answer: Answer) -> Said:
+    def report(self, answer: Answer) -> Report:
         content = _content(answer)
         code, words = _words(_read(content))
         if answer.status == _NOT_FOUND and words != _NO_SUCH_PATH:
-            # It knows no such task, which is as it should be where one is asked for that cannot exist.
-            return Said(code=200, words=words)
-        return Said(
+            # The server knows no such task, which is right: the probe names one that cannot exist.
+            return Report(code=200, words=words)
+        # 403 means a wrong key, as 401 does: both have the same advice.
+        return Report(
             code=_UNAUTHORIZED if answer.status == _FORBIDDEN else answer.status, words=words or str(code or "")
         )
 
@@ -236,13 +246,15 @@ def _place(url: str) -> tuple[str, int | None]:
 
 
 def is_content_of(url: str, task_id: str) -> bool:
-    """Whether it is the address that wants the key, whatever the service calls itself in it; signed ones do not."""
+    """Whether this is the address that needs the key, under whichever host; a signed one needs none."""
+    # A signature stands in the query, so one with more in it than the video's number is signed.
     parts = urlsplit(url)
     is_plain = parts.query in ("", "index=0")
     return is_plain and parts.path.endswith((f"/videos/{task_id}/content", f"{_path_of(task_id)}/content"))
 
 
 def _path_of(task_id: str) -> str:
+    # An id comes from the service, and may hold a slash or a question mark.
     return f"/videos/{quote(task_id, safe='')}"
 
 
@@ -254,22 +266,17 @@ def _content(answer: Answer) -> dict[str, Any]:
         GatewayError: something in front of the service refused in its place.
         LostAnswerError: it holds none.
     """
-    try:
-        content = parsed(answer.text)
-    except ValueError:
-        content = None
-    if isinstance(content, dict):
+    content = object_in(answer.text)
+    if content is not None:
         return content
     if answer.status == _RATE_LIMITED:
         raise service_error(_RATE_LIMITED, retry_after_seconds=answer.retry_after_seconds)
-    kind = "an empty body" if not answer.text.strip() else "no readable JSON"
-    hint = "; SORA2_API_BASE_URL may be wrong" if answer.status == _NOT_FOUND or answer.status in _REDIRECTS else ""
-    reason = f"HTTP {answer.status} with {kind}{hint}"
-    raise GatewayError(reason) if answer.status in NOT_ACCEPTED else LostAnswerError(reason)
+    raise foreign_answer(answer, "no readable JSON")
 
 
 def _fault(answer: Answer, content: dict[str, Any]) -> Exception:
     _, words = _words(_read(content))
+    # 403 is the answer to a wrong key and to a refused prompt; only the words tell them apart.
     is_of_content = any(word in words.lower() for word in _CONTENT_WORDS)
     code = answer.status if answer.status != _FORBIDDEN else _BAD_CONTENT if is_of_content else _UNAUTHORIZED
     error = service_error(code, words, retry_after_seconds=answer.retry_after_seconds)
@@ -292,8 +299,9 @@ def _words(video: Video) -> tuple[int, str]:
         error = error[0]
     if not isinstance(error, dict):
         return 0, sanitized(error, WORDS_LIMIT) if isinstance(error, str) else ""
-    told = next((error[name] for name in ("message", "msg", "detail", "error") if error.get(name)), "")
-    code, words = error.get("code"), sanitized(told if isinstance(told, str) else str(told), WORDS_LIMIT)
+    message = next((error[name] for name in ("message", "msg", "detail", "error") if error.get(name)), "")
+    code, words = error.get("code"), sanitized(message if isinstance(message, str) else str(message), WORDS_LIMIT)
+    # A code may be a word (``moderation_blocked``): that says more to a reader than the message alone.
     number = integer(code)
     if number is not None or not isinstance(code, str) or not code.strip():
         return number or 0, words
@@ -301,14 +309,12 @@ def _words(video: Video) -> tuple[int, str]:
     return 0, f"{word}: {words}" if words else word
 
 
-def _ordered(video: Video) -> tuple[VideoRequest, frozenset[str]]:
-    """What the record says was ordered, and which of it it says."""
-    said = {name for name, told in (("prompt", video.prompt), ("aspect_ratio", video.size)) if told}
+def _ordered(video: Video) -> VideoRequest:
+    """What the record says was ordered."""
     width, _, height = video.size.lower().partition("x")
     portrait = (integer(height) or 0) > (integer(width) or 0)
-    request = VideoRequest(
+    return VideoRequest(
         prompt=sanitized(video.prompt, PROMPT_LIMIT),
         aspect_ratio=AspectRatio.PORTRAIT if portrait else AspectRatio.LANDSCAPE,
         seconds=min(max(0, integer(video.seconds) or 0), _LONGEST_SECONDS),
     )
-    return request, frozenset(said)

@@ -13,7 +13,7 @@ from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRe
 from sora2_mcp.services.openai import OpenAI, Video, is_content_of
 from sora2_mcp.services.service import NOT_ACCEPTED, Call, Picture, PictureForm
 from sora2_mcp.services.sora2api import is_task_id
-from sora2_mcp.services.wire import first_url, parsed
+from sora2_mcp.services.wire import first_url, object_in
 
 _RATIOS = {AspectRatio.LANDSCAPE: "16:9", AspectRatio.PORTRAIT: "9:16"}
 _RESOLUTIONS = {Quality.STANDARD: "720p", Quality.HD: "1080p"}
@@ -64,22 +64,19 @@ class OpenRouter(OpenAI):
         return Call(method="POST", path="/videos", json={**given, **self.extra})
 
     def callback_task_id(self, body: bytes) -> str:
-        try:
-            content = parsed(body)
-        except ValueError:
-            return ""
-        data = content.get("data") if isinstance(content, dict) else None
-        said = data.get("id") if isinstance(data, dict) else ""
-        return said if isinstance(said, str) and is_task_id(said) else ""
+        data = (object_in(body) or {}).get("data")
+        task_id = data.get("id") if isinstance(data, dict) else ""
+        return task_id if isinstance(task_id, str) and is_task_id(task_id) else ""
 
     def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:
         given = headers.get("x-openrouter-signature", "")
+        # The header is ``t=1788220800,v1=<hex>``; what is signed is the time and the body as it came.
         parts = dict(part.strip().partition("=")[::2] for part in given.split(","))
         mark = hmac.new(secret.encode(), f"{parts.get('t', '')},".encode() + body, sha256).hexdigest()
         return hmac.compare_digest(mark.encode(), parts.get("v1", "").encode())
 
     def _address_of(self, video: Video) -> str:
-        # What it calls urls is signed; unsigned_urls want the key, and are this one.
+        # Its ``urls`` are signed; its ``unsigned_urls`` need the key and are the content address below.
         url = first_url(video.urls)
         return (
             sanitized_url(url)
@@ -88,5 +85,5 @@ class OpenRouter(OpenAI):
         )
 
     def _refuses(self, status: int) -> bool:
-        # One gateway is all there is, and 500 is an error of its own.
+        # OpenRouter itself is the only gateway, and 500 is an error of its own.
         return status == _FAULT or status in NOT_ACCEPTED

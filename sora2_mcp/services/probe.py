@@ -1,4 +1,4 @@
-"""One harmless question to the service, such as a look at a task that cannot exist. It costs and changes nothing."""
+"""The doctor's question to the service, such as a look at a task that cannot exist. It costs and changes nothing."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ import httpx2
 from sora2_mcp.clock import Clock
 from sora2_mcp.services.client import http_client, request_of
 from sora2_mcp.services.exchange import exchange
-from sora2_mcp.services.service import Answer, Call, Said, Service
+from sora2_mcp.services.service import Answer, Call, Service
 
 ANSWER_SECONDS = 8.0
 """The longest a question lasts, connecting included."""
@@ -21,17 +21,16 @@ _TIMEOUT = httpx2.Timeout(ANSWER_SECONDS, connect=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the service said: ``code`` and ``words`` of its envelope, and ``served_at``, the time by its own clock.
-
-    ``seconds`` is how long it took; of these, ``connect_seconds`` until there was a connection, 0 where there was one.
-    """
+    """What the service answered: ``code`` and ``words`` of its envelope, and how long that took."""
 
     code: int
     words: str
     received_at: datetime
     served_at: datetime | None
+    """By the service's own clock."""
     seconds: float
     connect_seconds: float
+    """Of ``seconds``, until there was a connection; 0 where there was one."""
 
 
 class Probe:
@@ -44,34 +43,30 @@ class Probe:
         self._clock = clock
 
     async def ask(self, key: str = "") -> Reply:
-        """What the service says to a question that does no harm; asked once.
+        """What the service answers to a question that does no harm; asked once.
 
         Raises:
             NotReachedError: nothing was sent; the reason says what stood in the way.
-            LostAnswerError: it was sent, and nothing came back that the service would say.
+            LostAnswerError: it was sent, and no answer of the service's came back.
         """
         began = self._clock.monotonic()
-        answer, said = await self._heard(key)
+        for call in self._service.probes():
+            answer = await self._answer(call, key)
+            # A server without this path may have the next one.
+            if answer.status != httpx2.codes.NOT_FOUND:
+                break
+        report = self._service.report(answer)
         return Reply(
-            code=said.code,
-            words=said.words,
+            code=report.code,
+            words=report.words,
             received_at=self._clock.now(),
             served_at=_date_of(answer.headers),
             seconds=self._clock.monotonic() - began,
             connect_seconds=answer.connect_seconds,
         )
 
-    async def _heard(self, key: str) -> tuple[Answer, Said]:
-        *others, last = self._service.probes()
-        for call in others:
-            answer = await self._answer(call, key)
-            if answer.status != httpx2.codes.NOT_FOUND:
-                return answer, self._service.said(answer)
-        answer = await self._answer(last, key)
-        return answer, self._service.said(answer)
-
     async def balance(self, key: str) -> float | None:
-        """What is left in the account; None where it cannot be asked, or is not stated.
+        """What is left in the account; None where the service does not say.
 
         Raises:
             NotReachedError, LostAnswerError: as ``ask`` does.
@@ -89,6 +84,7 @@ class Probe:
 @asynccontextmanager
 async def open_probe(service: Service, base_url: str, clock: Clock) -> AsyncIterator[Probe]:
     """A probe that speaks to the service just as the server does, closed on exit."""
+    # Without the key: the doctor first looks at what answers, and only then shows it.
     async with http_client(key="") as http:
         yield Probe(service, http, base_url, clock)
 
@@ -98,4 +94,5 @@ def _date_of(headers: Mapping[str, str]) -> datetime | None:
         date = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
         return None
+    # A date with the zone -0000 is read as one without a zone; both mean UTC.
     return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

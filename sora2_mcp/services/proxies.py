@@ -1,4 +1,4 @@
-"""The way of our requests: through the proxies that the environment names, and past them to this machine itself."""
+"""Which way requests go: through the proxies that the environment names, and straight to this machine itself."""
 
 from collections.abc import Mapping
 from http.cookiejar import CookieJar
@@ -20,25 +20,27 @@ _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
 class ProxySettingError(httpx2.ConnectError):
-    """A variable names a proxy in a way that cannot be used. The text never holds its value, which may be a secret."""
+    """A variable names a proxy that cannot be used. The text never holds its value, which may be a secret."""
 
 
 class NoCookies(CookieJar):
-    """Takes none in: a host could send thousands, which takes long to read, and fill up what is sent to others."""
+    """Keeps no cookies."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Nothing."""
+        """Ignores the cookies of an answer."""
+        # A host could send thousands, which take long to read and fill up later requests.
 
 
 def proxied_client(*, headers: Mapping[str, str] | None = None, **options: Any) -> httpx2.AsyncClient:
     """An HTTP client with these options and our user agent.
 
-    Where a variable cannot be used, every request to another machine raises ``ProxySettingError``: what needs no
-    network works all the same.
+    Where a proxy's variable cannot be used, every request to another machine raises ``ProxySettingError``.
     """
     read_in_linear_time()
+    # A proxy cannot reach this machine's own loopback, where the simulator and servers at home listen.
     direct = dict.fromkeys(_LOOPBACK)
     options |= {"headers": {"user-agent": USER_AGENT, **(headers or {})}, "cookies": NoCookies()}
+    # Not raised here: what needs no network, such as listing tasks, works all the same.
     if variable := unusable_proxy():
         blocked = {"all://": _Blocked(variable)}
         return httpx2.AsyncClient(mounts={**direct, **blocked}, trust_env=False, **options)
@@ -54,19 +56,20 @@ class _Blocked(httpx2.AsyncBaseTransport):
 
 
 def is_proxied(url: str) -> bool:
-    """Whether requests to it go through a proxy, which then is the one that looks its name up."""
+    """Whether requests to this address go through a proxy, which then looks its name up."""
     client = proxied_client(verify=TLSContext())
     # httpx2 has no public way to ask which of its transports it would take: until it has, this is the one.
     return client._transport_for_url(httpx2.URL(url)) is not client._transport  # noqa: SLF001
 
 
 def unusable_proxy() -> str:
-    """The variable whose proxy httpx2 would not take, empty where it takes all."""
+    """The variable whose proxy httpx2 would not take; empty where it takes all."""
     for variable, value in environment_proxies().items():
         try:
             port = httpx2.Proxy(value if "://" in value else f"http://{value}").url.port
         except (ValueError, httpx2.InvalidURL):
             return variable
+        # httpx2 takes such a port, and fails with an error that names no variable once it connects.
         if port is not None and port not in _PORTS:
             return variable
     return ""

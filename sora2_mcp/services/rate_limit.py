@@ -2,16 +2,14 @@
 
 from aiolimiter import AsyncLimiter
 
+# So no order queues behind a crowd of looks.
 _LOOKS_SHARE = 0.8
+# So looks that a caller or a callback brings about find room at once, while they are no more than one request in ten.
 _DUE_LOOKS_SHARE = 0.7
 
 
 class RateLimiter:
-    """Orders may use the whole rate, looks 80 % of it: no order queues behind a crowd of looks.
-
-    Looks of the polling loop may use 70 %, so that those that a caller or a callback asks for find room: at once, while
-    they are no more than one request in ten.
-    """
+    """Orders may use the whole rate, looks 80 % of it, and of these the polling loop's 70 %."""
 
     def __init__(self, requests_per_second: float) -> None:
         self._all = _limiter(requests_per_second)
@@ -24,6 +22,7 @@ class RateLimiter:
 
     async def look(self) -> None:
         """Waits until a look may be made."""
+        # The narrower limit first: a look that waits for it holds no place that an order could take.
         await self._looks.acquire()
         await self._all.acquire()
 

@@ -1,6 +1,6 @@
-"""What is asked of a video service, and what it is asked with; free of heavy libraries, so naming it is quick.
+"""The interface of a video service, and the values that go in and out; free of heavy libraries, so naming it is quick.
 
-A service is one pure file (``sora2api.py``): requests as values, answers as tasks. The client that sends them is one.
+Each service is one pure file (``sora2api.py``) that writes requests and reads answers. One client sends them all.
 """
 
 import base64
@@ -13,21 +13,21 @@ from typing import Any, Protocol
 
 from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest
 from sora2_mcp.domain.task import Snapshot
+from sora2_mcp.errors import GatewayError, LostAnswerError
 from sora2_mcp.services.rate_limit import RateLimiter
 
 ORDER_LIMIT_SECONDS = 30.0
-"""The longest an order's answer is waited for, connection included."""
+"""The longest an order's answer is waited for, connection included; shorter than the lease of a process that sends."""
 
-
+# The exceptions say that a request took too long, or that one like it is being worked on.
 NOT_ACCEPTED = frozenset(range(400, 500)) - {408, 409, 423, 425, 499}
-"""HTTP statuses that no order can come back with after it was accepted, from the service or a gateway.
-
-The exceptions say that a request took too long, or that one like it is being worked on.
-"""
-
+"""HTTP statuses that no order can come back with after it was accepted, from the service or a gateway."""
 
 NO_TASK = "sora2-mcp-doctor-asks-for-no-task"
 """The id of a task that cannot exist."""
+
+_NOT_FOUND = 404
+_REDIRECTS = range(300, 400)
 
 
 class PictureForm(StrEnum):
@@ -62,39 +62,36 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request to the service: ``path`` below its base address, and a body of JSON or of a form where there is one.
-
-    ``base_url`` is only set where the service has another address for this call. ``holds_pictures``: it is large.
-    """
+    """One request to the service: ``path`` below its base address, and a body, of JSON or of a form, if any."""
 
     method: str
     path: str
     base_url: str = ""
+    """Only set where the service has another address for this call."""
     query: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
     files: Mapping[str, Picture] = field(default_factory=dict)
     holds_pictures: bool = False
+    """The body has megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back, without the key that was sent. ``headers`` have lower-case names.
-
-    ``retry_after_seconds``: how long the service asks to wait, where it does. ``connect_seconds`` is 0 where there was
-    a connection already.
-    """
+    """What came back, without the key that was sent. ``headers`` have lower-case names."""
 
     status: int
     text: str
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after_seconds: float | None = None
+    """How long the service asks to wait, where it does."""
     connect_seconds: float = 0.0
+    """0 where there was a connection already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What an answer says by itself: the service's code, 200 where all is well, and its words, sanitized."""
+class Report:
+    """What any answer of the service reports: its code, 200 where all is well, and its words, sanitized."""
 
     code: int
     words: str = ""
@@ -105,7 +102,7 @@ class Service(ABC):
 
     @abstractmethod
     def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
-        """What can be asked for; another model may make another quality."""
+        """What an order may contain; each quality may have a model of its own."""
 
     @property
     def hides_videos(self) -> bool:
@@ -114,7 +111,7 @@ class Service(ABC):
 
     @property
     def signs_callbacks(self) -> bool:
-        """Whether callbacks can be signed, so that ``is_signed`` can tell."""
+        """Whether callbacks can be signed; ``is_signed`` then checks the signature."""
         return False
 
     @property
@@ -124,13 +121,13 @@ class Service(ABC):
 
     @abstractmethod
     def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:
-        """What orders a video; ``request`` is within the capabilities, and its images have addresses the service takes.
+        """The call that orders a video; ``request`` is within the capabilities, its images at addresses that it takes.
 
         ``pictures`` are those images instead, where the service takes files.
         """
 
     def upload(self, picture: Picture, base_url: str) -> Call:
-        """What hands a picture over, where there is a call for that (``PictureForm.UPLOAD``), to a service there."""
+        """The call that hands a picture over to the service at ``base_url``; only with ``PictureForm.UPLOAD``."""
         raise NotImplementedError(picture, base_url)
 
     def uploaded(self, answer: Answer) -> str:
@@ -153,7 +150,7 @@ class Service(ABC):
 
     @abstractmethod
     def look(self, task_id: str) -> Call:
-        """What asks how a task stands."""
+        """The call that asks how a task stands."""
 
     @abstractmethod
     def snapshot(self, answer: Answer, seen_at: datetime) -> Snapshot:
@@ -166,19 +163,19 @@ class Service(ABC):
         """
 
     def probes(self) -> tuple[Call, ...]:
-        """What can be asked of it without harm and cost; the first that it knows the path of tells how it stands."""
+        """Calls without harm and cost; the first whose path the service knows shows how it stands."""
         return (self.look(NO_TASK),)
 
     @abstractmethod
-    def said(self, answer: Answer) -> Said:
-        """What any answer says by itself.
+    def report(self, answer: Answer) -> Report:
+        """What any answer reports, whatever it answers.
 
         Raises:
             GatewayError, LostAnswerError: it is not the service's.
         """
 
     def balance(self) -> Call | None:
-        """What asks for what is left in the account; None where that cannot be asked."""
+        """The call for what is left in the account; None where the service has none."""
         return None
 
     def balance_in(self, answer: Answer) -> float | None:  # noqa: ARG002 - for those that have one
@@ -186,19 +183,27 @@ class Service(ABC):
         return None
 
     def callback_task_id(self, body: bytes) -> str:  # noqa: ARG002 - for those that call back
-        """The id of the task a callback says it is about; empty where it says none. Never raises."""
+        """The id of the task that a callback names; empty where it names none. Never raises."""
         return ""
 
     def is_signed(self, headers: Mapping[str, str], body: bytes, secret: str) -> bool:  # noqa: ARG002 - as above
-        """Whether a callback was signed with the secret; True of services that sign none. Never raises."""
+        """Whether a callback was signed with the secret; True for services that sign none. Never raises."""
         return True
 
 
-class ServiceClient(Protocol):
-    """The client of the service: ``client.Client``, under a name that is quick to import.
+def foreign_answer(answer: Answer, kind: str) -> GatewayError | LostAnswerError:
+    """The error of an answer that is not the service's own JSON; ``kind`` describes a body that is not empty."""
+    kind = kind if answer.text.strip() else "an empty body"
+    # A wrong path in the address shows as 404 or as a redirect.
+    hint = "; SORA2_API_BASE_URL may be wrong" if answer.status == _NOT_FOUND or answer.status in _REDIRECTS else ""
+    reason = f"HTTP {answer.status} with {kind}{hint}"
+    return GatewayError(reason) if answer.status in NOT_ACCEPTED else LostAnswerError(reason)
 
-    A caller of ``order`` or ``look`` has waited for the rate limiter before.
-    """
+
+class ServiceClient(Protocol):
+    """The client of the service (``client.Client``). Callers of ``order`` and ``look`` have waited for ``limiter``."""
+
+    # A protocol, because the class itself imports httpx2 and stamina, which no handshake needs.
 
     @property
     def limiter(self) -> RateLimiter:
@@ -223,7 +228,7 @@ class ServiceClient(Protocol):
         ...
 
     async def look(self, task_id: str) -> Snapshot:
-        """Looks at a task; transient faults are repeated.
+        """Looks at a task, again after a transient fault.
 
         Raises:
             NotReachedError, LostAnswerError, ServiceError: nothing was learnt; the task itself is untouched.
@@ -239,5 +244,5 @@ class ServiceClient(Protocol):
         ...
 
     async def balance(self) -> float | None:
-        """What is left in the account, in the unit of prices; None where it cannot be asked, or is not stated."""
+        """What is left in the account, in the unit of prices; None where the service does not say."""
         ...

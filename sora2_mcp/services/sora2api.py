@@ -23,19 +23,18 @@ from sora2_mcp.domain.request import (
     sanitized_url,
 )
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import GatewayError, LostAnswerError, sanitized, service_error
-from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call, Picture, Said, Service
-from sora2_mcp.services.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, parsed
+from sora2_mcp.errors import LostAnswerError, sanitized, service_error
+from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call, Picture, Report, Service, foreign_answer
+from sora2_mcp.services.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, object_in
 
 OK = 200
 NOT_FOUND = 404
+# In a look. 408 says that nothing came for ten minutes from what makes the videos.
 _ENDED = (408, 501)
-"""In a look: the task failed. 408 says that nothing came for ten minutes from what makes the videos."""
 
 _REFUSED = 400
 _INVALID = 422
 _RATE_LIMITED = 429
-_REDIRECTS = range(300, 400)
 _GATEWAY_CODES = (502, 503, 504)
 _UNSURE = {*_GATEWAY_CODES, *(set(range(400, 500)) - NOT_ACCEPTED)}
 _SPELLED = {
@@ -56,7 +55,6 @@ class Sora2API(Service):
         return SORA2API
 
     def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> Call:  # noqa: ARG002 - takes none
-        """What was not given is left out."""
         body = {
             "prompt": request.prompt,
             "aspectRatio": request.aspect_ratio.value,
@@ -65,6 +63,7 @@ class Sora2API(Service):
             "watermark": request.watermark,
             "callBackUrl": request.callback_url,
         }
+        # An empty text or list is no value of the service's: what was not given is left out.
         return Call(method="POST", path="/generate", json={name: value for name, value in body.items() if value})
 
     def accepted(self, answer: Answer) -> str:
@@ -87,8 +86,9 @@ class Sora2API(Service):
         if envelope.code == NOT_FOUND:
             return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
         if envelope.code == _INVALID:
-            # All that a look says is the id: siblings say so of one they know nothing of, or not yet.
+            # A look holds nothing but the id: siblings answer so for one that they do not know, or not yet.
             return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
+        # 400 ends a task only with a record beside it; without one it refuses the look.
         if envelope.code in _ENDED or (envelope.code == _REFUSED and _read(Record, envelope.data).task_id):
             failure = Failure(stage=Stage.GENERATION, code=envelope.code, message=envelope.words)
             cost = _read(Record, envelope.data).cost
@@ -99,41 +99,39 @@ class Sora2API(Service):
             raise LostAnswerError("its answer holds no task record")
         record = _read(Record, envelope.data)
         if not record.task_id and record.flag is None:
-            # It says all is well and then nothing of any task: as good as not knowing it.
+            # A success that holds no task is as good as not knowing it.
             return Snapshot(sighting=Sighting.MISSING, seen_at=seen_at)
         return _snapshot(record, seen_at)
 
-    def said(self, answer: Answer) -> Said:
+    def report(self, answer: Answer) -> Report:
         envelope = envelope_of(answer)
-        return Said(code=envelope.code or 0, words=envelope.words)
+        return Report(code=envelope.code or 0, words=envelope.words)
 
     def callback_task_id(self, body: bytes) -> str:
         # Both shapes of the vendor's callbacks hold ``data.taskId``.
         try:
-            content = parsed(body)
-            callback = Callback.model_validate(content if isinstance(content, dict) else {})
-        except ValueError:
+            task_id = Callback.model_validate(object_in(body) or {}).any_id
+        except ValidationError:
             return ""
-        return callback.said_id if is_task_id(callback.said_id) else ""
+        return task_id if is_task_id(task_id) else ""
 
 
 def is_task_id(text: str) -> bool:
-    """Whether it is one that can be kept and asked by."""
+    """Whether this can be the id of a task: it fits into the store and into a request."""
     return bool(text) and len(text) <= TASK_ID_LIMIT and text.isprintable()
 
 
 def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
-    ordered = _ordered(record.ordered)
-    said = frozenset(name for name, spelled in _SPELLED.items() if record.ordered.get(spelled) is not None)
     seen = Snapshot(
         sighting=Sighting.GENERATING,
         seen_at=seen_at,
         cost=record.cost,
-        request=ordered,
-        said=said,
+        request=_ordered(record.ordered),
+        stated=frozenset(name for name, spelled in _SPELLED.items() if record.ordered.get(spelled) is not None),
         task_id=record.task_id,
     )
     if record.flag == 1:
+        # A success without an address is not believed yet: ``advance`` wants to see it for ten minutes.
         url = record.video_url
         return replace(seen, sighting=Sighting.SUCCEEDED if url else Sighting.NO_URL, video_url=sanitized_url(url))
     stage = {2: Stage.CREATION, 3: Stage.GENERATION}.get(record.flag or 0)
@@ -145,7 +143,7 @@ def _snapshot(record: Record, seen_at: datetime) -> Snapshot:
 
 
 def _ordered(parameters: dict[str, Any]) -> VideoRequest:
-    """What a task's ``paramJson`` says of its order; a callback's address may hold a secret and is left out."""
+    """What a task's ``paramJson`` says of its order, but for the callback's address, which may hold a secret."""
 
     def text(name: str, limit: int = WATERMARK_LIMIT) -> str:
         value = parameters.get(name)
@@ -169,28 +167,19 @@ def envelope_of(answer: Answer) -> Envelope:
         GatewayError: something in front of the service refused in its place.
         LostAnswerError: it holds none.
     """
-    try:
-        content = parsed(answer.text)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        return _of_gateway(answer.status, answer.text)
+    content = object_in(answer.text)
+    if content is None:
+        # A gateway's rate limit means the same as the service's: the request may be repeated.
+        if answer.status == _RATE_LIMITED:
+            return Envelope(code=_RATE_LIMITED)
+        raise foreign_answer(answer, "a web page" if "<" in answer.text[:200] else "no readable JSON")
     envelope = _read(Envelope, content)
     if envelope.code is not None:
         return envelope
+    # A sibling may leave the code out of a success; any JSON with such a status did not accept an order.
     if (answer.status == OK and isinstance(envelope.data, dict)) or answer.status in NOT_ACCEPTED:
         return envelope.model_copy(update={"code": answer.status})
     raise LostAnswerError(f"HTTP {answer.status} without the service's own code")
-
-
-def _of_gateway(http_status: int, body: str) -> Envelope:
-    """What an answer means that is not the service's JSON; a gateway's rate limit means the same as the service's."""
-    if http_status == _RATE_LIMITED:
-        return Envelope(code=_RATE_LIMITED)
-    kind = "an empty body" if not body.strip() else "a web page" if "<" in body[:200] else "no readable JSON"
-    hint = "; SORA2_API_BASE_URL may be wrong" if http_status == NOT_FOUND or http_status in _REDIRECTS else ""
-    reason = f"HTTP {http_status} with {kind}{hint}"
-    raise GatewayError(reason) if http_status in NOT_ACCEPTED else LostAnswerError(reason)
 
 
 def _read(model: type[Model], content: Any) -> Model:

@@ -24,10 +24,7 @@ class CAFileError(httpx2.ConnectError):
 
 
 class TLSContext(ssl.SSLContext):
-    """Trusts what the machine trusts. One serves all clients; each of them awaits ``prepare`` before a request.
-
-    Reading the machine's certificates takes 20 to 50 ms: not on the event loop, and not for plain HTTP.
-    """
+    """Trusts what the machine trusts. One serves all clients; each of them awaits ``prepare`` before a request."""
 
     def __new__(cls) -> Self:
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
@@ -42,12 +39,15 @@ class TLSContext(ssl.SSLContext):
         Raises:
             CAFileError: they cannot be read; the next request tries again.
         """
+        # Reading the machine's certificates takes 20 to 50 ms: not on the event loop, and not for plain HTTP.
         if request.url.scheme != "https":
             return
+        # Requests that start together wait for one reading.
         async with self._preparing:
             if self._prepared is None:
                 self._prepared = await anyio.to_thread.run_sync(trusting)
 
+    # These two are all that httpcore2 and anyio call of a context.
     def set_alpn_protocols(self, alpn_protocols: Any) -> None:
         self._ready().set_alpn_protocols(alpn_protocols)
 
@@ -69,7 +69,7 @@ def trusting() -> ssl.SSLContext:
     variable, path = certificate_source()
     place = f"{variable} names {quoted(str(path))}, which" if variable else "this machine's list of authorities"
     try:
-        # OpenSSL does not complain of a folder without certificates, and then trusts no server.
+        # OpenSSL accepts a folder without certificates, and then trusts no server.
         if variable == "SSL_CERT_DIR" and not _holds_certificates(path):
             raise CAFileError(f"{place} cannot be used ({_NONE}; `openssl rehash` gives them the names it looks for)")
         return httpx2.create_ssl_context()

@@ -1,4 +1,4 @@
-"""The service's JSON as it spells it, read leniently: all that servers of this family were seen to send is accepted.
+"""The services' JSON as they spell it, read leniently: all that servers of this family were seen to send is accepted.
 
 Source: the vendor's quick start (fields, ``successFlag``), and the variants that public clients guard against.
 """
@@ -17,16 +17,18 @@ from sora2_mcp.errors import sanitized
 WORDS_LIMIT = 2000
 """Characters of what the service says of an error or a failure."""
 
+# Lists and objects take a hundred times their length to read. A prompt of nothing else, repeated in the record, has
+# 10,000, and must pass.
 _MOST_BRACKETS = 12_000
-"""Lists and objects take a hundred times their length to read. A prompt of nothing else, told twice, has 10,000."""
 
 
 def parsed(text: str | bytes) -> Any:
-    """What a JSON text holds; the half characters that cut-off texts end in become question marks.
+    """What a JSON text holds; half characters become question marks.
 
     Raises:
         ValueError: it is no JSON, nested too deep, or in more parts than any answer.
     """
+    # A body with half characters as bytes must not fail here, but below, with those that are escaped.
     plain = text.decode(json.detect_encoding(text), "surrogatepass") if isinstance(text, bytes) else text
     if plain.count("[") + plain.count("{") > _MOST_BRACKETS:
         raise ValueError("in too many parts")
@@ -35,6 +37,7 @@ def parsed(text: str | bytes) -> Any:
         spelled = json.dumps(content, ensure_ascii=False)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+    # Services cut texts off in the middle of an emoji; neither a database nor a client takes the half that is left.
     try:
         spelled.encode()
     except UnicodeEncodeError:
@@ -42,11 +45,21 @@ def parsed(text: str | bytes) -> Any:
     return content
 
 
+def object_in(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object that a text holds; None where it holds something else."""
+    try:
+        content = parsed(text)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def integer(value: Any) -> int | None:
     """A whole number however it is written; anything else counts as absent."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int | float):
+        # The range also keeps out NaN and infinity, which ``int`` does not take.
         return int(value) if -1e15 < value < 1e15 and value == int(value) else None
     if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.0+)?\s*", value):
         return int(float(value))
@@ -78,10 +91,7 @@ def _identifier(value: Any) -> str:
 def _object(value: Any) -> dict[str, Any]:
     """An object, also one written as JSON text; anything else counts as empty."""
     if isinstance(value, str):
-        try:
-            value = parsed(value)
-        except ValueError:
-            return {}
+        return object_in(value) or {}
     return value if isinstance(value, dict) else {}
 
 
@@ -107,7 +117,7 @@ class Lenient(BaseModel):
 
 
 class Envelope(Lenient):
-    """``{"code": 200, "msg": "success", "data": {…}}``; some answers say ``message``, ``data`` may be null."""
+    """``{"code": 200, "msg": "success", "data": {…}}``; some answers have ``message``, ``data`` may be null."""
 
     code: LenientInteger = None
     msg: LenientText = ""
@@ -116,7 +126,7 @@ class Envelope(Lenient):
 
     @property
     def words(self) -> str:
-        """What the service says, under whichever name, sanitized."""
+        """The service's words, under either name, sanitized."""
         return sanitized(self.msg, WORDS_LIMIT) or sanitized(self.message, WORDS_LIMIT)
 
 
@@ -127,13 +137,13 @@ class SubmitData(Lenient):
 
 
 class Callback(Lenient):
-    """What the service posts when a task has ended; all that is read of it is which task it is about."""
+    """What the service posts when a task has ended. Only the task's id is read: the rest is never believed."""
 
     data: Annotated[SubmitData, BeforeValidator(_object)] = SubmitData()
     task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
 
     @property
-    def said_id(self) -> str:
+    def any_id(self) -> str:
         """The id, in ``data`` or beside it."""
         return self.data.task_id or self.task_id
 
@@ -141,21 +151,20 @@ class Callback(Lenient):
 class Record(Lenient):
     """``data`` of record-info.
 
-    ``successFlag``: 0 generating, 1 succeeded, 2 not created, 3 not generated; anything else is unknown. The video's
-    address stands in ``response.imageUrl`` (yes, image), or in ``resultUrls`` in several places and spellings.
-
-    Siblings of the same maker send ``state`` (waiting, queuing, generating, success, fail), ``resultJson``,
-    ``failCode``, ``failMsg`` and ``param`` in their place. Source: Kie's documentation, 2026-10.
+    ``successFlag``: 0 generating, 1 succeeded, 2 not created, 3 not generated; anything else is unknown.
     """
 
     task_id: LenientIdentifier = Field(default="", validation_alias=AliasChoices("taskId", "task_id"))
     success_flag: Annotated[int | None, BeforeValidator(_flag)] = Field(default=None, validation_alias="successFlag")
+    # The video's address stands in ``response.imageUrl`` (yes, image), or in ``resultUrls`` in several places.
     response: Any = None
     result_urls: Any = Field(default=None, validation_alias="resultUrls")
     info: LenientObject = {}
     parameters: LenientObject = Field(default={}, validation_alias=AliasChoices("paramJson", "promptJson", "param"))
     error_code: LenientInteger = Field(default=None, validation_alias="errorCode")
     error_message: LenientText = Field(default="", validation_alias="errorMessage")
+    # Siblings of the same maker send these in place of the four above: ``state`` is waiting, queuing, generating,
+    # success or fail. Source: Kie's documentation, 2026-10.
     state: LenientText = ""
     result_json: Any = Field(default=None, validation_alias="resultJson")
     fail_code: LenientInteger = Field(default=None, validation_alias="failCode")
@@ -164,14 +173,16 @@ class Record(Lenient):
 
     @property
     def flag(self) -> int | None:
-        """As ``successFlag``, also where only ``state`` tells; None where neither does."""
+        """As ``successFlag``, also where there is only ``state``; None where there is neither."""
         if self.success_flag is not None or not self.state.strip():
             return self.success_flag
+        # An unknown state is no end: the task goes on until a known one comes.
         return _FLAGS.get(self.state.strip().lower(), 0)
 
     @property
     def ordered(self) -> dict[str, Any]:
-        """What was ordered; the siblings keep it in ``input``, as an object or as its text."""
+        """What was ordered, with the spellings of the order."""
+        # Siblings keep it in ``input``, as an object or as its text.
         return _object(self.parameters.get("input")) or self.parameters
 
     @property
@@ -185,30 +196,30 @@ _FLAGS = {
     **dict.fromkeys(("fail", "failed", "failure", "error", "cancelled", "canceled", "expired"), 3),
 }
 _DEEPEST = 8
-_LOOKED_AT = 200
-"""Values among which an address is looked for; answers have few, and to look at thousands would hold up everything."""
-
+# Answers have few values; thousands, tried one by one, would hold up the event loop.
+_MOST_VALUES = 200
 _URL_FIELDS = ("imageUrl", "videoUrl", "resultUrls", "resultUrl", "url", "info")
 
 
 def first_url(value: Any) -> str:
     """The first http(s) address in what may be a URL, a list, an object, or any of these once more as JSON text."""
-    return next(filter(None, islice(_looked_at(value, 0), _LOOKED_AT)), "")
+    return next(filter(None, islice(_addresses(value, 0), _MOST_VALUES)), "")
 
 
-def _looked_at(value: Any, depth: int) -> Iterator[str]:
-    """For each value, in their order, the address that it is, or else nothing."""
+def _addresses(value: Any, depth: int) -> Iterator[str]:
+    """For each value, in their order, the address that it is, or an empty text."""
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
         yield from _in_text(value.strip(), depth)
         return
+    # A list and an object count among the values, too: those without an address could be thousands.
     yield ""
     if isinstance(value, dict):
         value = [value[field] for field in _URL_FIELDS if field in value]
     if isinstance(value, list):
         for item in value:
-            yield from _looked_at(item, depth + 1)
+            yield from _addresses(item, depth + 1)
 
 
 def _in_text(text: str, depth: int) -> Iterator[str]:
@@ -219,7 +230,7 @@ def _in_text(text: str, depth: int) -> Iterator[str]:
         content = parsed(text)
     except ValueError:
         # A bracketed list without quotation marks: [https://a, https://b]
-        items = [item.strip().strip("'\"") for item in text.strip("[]").split(",", _LOOKED_AT)]
+        items = [item.strip().strip("'\"") for item in text.strip("[]").split(",", _MOST_VALUES)]
         yield next(filter(is_http_url, items), "")
         return
-    yield from _looked_at(content, depth + 1)
+    yield from _addresses(content, depth + 1)

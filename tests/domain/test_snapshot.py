@@ -28,6 +28,6 @@ def test_a_snapshot_fits_an_order_if_all_it_says_of_it_is_true(
     said: set[str],
     fits: bool,  # noqa: FBT001 - the outcome
 ) -> None:
-    snapshot = Snapshot(sighting=Sighting.GENERATING, seen_at=START, request=told, said=frozenset(said))
+    snapshot = Snapshot(sighting=Sighting.GENERATING, seen_at=START, request=told, stated=frozenset(said))
 
     assert snapshot.fits(ORDERED) is fits

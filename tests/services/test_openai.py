@@ -264,9 +264,9 @@ def test_an_id_is_part_of_a_path_and_nothing_more() -> None:
 
 
 def test_the_doctor_hears_whether_there_is_such_a_service() -> None:
-    assert HOME.said(answer({"error": {"message": "no such video"}}, 404)).code == 200
-    assert HOME.said(answer({"detail": "Not Found"}, 404)).code == 404
-    assert HOME.said(answer({"error": {"message": "no"}}, 403)).code == 401
+    assert HOME.report(answer({"error": {"message": "no such video"}}, 404)).code == 200
+    assert HOME.report(answer({"detail": "Not Found"}, 404)).code == 404
+    assert HOME.report(answer({"error": {"message": "no"}}, 403)).code == 401
 
 
 def test_openrouter_spells_an_order_in_json() -> None:
@@ -355,7 +355,7 @@ EVERY = (Sora2API(), Kie(model="kling-3.0/video"), HOME, OpenRouter(model="a/b")
 def test_whatever_comes_back_is_read_or_is_one_of_our_errors(content: dict[str, Any], status: int) -> None:
     received = answer(content, status)
     for service in EVERY:
-        for read in (service.accepted, service.said, service.balance_in, lambda a, s=service: s.snapshot(a, SEEN_AT)):
+        for read in (service.accepted, service.report, service.balance_in, lambda a, s=service: s.snapshot(a, SEEN_AT)):
             with suppress(Sora2Error):
                 read(received)
         assert isinstance(service.callback_task_id(received.text.encode()), str)

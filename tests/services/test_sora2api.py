@@ -375,7 +375,7 @@ def test_the_vendors_own_example_is_a_success() -> None:
         seen_at=SEEN_AT,
         video_url="https://cdn.sora2api.ai/videos/example_video.mp4",
         request=VideoRequest(prompt=prompt, quality=Quality.HD),
-        said=frozenset({"prompt", "aspect_ratio", "quality"}),
+        stated=frozenset({"prompt", "aspect_ratio", "quality"}),
         task_id="sora2_task_abcdef123456",
     )
 
@@ -459,7 +459,7 @@ def test_what_a_sibling_was_asked_for_stands_in_its_input(*, as_text: bool) -> N
     seen = look(state="waiting", param=json.dumps(param))
 
     assert seen.request == VideoRequest(prompt="A cat", image_urls=("https://x.example/a.jpg",))
-    assert seen.said == {"prompt", "image_urls"}
+    assert seen.stated == {"prompt", "image_urls"}
 
 
 @pytest.mark.parametrize(("code", "data"), [(408, None), (400, {"taskId": "sora2_task_a"}), (501, None)])

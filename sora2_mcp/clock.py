@@ -1,4 +1,4 @@
-"""Time, as everything here reads it: tests hand in a clock they can move."""
+"""The only reader of time; tests pass a clock that they can move."""
 
 import time
 from contextlib import AbstractContextManager
@@ -24,7 +24,7 @@ class Clock(Protocol):
         ...
 
     def timeout(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
-        """Cancels its body after ``seconds``; the scope's ``cancelled_caught`` then is true and nothing is raised."""
+        """Cancels its body after ``seconds``; then nothing is raised, and the scope's ``cancelled_caught`` is true."""
         ...
 
 

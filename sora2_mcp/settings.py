@@ -19,19 +19,14 @@ from sora2_mcp.errors import ConfigurationError
 
 PREFIX = "SORA2_"
 SIMULATED = "simulator"
-"""How the accounts of the simulator begin."""
+"""The beginning of the simulator's accounts."""
 
 _APP = "sora2-mcp"
 
 
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
+# A user's INFO or Never is as good as info or never.
+_Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+_Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 Seconds = Annotated[float, Field(ge=0.05, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -41,6 +36,7 @@ class _Environment(EnvSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         value, key, is_complex = super().get_field_value(field, field_name)
+        # Desktop hosts pass on a form's empty fields as placeholders that they did not fill in.
         if isinstance(value, str):
             value = value.strip() if configured.counts_as_set(value) else None
         return value, key, is_complex
@@ -56,7 +52,8 @@ class Settings(BaseSettings):
 
     allowed: ClassVar[Mapping[str, str]] = configured.ALLOWED
 
-    service: Annotated[Literal["sora2api", "kie", "openai", "openrouter"], BeforeValidator(_lower)] = Field(
+    # docs/configuration.md and server.json repeat the descriptions; `make docs` writes both.
+    service: Annotated[Literal["sora2api", "kie", "openai", "openrouter"], _Lower] = Field(
         default="sora2api", description="Which service makes the videos."
     )
     api_key: SecretStr = Field(
@@ -70,7 +67,7 @@ class Settings(BaseSettings):
     )
     model_hd: str = Field(default="", description="Another model for the quality hd.")
     model_input: str = Field(default="", description="JSON that is merged into what the service is sent.")
-    request_format: Annotated[Literal["multipart", "json"], BeforeValidator(_lower)] = Field(
+    request_format: Annotated[Literal["multipart", "json"], _Lower] = Field(
         default="multipart", description="How openai is sent an order."
     )
     video_seconds: Annotated[int, Field(ge=0, le=600)] = Field(default=0, description="The default length of a video.")
@@ -102,7 +99,7 @@ class Settings(BaseSettings):
     duplicate_window_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         default=60, description="An exact repeat of an unfinished order joins it for so long; 0 = off."
     )
-    confirm: Annotated[Literal["never", "hd", "always"], BeforeValidator(_lower)] = Field(
+    confirm: Annotated[Literal["never", "hd", "always"], _Lower] = Field(
         default="never", description="Whether a person is asked, through the host, before an order is sent."
     )
     auth_tokens: SecretStr = Field(
@@ -135,10 +132,10 @@ class Settings(BaseSettings):
         description="Networks that are not public and where videos may be saved from all the same: for a DNS that maps "
         "every name to an address of its own, or a company's own hosts.",
     )
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _Upper] = Field(
         default="INFO", description="How much is logged, to stderr."
     )
-    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+    log_format: Annotated[Literal["text", "json"], _Lower] = Field(
         default="text", description="text for people, json for machines."
     )
 
@@ -155,7 +152,7 @@ class Settings(BaseSettings):
     def _form_is_allowed(cls, value: Any, info: ValidationInfo) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text and not configured.FORMS[info.field_name or ""](text):
-            # What was given stays out of the error: it may be a secret pasted into the wrong variable.
+            # The value stays out of the error: it may be a secret pasted into the wrong variable.
             raise ValueError("not of the form that is allowed")
         return value
 
@@ -163,6 +160,7 @@ class Settings(BaseSettings):
     @classmethod
     def _store_is_known(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
+        # No shell has expanded it: hosts start programs without one.
         if text.startswith(f"{configured.SQLITE}~"):
             text = f"{configured.SQLITE}{_at_home(Path(text.removeprefix(configured.SQLITE)))}"
         if text and not configured.SQLITE_FILE.fullmatch(text) and not configured.POSTGRES.fullmatch(text):
@@ -185,7 +183,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment; a stray .env file in some working folder is no configuration."""
+        """Arguments win over the environment."""
+        # A host starts the server in any folder, so a .env file there is no configuration.
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, _Environment(settings_cls)
 
@@ -200,13 +199,13 @@ class Settings(BaseSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             raise _unusable(str(error.errors()[0]["loc"][0])) from error
-        # What has no place of its own needs a home folder; the server says so when it starts.
+        # Where no place is set both need a home folder: without one the start fails, and not the first call.
         _ = settings.store_file, settings.videos
         return settings
 
     @classmethod
     def load_usable(cls, **overrides: Any) -> tuple["Settings", frozenset[str]]:
-        """As ``load``, with defaults in the place of what cannot be used, and the names of those settings."""
+        """The settings with defaults for all that cannot be used, and the names of those; for the doctor."""
         try:
             return cls(**overrides), frozenset()
         except ValidationError as error:
@@ -221,19 +220,19 @@ class Settings(BaseSettings):
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """The variables that must be set before anything can be asked of the service, and are not."""
+        """The variables that must be set before the service can be called, and are not."""
         values = {"api_key": self.key, "api_base_url": self.api_base_url, "model": self.model}
         needed = () if self.simulate else configured.SERVICES[self.service].needs
         return tuple(variable_of(name) for name in needed if not values[name])
 
     @property
     def missing(self) -> str:
-        """The first of those; empty where none is missing."""
+        """The first of ``lacking``; empty where none is missing."""
         return next(iter(self.lacking), "")
 
     @property
     def model_name(self) -> str:
-        """The model that makes the videos; empty where the service has one of its own, or it must be set and is not."""
+        """The model that makes the videos; empty where the service chooses it, or where it must be set and is not."""
         return self.model or configured.SERVICES[self.service].model or (SIMULATED if self.simulate else "")
 
     @property
@@ -285,10 +284,11 @@ class Settings(BaseSettings):
     def account(self) -> str:
         """Whose tasks these are: the service's kind, its address and a truncated keyed hash of the API key.
 
-        Rows of another account are never touched. The simulator is one wherever it happens to listen. The first kind
-        there was is not named, so that rows from before there were others stay in place.
+        Rows of another account are never touched.
         """
+        # The default kind is not named, so that rows of the first release, which knew no other, stay in place.
         kind = "" if self.service == configured.DEFAULT_SERVICE else self.service
+        # Without the address: the simulator is the same account at whichever port it listens.
         if self.simulate:
             return f"{SIMULATED} {kind}".strip()
         mark = blake2b(self.key.encode(), key=b"sora2-mcp account", digest_size=8).hexdigest()
@@ -296,7 +296,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def callback_key(self) -> bytes:
-        """What callback paths are marked with; the same in every process that uses the same API key."""
+        """The key of the marks in callback paths."""
+        # Made from the API key, so every process that uses that key knows the paths of all, without the store.
         return blake2b(self.key.encode(), key=b"sora2-mcp callbacks", digest_size=32).digest()
 
     @property
@@ -330,8 +331,13 @@ class Settings(BaseSettings):
 
 
 def _in_home(find: Callable[[], Path], field: str) -> Path:
-    """A folder below the user's home, which must be known: else it would be below whatever folder the process is in."""
-    # A file that names the desktop's folders may be unreadable, too.
+    """A folder below the user's home.
+
+    Raises:
+        ConfigurationError: there is no home.
+    """
+    # Without a home platformdirs gives a relative path, which would be below the folder that a host starts us in. The
+    # file that names the desktop's folders may be unreadable, too.
     with suppress(RuntimeError, OSError, UnicodeDecodeError):
         if (folder := find()).is_absolute():
             return folder
@@ -346,7 +352,7 @@ def _at_home(path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The whole environment, to hand on to a program of our own."""
+    """The whole environment, for a program of our own."""
     return dict(os.environ)
 
 
@@ -356,7 +362,7 @@ def variable_of(field: str) -> str:
 
 
 def _unusable(field: str) -> ConfigurationError:
-    # The value itself stays out of the text: it may be a secret pasted into the wrong variable.
+    # The value itself stays out of the text, as in ``_form_is_allowed``.
     return ConfigurationError(variable_of(field), f"cannot be used; allowed is {Settings.allowed[field]}.")
 
 

@@ -1,4 +1,4 @@
-"""What is configured, as text: forms that are taken, and rules for all of them. Pure; settings.py applies them."""
+"""The texts that settings take: their forms, and rules for all of them. Pure; settings.py applies them."""
 
 import json
 import re
@@ -28,8 +28,9 @@ _TOKEN = re.compile(rf"[!-+\--~]{{{TOKEN_LENGTH},512}}")
 _STATE_KEY = re.compile(rf"[!-+\--~]{{{STATE_KEY_LENGTH},512}}")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:\d{1,5})?")
 ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{HOST.pattern}/?")
+# Two letters at least, as a drive (``C:/``) has one.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""What an address begins with, and a path does not: drives have one letter."""
+"""The beginning of an address, which no path has."""
 
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 _LEFT_OPEN = re.compile(
@@ -46,18 +47,18 @@ _SEPARATORS = " \t,;:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownService:
-    """A video service that can be chosen. ``needs``: the settings without which nothing can be asked of it.
-
-    ``base_url`` is the vendor's, empty where users run their own; ``account_page`` is where API keys are created.
-    ``today``: what there is to know of it by the date in it, for people.
-    """
+    """A video service that can be chosen."""
 
     title: str
     base_url: str = ""
+    """The vendor's; empty where users run their own."""
     needs: tuple[str, ...] = ("api_key",)
+    """The settings without which no request can be sent to it."""
     model: str = ""
     account_page: str = ""
+    """Where API keys are created."""
     today: str = ""
+    """For people: how the service stands, with the date of that."""
 
 
 DEFAULT_SERVICE = "sora2api"
@@ -136,12 +137,13 @@ ALLOWED = {
 
 
 def counts_as_set(text: str) -> bool:
-    """Whether a variable's text is a value, neither blank nor a placeholder that the host did not fill in."""
+    """Whether a variable's text is a value, neither blank nor a placeholder that a host left as it was."""
     return bool(text.strip()) and not _PLACEHOLDER.fullmatch(text.strip())
 
 
 def is_whole(text: str) -> bool:
-    """Whether a value is one: filled in, without quotes around it, and more than what parts a list."""
+    """Whether a value is filled in, without quotes around it, and more than the separators of a list."""
+    # Quotes are a shell's or a file's, and belong to no value: they would become part of a key or a path.
     in_quotes = len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES
     return not in_quotes and bool(text.strip(_SEPARATORS)) and not _LEFT_OPEN.search(text)
 
@@ -187,7 +189,7 @@ def json_object(text: str) -> dict[str, Any]:
     """
     try:
         content = json.loads(text) if text else {}
-        # What JSON has no words for, infinite numbers and half characters, could never be sent.
+        # Python reads infinite numbers and half characters, but no request could hold them.
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError as error:
         raise ValueError("nested too deep") from error

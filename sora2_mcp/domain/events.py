@@ -1,4 +1,4 @@
-"""Facts about tasks that an observation brings."""
+"""Events: facts about a task that an observation brings."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -14,11 +14,10 @@ WATERMARK_LIMIT = 200
 URL_LIMIT = 2000
 IMAGE_LIMIT = 10
 KEY_LIMIT = 200
+# Of addresses from a service, which may be signed; a longer one is not even read.
 _LONGEST_URL = 8000
-"""Of others' addresses, which may be signed; what is longer is not even looked at."""
-
+# A name has at most 253 characters; a port, a user name and a password may stand beside it.
 _LONGEST_HOST = 500
-"""A name has at most 253 characters; a port, a user name and a password may stand beside it."""
 
 _ESCAPED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in '"<>[]\\^`{|}'})
 _FILE = re.compile("^file://", re.IGNORECASE)
@@ -37,15 +36,10 @@ class Quality(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a service can be asked for, with the model that is configured, and what is true of its videos.
-
-    ``maker`` names both in texts. ``seconds``: the lengths that can be chosen; empty where the length is the model's
-    own. ``default_seconds``: what is ordered where the caller names none; 0 leaves it to the model. ``retention``: how
-    long a finished video is kept; None where the service does not say. ``price_unit``: what an order is paid in; empty
-    where no order is known to cost anything. ``tells_costs``: what a task has cost is known once it has ended.
-    """
+    """What a service makes, with the model that is configured, and what is true of its videos."""
 
     maker: str
+    """The service and the model, in texts."""
     prompt_limit: int = PROMPT_LIMIT
     image_limit: int = IMAGE_LIMIT
     aspect_ratio: bool = True
@@ -54,14 +48,20 @@ class Capabilities:
     callback_url: bool = True
     callback_needs_https: bool = False
     seconds: Sequence[int] = ()
+    """The lengths that can be chosen; empty where the length is the model's own."""
     default_seconds: int = 0
+    """The length where the caller names none; 0 leaves it to the model."""
     retention: timedelta | None = None
+    """How long a finished video is kept; None where the service does not say."""
     price_unit: str = "credits"
+    """The unit of costs; empty where no order is known to cost anything."""
     tells_costs: bool = False
+    """Whether the record of a task that has ended holds its cost."""
 
     def calls(self, url: str) -> bool:
         """Whether the service would call this address; an empty one is not called."""
         parts = urlsplit(url)
+        # Within this machine http is as safe as https, and needs no certificate.
         is_safe = parts.scheme != "http" or (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
         return not url or (self.callback_url and (is_safe or not self.callback_needs_https))
 
@@ -82,12 +82,12 @@ RETENTION = timedelta(days=15)
 """How long Sora2API keeps a file. Source: the vendor's quick start, "Video Storage and Retention"."""
 
 SORA2API = Capabilities(maker="Sora 2 through Sora2API", watermark=True, retention=RETENTION)
-"""What the reference service can be asked for. Source: the vendor's quick start, "Step 1"."""
+"""What the reference service makes. Source: the vendor's quick start, "Step 1"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoRequest:
-    """What the caller asks for; ``image_urls`` makes it image-to-video, empty strings and 0 mean "not given"."""
+    """What a caller orders; ``image_urls`` makes it image-to-video, empty strings and 0 mean "not given"."""
 
     prompt: str
     image_urls: tuple[str, ...] = ()
@@ -102,9 +102,7 @@ class VideoRequest:
         return f"VideoRequest(<{len(self.prompt)} characters>, {self.aspect_ratio}, {self.quality})"
 
     def validated(self, capabilities: Capabilities = SORA2API) -> "VideoRequest":
-        """Itself, with outer white space off and the default length filled in.
-
-        Of files' paths among the images only the form is looked at; see ``tasks/pictures.py``.
+        """The request without outer white space and with the default length filled in.
 
         Raises:
             ArgumentError: the first argument that is not allowed, or that the service cannot honour.
@@ -120,6 +118,7 @@ class VideoRequest:
             problem = f"has {len(watermark):,} characters; allowed are at most {WATERMARK_LIMIT}."
             raise ArgumentError("watermark", problem)
         self._check_images(capabilities)
+        # Of a file's path only the form is checked here; ``tasks/pictures.py`` reads the file.
         images = tuple(_checked_image(image) for image in self.image_urls)
         callback = checked_url("callback_url", self.callback_url) if self.callback_url.strip() else ""
         given = replace(
@@ -144,7 +143,7 @@ class VideoRequest:
 
 
 def _check_choices(request: VideoRequest, capabilities: Capabilities) -> None:
-    """Nothing that was asked for is left out in silence."""
+    # A choice that the service cannot honour is refused: left out in silence it would cost a video of another kind.
     maker = capabilities.maker
     lengths = f"allowed is {capabilities.lengths}." if capabilities.seconds else f"the length is {maker}'s own."
     refusals = (
@@ -173,12 +172,12 @@ def _check_choices(request: VideoRequest, capabilities: Capabilities) -> None:
 
 
 def _storable(text: str) -> str:
-    """The text without what no database and no JSON can hold: NUL and half characters."""
+    # No database takes NUL, and no JSON half a character.
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 
 def is_http_url(url: str) -> bool:
-    """Whether it is a whole http(s) address with a host and nothing that could hide in it."""
+    """Whether this is a whole http(s) address with a host, and no blank or control character in it."""
     # Lengths first: normalizing a host takes the square of its length.
     if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
         return False
@@ -192,7 +191,8 @@ def is_http_url(url: str) -> bool:
 
 
 def sanitized_url(url: str) -> str:
-    """A foreign address, in which what could end or begin a link is escaped."""
+    """An address from a service, with the characters escaped that could end or begin a link in a text."""
+    # The host stays as it is: brackets around an IPv6 address belong there.
     scheme, slashes, rest = url.partition("://")
     end = _HOST_END.search(rest)
     host_end = end.start() if end else len(rest)
@@ -206,6 +206,7 @@ def _checked_image(image: str) -> str:
         ArgumentError: neither, or too long.
     """
     image = image.strip()
+    # A scheme decides, but for file://, so that a mistyped address is not looked for as a file.
     if image.lower().startswith(("http:", "https:")) or "://" in _FILE.sub("", image) or not image:
         return checked_url("image_urls", image)
     if len(image) > URL_LIMIT or not image.isprintable():

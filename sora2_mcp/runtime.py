@@ -21,7 +21,6 @@ from sora2_mcp.errors import STORE_CLOSED, STORE_PASSES, MissingKeyError, Missin
 from sora2_mcp.services.service import Service, ServiceClient
 from sora2_mcp.settings import SIMULATED, Settings
 from sora2_mcp.tasks.autosave import AutoSave
-from sora2_mcp.tasks.background import outlive_failures
 from sora2_mcp.tasks.callbacks import CallbackPaths, Callbacks
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.downloads import Downloads
@@ -241,8 +240,7 @@ class Runtime:
         downloads = Downloads(core, polling, network.files, network.base_url)
         callbacks = Callbacks(core, polling, self.callback_paths, self.stopping)
         background.start_soon(polling.run)
-        changes = partial(relay_changes, store, self.bus)
-        background.start_soon(outlive_failures, changes, self.clock, "changes of other processes")
+        background.start_soon(relay_changes, store, self.bus, self.clock)
         if settings.auto_download or self.upstream.hides_videos:
             background.start_soon(AutoSave(core, downloads).run)
         # Never with the mark of the key: metrics leave this machine.

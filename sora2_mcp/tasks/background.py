@@ -53,10 +53,14 @@ class Run(Generic[Result]):
             raise self.error
         return self._results[0]
 
-    async def carry_out(self, work: Callable[[], Awaitable[Result]], name: str) -> None:
-        """Does the work and keeps its result for all that join. Only a cancellation leaves this."""
+    async def carry_out(self, work: Callable[[], Awaitable[Result]], name: str) -> Result | None:
+        """Does the work, keeps its result for all that join, and gives it; None where it failed.
+
+        Only a cancellation leaves this.
+        """
         try:
             self._results.append(await work())
+            return self._results[0]
         except Sora2Error as error:
             self.error = error
         except Exception as error:
@@ -68,6 +72,7 @@ class Run(Generic[Result]):
                 # Cancelled: joiners in other task groups must not wait for ever.
                 self.error = StoreError("is closed because the server is ending")
             self.done.set()
+        return None
 
 
 class Runs(Generic[Result]):
@@ -101,8 +106,10 @@ class Runs(Generic[Result]):
             del self._under_way[key]
 
 
-async def outlive_failures(turn: Callable[[], Awaitable[None]], clock: Clock, name: str) -> None:
-    """Takes turns until cancelled. Failures of the store are logged once, and their end."""
+async def outlive_failures(
+    turn: Callable[[], Awaitable[None]], clock: Clock, name: str, pause_seconds: float = _STORE_PAUSE_SECONDS
+) -> None:
+    """Takes turns until cancelled. Failures of the store are logged once, and the first turn that works after them."""
     has_failed = False
     while True:
         try:
@@ -111,11 +118,11 @@ async def outlive_failures(turn: Callable[[], Awaitable[None]], clock: Clock, na
             if not has_failed:
                 logger.warning("%s wait until the task store works again: %s", name, error)
             has_failed = True
-            await clock.sleep(_STORE_PAUSE_SECONDS)
+            await clock.sleep(pause_seconds)
         except Exception:
             # The border of one turn: an unforeseen failure must not stop the loop for good.
             logger.exception("a turn of %s failed", name)
-            await clock.sleep(_STORE_PAUSE_SECONDS)
+            await clock.sleep(pause_seconds)
         else:
             if has_failed:
                 logger.info("%s go on: the task store works again", name)

@@ -92,6 +92,7 @@ class Callbacks:
         self._stopping = stopping
         self._writes = Runs[Task | None](core.group, "a callback")
         self._turns = anyio.Semaphore(_WRITES_AT_ONCE)
+        self._written: set[str] = set()
 
     @property
     def pending(self) -> int:
@@ -110,23 +111,28 @@ class Callbacks:
         hash = callback_hash(secret)
         # Only calls that say the same are the same.
         key = f"{hash} {said_id}"
+        while key in self._written and (run := self._writes.get(key)) is not None:
+            # Its hint may have been taken by a look already, which this callback must not count on.
+            await run.done.wait()
         if self._writes.get(key) is not None:
             count_outcome(CALLBACK, "joined")
         elif len(self._writes) >= PENDING_LIMIT:
             count_outcome(CALLBACK, "dropped")
             return True
         try:
-            return await self._writes.join(key, partial(self._take_in, hash, said_id)).result() is not None
+            return await self._writes.join(key, partial(self._take_in, key, hash, said_id)).result() is not None
         except Sora2Error:
             return True
 
-    async def _take_in(self, hash: str, said_id: str) -> Task | None:
+    async def _take_in(self, key: str, hash: str, said_id: str) -> Task | None:
         with traced(CALLBACK):
             try:
-                order = await self._hinted(hash, said_id)
+                order = await self._hinted(key, hash, said_id)
             except StoreError as error:
                 logger.warning("a callback is lost because the task store does not work: %s", error)
                 raise
+            finally:
+                self._written.discard(key)
             if order is None:
                 set_outcome("unknown")
                 return None
@@ -136,16 +142,19 @@ class Callbacks:
                 logger.info("callbacks arrive, so tasks that have one are looked at less often")
                 self._core.schedule.called_back = True
             if order.may_change and (order.task_id or said_id):
-                self._polling.follow(order)
+                self._polling.look_soon(order)
         return order
 
-    async def _hinted(self, hash: str, said_id: str) -> Task | None:
-        for pause in _PAUSES_SECONDS:
-            try:
-                async with self._turns:
+    async def _hinted(self, key: str, hash: str, said_id: str) -> Task | None:
+        for pause in (*_PAUSES_SECONDS, None):
+            async with self._turns:
+                self._written.add(key)
+                try:
                     return await self._core.store.hint(hash, said_id)
-            except StoreError as error:
-                logger.debug("a callback could not be noted, and is tried again: %s", error)
+                except StoreError as error:
+                    if pause is None:
+                        raise
+                    logger.debug("a callback could not be noted, and is tried again: %s", error)
+            self._written.discard(key)
             await self._core.clock.sleep(pause)
-        async with self._turns:
-            return await self._core.store.hint(hash, said_id)
+        return None

@@ -90,6 +90,12 @@ class Downloads:
         except OSError as error:
             problem = f"the folder {self._folder} cannot be used ({error.strerror})."
             raise UnwritableError(task.reference, problem) from error
+        except Sora2Error:
+            raise
+        except Exception as error:
+            # One download's border: an unforeseen failure is told as the download's, and not as the store's.
+            logger.exception("the download of task %s failed unexpectedly", task.reference)
+            raise DownloadError(task.reference, f"saving it failed ({type(error).__name__}).") from error
 
     async def _save(self, task: Task, filename: str, download: Download) -> Task:
         await self._claim_in_turn(task)

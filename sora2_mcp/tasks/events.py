@@ -5,12 +5,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sora2_mcp.tasks.background import Signal
+from sora2_mcp.clock import Clock
+from sora2_mcp.errors import StoreError
+from sora2_mcp.tasks.background import Signal, outlive_failures
 from sora2_mcp.tasks.store.interface import Store
 
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[str], None]
+
+_FEED_PAUSE_SECONDS = 0.5
 
 
 class EventBus:
@@ -64,12 +68,18 @@ class EventBus:
                 del self._signals[id]
 
 
-async def relay_changes(store: Store, bus: EventBus) -> None:
-    """Publishes what other processes save; runs until the feed breaks.
+async def relay_changes(store: Store, bus: EventBus, clock: Clock) -> None:
+    """Publishes what other processes save, until cancelled. After a failure the feed begins where it broke."""
+    feed = store.changes()
 
-    Raises:
-        StoreError: the feed broke. Called again, it also publishes what was saved meanwhile.
-    """
-    async for ids in store.changes():
+    async def pass_on() -> None:
+        nonlocal feed
+        try:
+            ids = await anext(feed)
+        except StoreError:
+            feed = store.changes()
+            raise
         for id in ids:
             bus.publish(id)
+
+    await outlive_failures(pass_on, clock, "changes of other processes", _FEED_PAUSE_SECONDS)

@@ -8,9 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from sora2_mcp.domain.request import Quality, VideoRequest, checked_key
@@ -188,25 +190,20 @@ class Orders:
         draft = self._draft(request, principal, key, callback.hash)
         with traced(ORDER, quality=request.quality.value, aspect_ratio=request.aspect_ratio.value):
             set_attributes(images=len(request.image_urls))
-
-            async def reserve() -> Reservation:
-                return await self._store.reserve(draft, self._budget, consent, order.admit)
-
-            await order.reserved.carry_out(reserve, "the reservation of an order")
-            if order.reserved.error is not None:
-                # Its caller raises it; nothing was sent.
+            reservation = await order.reserved.carry_out(
+                partial(self._store.reserve, draft, self._budget, consent, order.admit), "the reservation of an order"
+            )
+            # No await from here to the sending: an intent that is saved must not be left without its outcome.
+            if reservation is None:
+                # Its caller raises the error; nothing was sent.
                 set_outcome("turned_away", order.reserved.error)
                 return
-            reservation = await order.reserved.result()
             bind_task(reservation.task)
             if reservation.outcome is not Outcome.NEW:
                 set_outcome("joined")
                 return
-
-            async def send() -> Task:
-                return await self._send(order, reservation.task, callback)
-
             # If this fails, the row reads as unconfirmed once its sending lease lapses, which is never wrong.
+            send = partial(self._send, order, reservation.task, callback)
             await order.answered.carry_out(send, f"order {reservation.task.reference}")
             if order.answered.error is not None:
                 set_outcome("error", order.answered.error)
@@ -269,7 +266,7 @@ class Orders:
             except LostAnswerError as error:
                 return await self._unclear(task, error)
             except Sora2Error as error:
-                order.unsent_because = error
+                order.is_posted, order.unsent_because = False, error
                 return await self._refuse(task, error)
             return await self._bind(task, order.task_id)
         except anyio.get_cancelled_exc_class():
@@ -296,6 +293,8 @@ class Orders:
                 if prepared is None:
                     # Once: pictures may be large, and the patience of a try begins after them.
                     prepared, started_at = await self._prepared(task, callback), self._clock.monotonic()
+                # The last point at which the end of the process means that nothing was sent.
+                await anyio.lowlevel.checkpoint()
                 order.is_posted = True
                 return await self._client.order(prepared.request, prepared.pictures)
             except (NotReachedError, RateLimitedError, MaintenanceError) as error:

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 _LOOKS_AT_ONCE = 20
 _LONGEST_NAP_SECONDS = 30.0
 _OTHERS_LOOK_SECONDS = 0.25
+_HINT_ATTEMPTS = 3
+"""So many looks at the id that a callback named may fail."""
+
 _FAREWELL_SECONDS = 0.5
 
 
@@ -41,7 +44,8 @@ class Polling:
         self._breaker = CircuitBreaker(core.settings.poll_seconds)
         self._explicit_looks = Runs[Task](core.group, "a look at a task")
         self._due_looks = Runs[Task](core.group, "a look at a task that is due")
-        self._room = anyio.Semaphore(_LOOKS_AT_ONCE)
+        # The loop takes one before it claims; the look gives it back when it ends.
+        self._free_slots = anyio.Semaphore(_LOOKS_AT_ONCE)
         self._wakeup = Signal()
         self._failing: set[str] = set()
         self._wanted: dict[str, float] = {}
@@ -62,7 +66,7 @@ class Polling:
         run = self._due_looks.get(task.id) or self._explicit_looks.join(task.id, partial(self._explicit_look, task))
         return await run.result()
 
-    def follow(self, order: Task) -> None:
+    def look_soon(self, order: Task) -> None:
         """Looks, in the background, at a task that a callback has made due: before the loop gets to it.
 
         What this does not look at, because another look is under way or the process ends, stays due.
@@ -104,15 +108,16 @@ class Polling:
         await self._until_due()
         if self._breaker.is_open:
             await self._clock.sleep(self._breaker.pause_seconds)
-        await self._room.acquire()
+        await self._free_slots.acquire()
         try:
             await self._client.limiter.due_look()
             claim = await self._store.claim(farthest=self._schedule.farthest)
         except BaseException:
-            self._room.release()
+            self._free_slots.release()
             raise
-        if claim is None:
-            self._room.release()
+        if claim is None or self._due_looks.get(claim.task.id) is not None:
+            # Where a clock jumped ahead, the lease of a look has lapsed that is still under way here: it settles both.
+            self._free_slots.release()
             return
         run = self._due_looks.join(claim.task.id, partial(self._due_look, claim))
         if self._breaker.is_open:
@@ -140,7 +145,7 @@ class Polling:
             with traced(LOOK):
                 return await self._leased_look(claim)
         finally:
-            self._room.release()
+            self._free_slots.release()
             self.wake()
 
     async def _explicit_look(self, task: Task) -> Task:
@@ -153,8 +158,9 @@ class Polling:
                     return await self._leased_look(claim)
                 # The loop, or another process, was faster.
                 set_outcome("elsewhere")
-                due = self._due_looks.get(task.id)
-                return await (due.result() if due is not None else self._others_look(task))
+                if due := self._due_looks.get(task.id):
+                    return await due.result()
+                return await self._others_look(task) if task.task_id else task
         finally:
             self.wake()
 
@@ -176,20 +182,21 @@ class Polling:
 
     async def _leased_look(self, claim: Claim) -> Task:
         try:
-            if not claim.task.task_id:
-                return await self._identify(claim)
-            snapshot = await self._client.look(claim.task.task_id)
-        except Sora2Error as error:
-            await self._settle_failure(claim, error)
-            raise
+            try:
+                if not claim.task.task_id:
+                    return await self._identify(claim)
+                snapshot = await self._client.look(claim.task.task_id)
+            except Sora2Error as error:
+                await self._settle_failure(claim, error)
+                raise
+            set_outcome(snapshot.sighting.value)
+            self._breaker.answered()
+            seen = await self._settle(claim, snapshot, self._schedule.next(claim.task, self._clock.now()))
         except anyio.get_cancelled_exc_class():
             # The process ends: the next one must not wait until the lease lapses.
             with anyio.move_on_after(_FAREWELL_SECONDS, shield=True), suppress(Sora2Error):
                 await self._store.release(claim)
             raise
-        set_outcome(snapshot.sighting.value)
-        self._breaker.answered()
-        seen = await self._settle(claim, snapshot, self._schedule.next(claim.task, self._clock.now()))
         if claim.task.id in self._failing:
             self._failing.discard(claim.task.id)
             logger.info("looks at task %s work again; it is %s", claim.task.task_id, seen.status)
@@ -209,6 +216,11 @@ class Polling:
             if current is None:
                 # The look outlasted its lease, or the task has gone.
                 return await self._loaded(claim.task)
+            if current.task.task_id and not claim.task.task_id:
+                # The answer came while the id of a callback was looked at. Due at once: what the callback said of it
+                # is still to be seen.
+                await self._store.release(current)
+                return current.task
             claim = current
 
     async def _settle_failure(self, claim: Claim, error: Sora2Error) -> None:
@@ -220,10 +232,13 @@ class Polling:
         code = error.code if isinstance(error, ServiceError) else 0
         now = self._clock.now()
         if claim.task.task_id:
-            plan, given_up = self._schedule.plan(now, claim.failures + 1, retry_after), unseen(claim.task, now, code)
-        else:
-            plan, given_up = self._schedule.next_hint(now, claim.failures + 1), None
-        await self._settle(claim, given_up, plan, code)
+            plan = self._schedule.plan(now, claim.failures + 1, retry_after)
+            await self._settle(claim, unseen(claim.task, now, code), plan, code)
+            return
+        # An id that cannot be looked at is let go: the account page can still settle the order.
+        is_tried_again = error.retryable and claim.failures + 1 < _HINT_ATTEMPTS
+        plan = self._schedule.next_hint(now, claim.failures + 1)
+        await self._settle(claim, None, plan, code if is_tried_again else None)
 
     async def _identify(self, claim: Claim) -> Task:
         """Gives an order the id that a callback named, if the service knows such a task and it was ordered just so."""

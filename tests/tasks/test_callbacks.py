@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+import stamina
 
 from sora2_mcp.domain.request import AspectRatio, VideoRequest
 from sora2_mcp.domain.task import Status, Task
@@ -492,3 +493,41 @@ async def test_what_was_not_made_here_costs_no_look_into_the_store(service: Task
     own = authentic(settings)
     for forged in (stranger, own[:-1] + ("A" if own[-1] != "A" else "B"), "A" * 40, "", "x", own + "A", own[:-1] + "é"):
         assert not await service.callbacks.received(forged)
+
+
+async def test_a_callback_that_names_an_id_too_early_has_the_task_looked_at_when_its_answer_comes(
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    simulator.add_fault("order-slow=6*1")
+    # The service does not know its new task at once.
+    simulator.add_fault("look-404*1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(submitted, service)
+        await eventually(lambda: len(orders(simulator)) == 1)
+        await until(clock, lambda: clock.monotonic() >= 5)
+        task_id = orders(simulator)[0].task_id or ""
+        assert await service.callbacks.received(secret_of(simulator), task_id)
+        await eventually(lambda: len(looks(simulator)) == 1)
+        await until(clock, lambda: clock.monotonic() >= 6)
+    await eventually(lambda: len(looks(simulator)) == 2)
+    await quiet(settings)
+
+    assert (await only_task(service)).status is Status.SUCCEEDED
+    assert clock.monotonic() < 10
+
+
+@pytest.mark.parametrize("fault", ["look-401", "look-500"])
+async def test_an_id_that_cannot_be_looked_at_is_not_asked_for_without_end(
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock, fault: str
+) -> None:
+    stamina.set_testing(True, attempts=1)
+    order, task_id = await lost_order(service, simulator)
+    simulator.add_fault(fault)
+
+    assert await service.callbacks.received(secret_of(simulator), task_id)
+    for _ in range(60):
+        await clock.advance(10)
+        await quiet(settings)
+
+    assert len(looks(simulator)) == (1 if fault == "look-401" else 3)
+    assert await only_task(service) == order

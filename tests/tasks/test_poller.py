@@ -1,5 +1,7 @@
 """The one loop that looks at due tasks, whoever ordered them and whenever."""
 
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -11,7 +13,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
-from tests.tasks.core import CAT, LONG_SECONDS, change, listed, looks, opened, paced_looks, settings_for, until
+from tests.tasks.core import CAT, LONG_SECONDS, change, listed, looks, opened, paced_looks, quiet, settings_for, until
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +105,27 @@ async def test_looks_go_on_after_the_store_failed_for_a_while(
     await change(settings, "ALTER TABLE away RENAME TO tasks")
 
     await until(clock, lambda: len(looks(simulator)) == 1)
+
+
+async def test_a_clock_that_jumps_ahead_during_looks_costs_the_loop_no_room(
+    service: Tasks, settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    await service.submit(VideoRequest(prompt="A bird [sim:seconds=80000]"), "local")
+    # More often than looks may be under way at once.
+    for _ in range(25):
+        before = len(looks(simulator))
+        simulator.add_fault("look-slow=3*1")
+        await until(clock, partial(_more_looks, simulator, before), step_seconds=5)
+        # A laptop wakes up: the lease of the look that is under way has lapsed.
+        clock.set_back(timedelta(seconds=-40))
+        await clock.advance(4)
+        await quiet(settings)
+
+    await until(clock, partial(_more_looks, simulator, len(looks(simulator))), step_seconds=5)
+
+
+def _more_looks(simulator: Simulator, before: int) -> bool:
+    return len(looks(simulator)) > before
 
 
 async def test_finished_tasks_are_left_alone(service: Tasks, simulator: Simulator, clock: FakeClock) -> None:

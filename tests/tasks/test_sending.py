@@ -13,7 +13,7 @@ from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.orders import SENDING_LEASE
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Tasks
-from tests.clocks import START, FakeClock, eventually
+from tests.clocks import START, FakeClock, eventually, settle
 from tests.network import NETWORK, simulated
 from tests.stores import store_at
 from tests.tasks.core import CAT, change, listed, opened, orders, settings_for, until
@@ -213,6 +213,25 @@ async def test_an_answer_that_comes_while_the_process_ends_is_kept(
     async with opened(settings, clock) as service:
         task = await only_task(service)
     assert (task.status, task.task_id) == (Status.GENERATING, orders(simulator)[0].task_id)
+
+
+async def test_an_intent_that_is_saved_while_the_process_ends_means_not_sent(
+    settings: Settings, simulator: Simulator, clock: FakeClock
+) -> None:
+    async with Runtime(settings, clock=clock, transport=NETWORK) as runtime, anyio.create_task_group() as group:
+        service = await runtime.tasks()
+        with store_at(settings.store_url).locked():
+            group.start_soon(service.submit, CAT, "local")
+            await settle()
+            runtime.stop()
+            # Longer than orders under way still have.
+            await anyio.sleep(1.3)
+        group.cancel_scope.cancel()
+
+    async with opened(settings, clock) as service:
+        assert await listed(service) == []
+    assert orders(simulator) == []
+    assert [status for (status,) in store_at(settings.store_url).rows("status")] in ([], ["refused"])
 
 
 async def test_the_end_of_the_process_between_two_tries_means_not_sent(

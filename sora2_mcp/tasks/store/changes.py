@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, String, cast, literal, select, type_coerce
 
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.engine import store_error
@@ -23,7 +23,7 @@ class Changes(Part):
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         heard_at = self._clock.now()
         try:
-            async with self._engine.listening(self._service, self._owner, self._clock) as news:
+            async with self._engine.listening(self._service, self._clock) as news:
                 if self._gap_since is None:
                     missed = await self._changed_after(self._opened_at)
                 else:
@@ -45,8 +45,9 @@ class Changes(Part):
             raise store_error(error) if not isinstance(error, StoreError) else error from error
 
     async def _changed_after(self, instant: datetime) -> Sequence[str]:
+        own_stamp = literal(f"{self._owner}:") + cast(type_coerce(tasks.c.changed_at, BigInteger), String)
         changed = select(tasks.c.id, tasks.c.version, tasks.c.changed_at).where(
-            *self._mine(tasks.c.changed_at > instant, tasks.c.changed_by.is_distinct_from(self._owner))
+            *self._mine(tasks.c.changed_at > instant, tasks.c.changed_by.is_distinct_from(own_stamp))
         )
         found = frozenset((row["id"], row["version"], row["changed_at"]) for row in await self._engine.rows(changed))
         # Within the overlap every change is found several times.

@@ -50,21 +50,24 @@ class Engine(ABC):
             StoreError: the database cannot be used.
         """
         with translated(self.driver_errors):
-            async with self._transaction(writes=False, lock="", seconds=None) as connection:
+            async with self._transaction(writes=False) as connection:
                 yield connection
 
     @asynccontextmanager
-    async def writing(self, lock: str = "", seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
+    async def writing(
+        self, lock: str = "", *, shared: str = "", seconds: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when it ends; ``seconds`` where it may take longer than others.
 
-        No two transactions that name the same ``lock`` run at once, in whatever process. Without a lock, each change
-        must be guarded by a condition that names the row's state.
+        No two transactions that name the same ``lock`` run at once, in whatever process, nor one that names it and one
+        that names it as ``shared``. Without a lock, each change must be guarded by a condition that names the row's
+        state.
 
         Raises:
             StoreError: the database cannot be used. Nothing was written, unless the connection broke at the very end.
         """
         with translated(self.driver_errors):
-            async with self._transaction(writes=True, lock=lock, seconds=seconds) as connection:
+            async with self._transaction(writes=True, lock=lock, shared=shared, seconds=seconds) as connection:
                 yield connection
 
     async def close(self) -> None:
@@ -79,16 +82,16 @@ class Engine(ABC):
 
     @abstractmethod
     def _transaction(
-        self, *, writes: bool, lock: str, seconds: float | None
+        self, *, writes: bool, lock: str = "", shared: str = "", seconds: float | None = None
     ) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
     @abstractmethod
-    def announcement(self, service: str, owner: str) -> Sequence[ColumnElement[object]]:
+    def announcement(self, service: str) -> Sequence[ColumnElement[object]]:
         """What a statement must return so that its rows are announced to other processes once it is committed."""
 
     @abstractmethod
-    def listening(self, service: str, owner: str, clock: Clock) -> AbstractAsyncContextManager[News]:
-        """What other processes than ``owner`` save from now on. Errors are raised as the driver raises them."""
+    def listening(self, service: str, clock: Clock) -> AbstractAsyncContextManager[News]:
+        """What other engines save from now on. Errors are raised as the driver raises them."""
 
     async def _unused(self) -> None:
         """Returns when no connection is in use: one that comes back to a closed pool is never closed."""

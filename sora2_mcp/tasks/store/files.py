@@ -26,12 +26,14 @@ class Files(Part):
         return await self._note(id, claimed, or_(free, mine)) is not None
 
     async def settle_download(self, id: str, file: SavedFile, replaces: SavedFile | None) -> Task:
+        # Another process may have the lease by now, and is to find the file when it is done.
+        others = tasks.c.download_owner != self._owner
         saved = {
             "file_path": file.path,
             "file_size_bytes": file.size_bytes,
             "file_sha256": file.sha256,
             "download_attempts": 0,
-            **_NO_LEASE,
+            **{name: case((others, tasks.c[name])) for name in _NO_LEASE},
         }
         known = tasks.c.file_path
         task = await self._change(id, saved, known == replaces.path if replaces else known.is_(None))

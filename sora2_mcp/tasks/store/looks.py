@@ -1,6 +1,5 @@
 """The schedule of looks, and the lease that covers one."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +25,7 @@ class Looks(Queries):
         is_later = and_(tasks.c.next_look_at > soonest, free)
         values = {
             "wanted_until": until,
-            "next_look_at": case((and_(_is_current(task), is_later), soonest), else_=tasks.c.next_look_at),
+            "next_look_at": case((and_(_unseen_since(task), is_later), soonest), else_=tasks.c.next_look_at),
         }
         await self._note(task.id, values, tasks.c.next_look_at.is_not(None))
 
@@ -51,9 +50,9 @@ class Looks(Queries):
         now = self._clock.now()
         lapses = case((lapsed(now), literal(now, Instant)), else_=tasks.c.sending_until)
         instants = {
-            "first": self._one(func.min(tasks.c.next_look_at)),
-            "last": self._one(func.max(tasks.c.next_look_at)),
-            "lapse": self._one(func.min(lapses), *being_sent()),
+            "first": self._scalar(func.min(tasks.c.next_look_at)),
+            "last": self._scalar(func.max(tasks.c.next_look_at)),
+            "lapse": self._scalar(func.min(lapses), *being_sent()),
         }
         [row] = await self._engine.rows(select(*(instant.label(name) for name, instant in instants.items())))
         # One further ahead than any plan was set before the clock was set back.
@@ -77,7 +76,7 @@ class Looks(Queries):
         if task is None:
             chosen = tasks.c.id == self._most_urgent(now, farthest)
         else:
-            chosen = and_(tasks.c.id == task.id, _is_current(task))
+            chosen = and_(tasks.c.id == task.id, _unseen_since(task))
         until = literal(now + LOOK_LEASE, Instant)
         lease = {
             "look_owner": self._owner,
@@ -93,18 +92,19 @@ class Looks(Queries):
         return self._claim(rows[0]) if rows else None
 
     def _most_urgent(self, now: datetime, farthest: timedelta) -> ColumnElement[str]:
-        """The due task to look at first: one with a hint, then one that is waited for, then the longest due.
-
-        Each is found by an index of its own, however many are due.
-        """
+        """The due task to look at first: one with a hint, then one that is waited for, then the longest due."""
         due = select(tasks.c.id).where(*self._mine(tasks.c.next_look_at <= now))
-        astray = select(tasks.c.id).where(*self._mine(tasks.c.next_look_at > now + farthest))
-        hinted = due.where(tasks.c.hinted_at.is_not(None))
-        wanted = due.where(tasks.c.wanted_until > now)
-        return func.coalesce(*(
-            query.order_by(tasks.c.next_look_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
-            for query in (hinted, wanted, due, astray)
-        ))  # fmt: skip
+        beyond_any_plan = select(tasks.c.id).where(*self._mine(tasks.c.next_look_at > now + farthest))
+        # Each in the order of an index of its own: however many are due, few rows are read.
+        candidates = (
+            due.where(tasks.c.hinted_at.is_not(None)).order_by(tasks.c.hinted_at),
+            due.where(tasks.c.wanted_until > now).order_by(tasks.c.wanted_until),
+            due.order_by(tasks.c.next_look_at),
+            beyond_any_plan.order_by(tasks.c.next_look_at),
+        )
+        # Two processes that look at once take different tasks.
+        locked = (query.limit(1).with_for_update(skip_locked=True).scalar_subquery() for query in candidates)
+        return func.coalesce(*locked)
 
     async def settle(self, claim: Claim, task: Task, plan: LookPlan, error_code: int | None = None) -> Task | None:
         now = self._clock.now()
@@ -116,8 +116,10 @@ class Looks(Queries):
         if task.task_id:
             values |= _outcome(now, plan, error_code)
         elif error_code is None:
-            # What a callback said has been looked into; a newer one is left.
+            # What a callback said has been looked into; a newer one is left. The hint stays: when the order gets its
+            # id, that is looked at at once.
             values |= {"hinted_id": case((tasks.c.hinted_at.is_not(None), tasks.c.hinted_id)), "look_failures": 0}
+            values["hinted_at"] = literal(now, Instant)
         else:
             values["look_failures"] = tasks.c.look_failures + 1
         # Of another version or owner, what was seen belongs to a row that is not there any more.
@@ -125,12 +127,13 @@ class Looks(Queries):
         if task != claim.task:
             values |= fact_columns(task)
             if task.finished:
-                return await self._change(task.id, {**values, "wanted_until": None}, *held)
+                return await self._change(task.id, {**values, "wanted_until": None, "hinted_at": None}, *held)
             # That it was seen unfinished again needs no announcement.
             values["version"] = tasks.c.version + 1
         elif error_code == _UNAUTHORIZED:
             # Waiters of every process must learn of a key that stopped working.
-            return await self._announce(task.id, values, *held)
+            noted = update(tasks).where(*self._mine(tasks.c.id == task.id, *held))
+            return await self._write(task.id, noted.values({**values, **self._stamp()}))
         row = await self._note(task.id, values, *held)
         return task_from(row) if row is not None else None
 
@@ -145,14 +148,6 @@ class Looks(Queries):
         lease = {"look_owner": None, "look_lease_until": None}
         await self._note(claim.task.id, {**due, **lease}, tasks.c.look_owner == self._owner)
 
-    async def _announce(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> Task | None:
-        noted = update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values({**values, **self._stamp()})
-        rows = await self._engine.rows(self._announced(noted), writes=True)
-        if not rows:
-            return None
-        self._changed(id)
-        return task_from(rows[0])
-
     def _claim(self, row: RowMapping) -> Claim:
         return Claim(task=task_from(row), failures=row["look_failures"], hinted_id=row["hinted_id"] or "")
 
@@ -164,7 +159,7 @@ class Looks(Queries):
         return case((tasks.c.hinted_at.is_not(None), literal(now, Instant)), else_=planned)
 
 
-def _is_current(task: Task) -> ColumnElement[bool]:
+def _unseen_since(task: Task) -> ColumnElement[bool]:
     """No look has been made since the task was read: one would have set the pace anew."""
     return and_(
         tasks.c.last_look_at.is_not_distinct_from(task.last_look_at),

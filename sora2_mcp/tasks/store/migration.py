@@ -21,7 +21,7 @@ async def migrate(engine: Engine) -> None:
     async with engine.reading() as connection:
         if await connection.run_sync(up_to_date):
             return
-    async with engine.writing(_LOCK, _MIGRATING_SECONDS) as connection:
+    async with engine.writing(_LOCK, seconds=_MIGRATING_SECONDS) as connection:
         # Another process may have done it while this one waited for the lock.
         if not await connection.run_sync(up_to_date):
             await connection.run_sync(_upgrade)

@@ -1,6 +1,7 @@
 """Orders in the store, from the intent to the task."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ _UNANSWERED = tasks.c.task_id.is_(None)
 _BOUND = {
     "status": Status.GENERATING.value,
     "known_unfinished_at": tasks.c.created_at,
+    "look_failures": 0,
     **dict.fromkeys(("sending_until", "hinted_id", "finished_at")),
     **dict.fromkeys(("failure_stage", "failure_code", "failure_message", "failure_doubtful")),
 }
@@ -63,9 +65,11 @@ class Orders(Queries):
             return await self._reserved(draft, budget, consent, admit)
 
     async def _reserved(self, draft: Task, budget: Budget, consent: str, admit: Callable[[Task], None]) -> Reservation:
-        # Limits concern all orders of the service. Without them an order must only not race with its own repeats.
+        # Limits concern all orders of the service. Without them an order must only not race with its own repeats, and
+        # with those of processes that have limits, or of releases that always lock the whole service.
         own = f"{self._service} {draft.principal} {fingerprint(draft.request)}"
-        async with self._engine.writing(lock=self._service if budget.has_limits else own) as connection:
+        lock, shared = (self._service, "") if budget.has_limits else (own, self._service)
+        async with self._engine.writing(lock, shared=shared) as connection:
             known = await self._known_order(connection, draft, budget, consent)
             if known is not None:
                 return known
@@ -97,7 +101,9 @@ class Orders(Queries):
             "idempotency_key": case((hidden, None), else_=tasks.c.idempotency_key),
         }
         task = await self._change(refused.id, values, _UNANSWERED)
-        await self._forget_refused()
+        # Only tidying up: that the refusal is saved is what counts.
+        with suppress(StoreError):
+            await self._forget_refused()
         return task or await self._loaded(refused.id)
 
     async def unclear(self, id: str, reason: str) -> Task:
@@ -111,14 +117,14 @@ class Orders(Queries):
         return await self._bound(id, task_id, plan) or await self._loaded(id)
 
     async def bind_hinted(self, id: str, task_id: str, plan: LookPlan) -> Task | None:
-        bound = await self._bound(id, task_id, plan, *self._may_be(task_id))
+        bound = await self._bound(id, task_id, plan, *self._may_take_id(task_id))
         # Its sender may have had the answer meanwhile: then the order keeps that id.
         known = bound or await self._loaded(id)
         return known if known.task_id else None
 
     async def _bound(self, id: str, task_id: str, plan: LookPlan, *conditions: ColumnElement[bool]) -> Task | None:
         values = {**_BOUND, "task_id": task_id, "next_look_at": self._first_look(plan)}
-        async with self._engine.writing(lock=self._lock_of(task_id)) as connection:
+        async with self._engine.writing(self._lock_of(task_id), shared=self._service) as connection:
             bound = self._announced(self._changing(id, values, _UNANSWERED, *conditions))
             row = (await connection.execute(bound)).mappings().first()
             if row is not None:
@@ -130,7 +136,7 @@ class Orders(Queries):
         return task_from(row)
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
-        async with self._engine.writing(lock=self._lock_of(task.task_id)) as connection:
+        async with self._engine.writing(self._lock_of(task.task_id), shared=self._service) as connection:
             known = await self._row(connection, tasks.c.task_id == task.task_id)
             if known is not None and known["principal"] != task.principal:
                 raise UnknownTaskError(task.task_id)
@@ -145,7 +151,7 @@ class Orders(Queries):
         """The lock for whatever decides which row has the service's id."""
         return f"{self._service} task {task_id}"
 
-    def _may_be(self, task_id: str) -> list[ColumnElement[bool]]:
+    def _may_take_id(self, task_id: str) -> list[ColumnElement[bool]]:
         """Conditions of an order that may get an id which only a callback named: no other order has it."""
         other = tasks.alias()
         adopted = and_(other.c.adopted, other.c.principal == tasks.c.principal)
@@ -189,19 +195,16 @@ class Orders(Queries):
         recent = and_(tasks.c.status == Status.GENERATING.value, tasks.c.created_at > now - budget.duplicate_window)
         repeat = and_(mine, tasks.c.fingerprint == fingerprint(draft.request), or_(recent, unconfirmed(now)))
         same_key = and_(mine, tasks.c.idempotency_key == draft.idempotency_key)
-        known = [
-            *([(Outcome.SAME_CONSENT, tasks.c.confirmation == consent)] if consent else []),
-            (Outcome.SAME_KEY, same_key) if draft.idempotency_key else (Outcome.REPEAT, repeat),
-        ]
-        rank = case(*((condition, number) for number, (_, condition) in enumerate(known))).label("rank")
-        query = select(tasks, rank).where(*self._mine(or_(*(condition for _, condition in known))))
-        row = (await connection.execute(query.order_by(rank).limit(1))).mappings().first()
-        if row is None:
-            return None
-        outcome, _ = known[row["rank"]]
-        if outcome is Outcome.SAME_KEY:
-            _check_key(row, draft.request)
-        return Reservation(task=task_from(row), outcome=outcome)
+        known = [(Outcome.SAME_CONSENT, tasks.c.confirmation == consent)] if consent else []
+        known.append((Outcome.SAME_KEY, same_key) if draft.idempotency_key else (Outcome.REPEAT, repeat))
+        # One query each: no index serves both conditions at once.
+        for outcome, condition in known:
+            row = await self._row(connection, condition)
+            if row is not None and outcome is Outcome.SAME_KEY:
+                _check_key(row, draft.request)
+            if row is not None:
+                return Reservation(task=task_from(row), outcome=outcome)
+        return None
 
     async def _insert(self, connection: AsyncConnection, columns: dict[str, Any]) -> RowMapping:
         statement = self._announced(insert(tasks).values({**columns, **self._stamp(), "version": 0}))
@@ -226,14 +229,15 @@ class Orders(Queries):
         now = self._clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         unclear = and_(unconfirmed(now), active(now), tasks.c.principal == principal)
+        # Only what a limit is set for: with many tasks each count takes its time, under the lock.
         counts = {
-            "active": self._one(func.count(), active(now)),
-            "ordered": self._one(func.count(), ordered_since(today)),
-            "cost": self._one(func.coalesce(func.sum(tasks.c.cost), 0.0), ordered_since(today)),
-            "unclear_since": self._one(func.min(tasks.c.created_at), unclear),
+            "active": (self._scalar(func.count(), active(now)), budget.max_active_tasks),
+            "ordered": (self._scalar(func.count(), ordered_since(today)), budget.daily_limit),
+            "cost": (self._scalar(func.coalesce(func.sum(tasks.c.cost), 0.0), ordered_since(today)), budget.daily_cost),
+            "unclear_since": (self._scalar(func.min(tasks.c.created_at), unclear), budget.max_active_tasks),
         }
-        found = await connection.execute(select(*(count.label(name) for name, count in counts.items())))
-        used = found.mappings().one()
+        wanted = [count.label(name) for name, (count, limit) in counts.items() if limit]
+        used = dict.fromkeys(counts) | dict((await connection.execute(select(*wanted))).mappings().one())
         tomorrow = f"It frees at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
         frees = f"It frees when a running task ends{_unclear_until(used['unclear_since'])}. list_tasks shows them."
         limits = (

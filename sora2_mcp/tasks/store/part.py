@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import Task
-from sora2_mcp.errors import UnknownTaskError
+from sora2_mcp.errors import StoreError, UnknownTaskError
 from sora2_mcp.tasks.store.engine import Engine
 from sora2_mcp.tasks.store.rows import task_from
-from sora2_mcp.tasks.store.schema import tasks
+from sora2_mcp.tasks.store.schema import microseconds, tasks
 
 
 class Part:
@@ -52,7 +52,16 @@ class Part:
 
     async def _change(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> Task | None:
         """The task after a change of its facts; None, and nothing is written, where a condition does not hold."""
-        rows = await self._engine.rows(self._announced(self._changing(id, values, *conditions)), writes=True)
+        return await self._write(id, self._changing(id, values, *conditions))
+
+    async def _write(self, id: str, statement: Update) -> Task | None:
+        """The task after a change that all processes are to hear of."""
+        try:
+            rows = await self._engine.rows(self._announced(statement), writes=True)
+        except StoreError:
+            # The connection may have broken after the change was saved, and no feed brings our own.
+            self._changed(id)
+            raise
         if not rows:
             return None
         self._changed(id)
@@ -70,8 +79,10 @@ class Part:
         return update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values(stamped)
 
     def _stamp(self) -> dict[str, Any]:
-        return {"changed_at": self._clock.now(), "changed_by": self._owner}
+        now = self._clock.now()
+        # With the instant: releases before schema 0004 stamp a row without their name, and leave ours in it.
+        return {"changed_at": now, "changed_by": f"{self._owner}:{microseconds(now)}"}
 
     def _announced(self, statement: Insert | Update) -> Any:
         # In the same statement: an announcement of its own would be one more trip, and could get lost.
-        return statement.returning(tasks, *self._engine.announcement(self._service, self._owner))
+        return statement.returning(tasks, *self._engine.announcement(self._service))

@@ -1,6 +1,7 @@
 """A PostgreSQL server, shared by the processes of many machines. Needs the extra ``postgres``."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
@@ -22,6 +23,10 @@ _ANSWER_SECONDS = 5.0
 """A server that has not ended a transaction after so long counts as dead; waiting for connections and locks counts."""
 
 _HANG_UP_SECONDS = 1.0
+_IDLE_SECONDS = 2.0
+"""A connection that was in use so recently is taken to live."""
+
+_USED_AT = "sora2_used_at"
 _PULSE_SECONDS = 10.0
 """How often a silent connection is asked whether it still hears; a broken network does not tell."""
 
@@ -42,6 +47,7 @@ class PostgresEngine(Engine):
         # The driver reads the address itself: it knows libpq's forms, and nothing else here ever holds the password.
         self._url = url
         self._answer_seconds = answer_seconds
+        self._own_pids = set[int]()
         super().__init__(
             create_async_engine(
                 "postgresql+asyncpg://",
@@ -53,48 +59,59 @@ class PostgresEngine(Engine):
         )
 
     async def _rows(self, statement: Executable, *, writes: bool) -> Sequence[RowMapping]:
-        del writes  # A statement by itself needs no transaction around it, which would be two round trips more.
+        # A statement by itself needs no transaction around it, which would be two round trips more.
+        pool = self._pool.execution_options(isolation_level="AUTOCOMMIT")
         with _within(self._answer_seconds, shield=True):
-            async with self._ready(self._pool.execution_options(isolation_level="AUTOCOMMIT"), statement) as (_, rows):
-                return rows
+            if not writes:
+                async with self._ready(pool, statement) as (_, rows):
+                    return rows
+            # A change must not be sent twice, so the connection is tried before, unless it was in use just now.
+            async with self._ready(pool, select(1), only_if_idle=True) as (connection, _):
+                return (await connection.execute(statement)).mappings().all()
 
     @asynccontextmanager
-    async def _transaction(self, *, writes: bool, lock: str, seconds: float | None) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(
+        self, *, writes: bool, lock: str = "", shared: str = "", seconds: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
         pool = self._pool if writes else self._pool.execution_options(**_READING)
-        first = select(func.pg_advisory_xact_lock(literal(_number(lock), BigInteger))) if lock else select(1)
+        # Always the shared one first, so that no two transactions wait for each other.
+        locks = [func.pg_advisory_xact_lock_shared(_number(shared))] if shared else []
+        locks += [func.pg_advisory_xact_lock(_number(lock))] if lock else []
         # Shielded: a commit that is cancelled is neither done nor not done.
         with _within(seconds or self._answer_seconds, shield=True):
-            async with self._ready(pool, first) as (connection, _):
+            async with self._ready(pool, select(*(locks or (literal(1),)))) as (connection, _):
                 yield connection
                 await connection.commit()
 
     @asynccontextmanager
     async def _ready(
-        self, pool: AsyncEngine, first: Executable
+        self, pool: AsyncEngine, first: Executable, *, only_if_idle: bool = False
     ) -> AsyncIterator[tuple[AsyncConnection, Sequence[RowMapping]]]:
-        """A connection, and what its first statement gave.
+        """A connection, and what its first statement gave, which changes nothing and so may be repeated.
 
         A connection may have broken while it was idle, which only its next use tells. All others of the pool are
-        replaced then, and a new one is tried: every first statement may be repeated.
+        replaced then, and a new one is tried. ``only_if_idle``: one that was in use just now is not tried.
         """
         try:
-            connection, rows = await _opened(pool, first)
+            connection, rows = await _opened(pool, first, only_if_idle=only_if_idle)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            connection, rows = await _opened(pool, first)
+            connection, rows = await _opened(pool, first, only_if_idle=only_if_idle)
         try:
             yield connection, rows
         finally:
+            if not connection.invalidated and not connection.closed:
+                (await connection.get_raw_connection()).info[_USED_AT] = anyio.current_time()
             await connection.close()
 
-    def announcement(self, service: str, owner: str) -> Sequence[ColumnElement[object]]:
-        return (func.pg_notify(_CHANNEL, literal(_mark(service)) + tasks.c.id + f":{owner}"),)
+    def announcement(self, service: str) -> Sequence[ColumnElement[object]]:
+        return (func.pg_notify(_CHANNEL, literal(_mark(service)) + tasks.c.id),)
 
     @asynccontextmanager
-    async def listening(self, service: str, owner: str, clock: Clock) -> AsyncIterator[News]:
+    async def listening(self, service: str, clock: Clock) -> AsyncIterator[News]:
         connection = await self._connected()
-        inbox = _Inbox(_mark(service), owner)
+        inbox = _Inbox(_mark(service), self._own_pids)
 
         async def news() -> Sequence[str]:
             with clock.timeout(_PULSE_SECONDS):
@@ -137,12 +154,22 @@ class PostgresEngine(Engine):
         except BaseException:
             connection.terminate()
             raise
+        # A notice names the connection that it comes from: those of our own are no news.
+        pid = connection.get_server_pid()
+        self._own_pids.add(pid)
+        connection.add_termination_listener(lambda _: self._own_pids.discard(pid))
         return connection
 
 
-async def _opened(pool: AsyncEngine, first: Executable) -> tuple[AsyncConnection, Sequence[RowMapping]]:
+async def _opened(
+    pool: AsyncEngine, first: Executable, *, only_if_idle: bool
+) -> tuple[AsyncConnection, Sequence[RowMapping]]:
     connection = await pool.connect()
     try:
+        raw = await connection.get_raw_connection()
+        is_fresh = anyio.current_time() - raw.info.get(_USED_AT, 0.0) < _IDLE_SECONDS
+        if only_if_idle and is_fresh and raw.driver_connection and not raw.driver_connection.is_closed():
+            return connection, ()
         return connection, (await connection.execute(first)).mappings().all()
     except BaseException:
         await connection.close()
@@ -152,18 +179,16 @@ async def _opened(pool: AsyncEngine, first: Executable) -> tuple[AsyncConnection
 class _Inbox:
     """The notices of other processes that the feed has not taken yet."""
 
-    def __init__(self, mark: str, owner: str) -> None:
+    def __init__(self, mark: str, own_pids: AbstractSet[int]) -> None:
         self.filled = anyio.Event()
         self._mark = mark
-        self._owner = owner
+        self._own_pids = own_pids
         self._ids: dict[str, None] = {}
         self._lost = False
 
-    def put(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
-        # Before schema 0004 a notice named no owner.
-        id, _, owner = payload.removeprefix(self._mark).partition(":")
-        if payload.startswith(self._mark) and owner != self._owner:
-            self._ids[id] = None
+    def put(self, _connection: Any, pid: int, _channel: str, payload: str) -> None:
+        if payload.startswith(self._mark) and pid not in self._own_pids:
+            self._ids[payload.removeprefix(self._mark)] = None
             self.filled.set()
 
     def lose(self, _connection: Any) -> None:
@@ -191,9 +216,10 @@ async def _hang_up(connection: Any) -> None:
         await connection.close(timeout=_HANG_UP_SECONDS)
 
 
-def _number(name: str) -> int:
+def _number(name: str) -> ColumnElement[int]:
     """PostgreSQL knows locks by 64-bit numbers."""
-    return int.from_bytes(blake2b(name.encode(), key=b"sora2-mcp lock", digest_size=8).digest(), signed=True)
+    digest = blake2b(name.encode(), key=b"sora2-mcp lock", digest_size=8).digest()
+    return literal(int.from_bytes(digest, signed=True), BigInteger)
 
 
 def _mark(service: str) -> str:

@@ -106,19 +106,19 @@ class Queries(Part):
         mine_this_month = and_(mine, ordered_since(today.replace(day=1)))
         failed, cost = tasks.c.status == Status.FAILED.value, func.sum(tasks.c.cost)
         counted = {
-            "mine_today": self._one(func.count(), mine_today),
-            "mine_failed_today": self._one(func.count(), mine_today, failed),
-            "mine_this_month": self._one(func.count(), mine_this_month),
-            "mine_failed_this_month": self._one(func.count(), mine_this_month, failed),
-            "mine_cost_today": self._one(cost, mine_today),
-            "mine_cost_this_month": self._one(cost, mine_this_month),
-            "all_today": self._one(func.count(), ordered_since(today)),
-            "all_active": self._one(func.count(), active(now)),
-            "all_cost_today": self._one(cost, ordered_since(today)),
+            "mine_today": self._scalar(func.count(), mine_today),
+            "mine_failed_today": self._scalar(func.count(), mine_today, failed),
+            "mine_this_month": self._scalar(func.count(), mine_this_month),
+            "mine_failed_this_month": self._scalar(func.count(), mine_this_month, failed),
+            "mine_cost_today": self._scalar(cost, mine_today),
+            "mine_cost_this_month": self._scalar(cost, mine_this_month),
+            "all_today": self._scalar(func.count(), ordered_since(today)),
+            "all_active": self._scalar(func.count(), active(now)),
+            "all_cost_today": self._scalar(cost, ordered_since(today)),
         }
         [row] = await self._engine.rows(select(*(value.label(name) for name, value in counted.items())))
         return Usage(**row)
 
-    def _one(self, value: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+    def _scalar(self, value: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
         """One number over the tasks that meet the conditions."""
         return select(value).select_from(tasks).where(*self._mine(*conditions)).scalar_subquery()

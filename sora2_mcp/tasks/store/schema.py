@@ -12,6 +12,11 @@ REVISION = "0004"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def microseconds(instant: datetime) -> int:
+    """Whole microseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware UTC datetime, kept as whole microseconds since 1970: sorts and means the same on every engine."""
 
@@ -19,7 +24,7 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - its base's
-        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - its base's
         return None if value is None else _EPOCH + timedelta(microseconds=value)

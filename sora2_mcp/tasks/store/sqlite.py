@@ -42,12 +42,14 @@ class SQLiteEngine(Engine):
         event.listen(self._pool.sync_engine, "begin", _begin)
 
     async def _rows(self, statement: Executable, *, writes: bool) -> Sequence[RowMapping]:
-        async with self._transaction(writes=writes, lock="", seconds=None) as connection:
+        async with self._transaction(writes=writes) as connection:
             return (await connection.execute(statement)).mappings().all()
 
     @asynccontextmanager
-    async def _transaction(self, *, writes: bool, lock: str, seconds: float | None) -> AsyncIterator[AsyncConnection]:
-        del lock, seconds  # The busy timeout is what bounds the wait for another writer.
+    async def _transaction(
+        self, *, writes: bool, lock: str = "", shared: str = "", seconds: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
+        del lock, shared, seconds  # Every writer excludes every other one; the busy timeout bounds the wait.
         async with self._turn() if writes else nullcontext():
             with _uninterrupted():
                 async with self._pool.execution_options(**{_WRITES: writes}).begin() as connection:
@@ -65,13 +67,13 @@ class SQLiteEngine(Engine):
         finally:
             self._turn_to_write.release()
 
-    def announcement(self, service: str, owner: str) -> Sequence[ColumnElement[object]]:  # noqa: ARG002 - its base's
+    def announcement(self, service: str) -> Sequence[ColumnElement[object]]:  # noqa: ARG002 - its base's
         # Listeners watch the file.
         return ()
 
     @asynccontextmanager
-    async def listening(self, service: str, owner: str, clock: Clock) -> AsyncIterator[News]:
-        del service, owner  # The file tells that something was saved, not what.
+    async def listening(self, service: str, clock: Clock) -> AsyncIterator[News]:
+        del service  # The file tells that something was saved, not what.
         async with self._connected() as connection:
             seen_version = await _data_version(connection)
 

@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.tasks.store.database import open_store
 from sora2_mcp.tasks.store.interface import LOOK_LEASE
 from tests.clocks import FakeClock
+from tests.stores import store_at
 from tests.tasks.store.drafts import OTHER_SERVICE, SERVICE, draft, ordered, plan, reserve, saved, succeeded
 from tests.tasks.store.feeds import listening, next_ids, two_stores
 
@@ -115,3 +117,16 @@ async def test_a_change_is_told_once(store_url: str, present: FakeClock) -> None
         assert await next_ids(feed) == {first.id}
         await reserve(one, second)
         assert await next_ids(feed) == {second.id}
+
+
+async def test_a_change_by_a_release_that_does_not_sign_its_changes_is_heard(
+    sqlite_url: str, present: FakeClock
+) -> None:
+    async with open_store(sqlite_url, SERVICE, SystemClock()) as store:
+        task = await ordered(store, draft(present), "task-1")
+        async with listening(store) as feed:
+            # As releases before schema 0004 write: our own name stays in the row.
+            unsigned = "UPDATE tasks SET changed_at = changed_at + 1, version = version + 1"
+            await anyio.to_thread.run_sync(store_at(sqlite_url).change, unsigned)
+
+            assert await next_ids(feed) == {task.id}

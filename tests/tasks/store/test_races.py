@@ -12,7 +12,7 @@ import pytest
 from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import KeyReusedError, LimitError, UnknownTaskError
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.interface import Outcome, Reservation
+from sora2_mcp.tasks.store.interface import Budget, Outcome, Reservation
 from tests.clocks import FakeClock
 from tests.tasks.store.drafts import NO_LIMITS, SOON, count_rows, draft, ordered, reserve, succeeded
 
@@ -92,6 +92,25 @@ async def test_twenty_exact_repeats_are_one_task(store: Database, second: Databa
 
     assert (outcomes.count(Outcome.NEW), outcomes.count(Outcome.REPEAT)) == (1, 19)
     assert await count_rows(store) == 1
+
+
+@pytest.mark.parametrize("round", range(5))
+async def test_a_process_with_limits_and_one_without_order_an_exact_repeat_once(
+    store: Database, second: Database, clock: FakeClock, round: int
+) -> None:
+    del round
+    outcomes: list[Outcome] = []
+
+    def order(store: Database, budget: Budget) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def place() -> None:
+            outcomes.append((await reserve(store, draft(clock), budget)).outcome)
+
+        return place
+
+    limited = replace(NO_LIMITS, daily_limit=100)
+    await at_once([order(store, limited), order(second, NO_LIMITS), order(store, NO_LIMITS), order(second, limited)])
+
+    assert outcomes.count(Outcome.NEW) == 1
 
 
 async def test_twenty_orders_never_overrun_a_limit(store: Database, second: Database, clock: FakeClock) -> None:

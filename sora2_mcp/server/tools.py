@@ -328,11 +328,12 @@ def _tool(
     *,
     read_only: bool,
     repeats_harmlessly: bool,
+    destructive: bool = False,
 ) -> Tool:
     """A tool whose schemas every host can read; its structured content is what the view says."""
     annotations = ToolAnnotations(
         read_only_hint=read_only,
-        destructive_hint=False,
+        destructive_hint=destructive,
         idempotent_hint=repeats_harmlessly,
         # One video service is all they reach; some hosts ask a person to approve each result of a tool that says true.
         open_world_hint=False,

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 _LOOKS_AT_ONCE = 20
 _LONGEST_NAP_SECONDS = 30.0
 _OTHERS_LOOK_SECONDS = 0.25
+_WANTED_INTERVALS = 3
+"""A wait that is not noted again for so many intervals has ended."""
+
 _HINT_ATTEMPTS = 3
 """So many looks at the id that a callback named may fail."""
 
@@ -48,6 +51,7 @@ class Polling:
         self._free_slots = anyio.Semaphore(_LOOKS_AT_ONCE)
         self._wakeup = Signal()
         self._failing: set[str] = set()
+        # The tasks that calls of this process wait for, and when that was noted last.
         self._wanted: dict[str, float] = {}
         self.refresh_seconds = max(core.settings.poll_seconds, 1.0)
         self.caught_up = anyio.Event()
@@ -79,11 +83,11 @@ class Polling:
         The note is written in the background: no wait may outlast its time because a database is slow. Many waits for
         one task cost as many writes as one.
         """
-        now = self._clock.monotonic()
-        fresh = now - self.refresh_seconds / 2
-        if not task.task_id or self._wanted.get(task.id, fresh) > fresh:
+        now, wanted_seconds = self._clock.monotonic(), self.refresh_seconds * _WANTED_INTERVALS
+        self._wanted = {id: noted_at for id, noted_at in self._wanted.items() if now - noted_at < wanted_seconds}
+        if not task.task_id or now - self._wanted.get(task.id, -wanted_seconds) < self.refresh_seconds / 2:
             return
-        self._wanted = {id: since for id, since in self._wanted.items() if since > fresh} | {task.id: now}
+        self._wanted[task.id] = now
         self._core.group.start_soon(self._note_want, task)
 
     async def run(self) -> None:
@@ -98,7 +102,8 @@ class Polling:
         # Instants ahead of now are from before the clock was set back.
         looked_at = min(max(filter(None, (task.last_look_at, task.look_failed_at, task.created_at))), now)
         try:
-            await self._store.want(task, now + timedelta(seconds=self.refresh_seconds * 3), looked_at + pause)
+            until = now + timedelta(seconds=self.refresh_seconds * _WANTED_INTERVALS)
+            await self._store.want(task, until, looked_at + pause)
         except StoreError as error:
             logger.debug("that task %s is waited for could not be noted: %s", task.task_id, error)
         self.wake()

@@ -5,7 +5,6 @@ import sys
 
 from sora2_mcp.cli import terminal
 from sora2_mcp.cli.arguments import parse
-from sora2_mcp.cli.wire import claim_wire
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     except SystemExit as end:
         sys.exit(terminal.ended(int(end.code or 0)))
     # From here on a stray print, of ours or of a library, goes to stderr and not into the protocol.
-    wire = claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
+    wire = terminal.claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
     # Importing makes no garbage worth collecting; about a tenth of the start-up time is saved.
     gc.disable()
     from sora2_mcp.cli.main import end_soon, run  # noqa: PLC0415 - the heavy half, after the wire is safe

@@ -38,7 +38,7 @@ class Agent:
 
     @property
     def server(self) -> str:
-        """The server's name and version, as it says."""
+        """The server's name and version."""
         info = self._client.server_info
         return f"{info.name} {info.version}" if info else "the server"
 
@@ -47,15 +47,16 @@ class Agent:
         return self._client.protocol_version
 
     async def tools(self) -> Sequence[str]:
-        """The names of the tools there are."""
+        """The names of all tools."""
         return [tool.name for tool in (await self._client.list_tools()).tools]
 
     async def until_ready(self) -> None:
-        """Returns when the server can work: on a slow machine a new store takes longer to open than an order may last.
+        """Returns when the server can work.
 
         Raises:
             AgentError: it still cannot after some calls that each wait for it.
         """
+        # On a slow machine a new store takes longer to open than a call that orders may last.
         for _ in range(_READY_CALLS):
             listed = await self.call("list_tasks", limit=1)
             if listed.content:
@@ -76,7 +77,7 @@ async def employ(
     command: Sequence[str] = SIMULATED_SERVER,
     stderr: TextIO = sys.stderr,
 ) -> None:
-    """Has an agent do a job with a server of its own, which has ended afterwards.
+    """Runs a job with an agent and a server of its own, which has ended afterwards.
 
     Raises:
         AgentError: raised by the job, or the server could not be started or connected to.

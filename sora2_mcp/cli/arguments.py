@@ -1,4 +1,4 @@
-"""What can be typed. Imports nothing heavy, so that ``--help`` is quick and stdout is claimed early."""
+"""The command line. Imports nothing heavy, so that ``--help`` is quick and stdout is claimed early."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ _EPILOG = "Settings are environment variables (SORA2_API_KEY and others); sora2-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command and its options; ``serve`` where none is named. Exits with code 2 on a usage error."""
     given = list(argv)
+    # Options without a command belong to ``serve``, but for those of the program itself.
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given = ["serve", *given]
     return _parser().parse_args(given)
@@ -197,7 +198,9 @@ def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:
 
 
 class _Filled(argparse.Action):
-    """An option that means something else when it is left out, which an empty variable in a script does not."""
+    """An option that must not be empty."""
+
+    # Left out it means something else than empty: an empty variable in a script would silently choose that.
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
@@ -217,6 +220,7 @@ def _port(text: str) -> int:
 
 
 def _length(text: str) -> int:
+    # Four digits decide: int() of thousands of digits is an error of its own.
     if text.isdecimal() and 0 < int(text[:4]) <= 600:
         return int(text[:4])
     raise argparse.ArgumentTypeError(f"{text} is no length of a video; allowed are whole seconds from 1 to 600")

@@ -61,7 +61,7 @@ def client_config(arguments: argparse.Namespace) -> int:
         change = put(host, wanted, path, within=within, before_write=partial(_warn, host))
         _print(_lines(*_about_change(host, wanted, change)))
     else:
-        # Others may see what is printed.
+        # What is printed may end up in a chat or a ticket.
         keyless = replace(wanted, given={name: value for name, value in wanted.given.items() if name != API_KEY})
         _print(printed(host, merged(host, keyless, {})))
         sys.stderr.write(_lines("", *_advice(host, keyless, path, machine)))
@@ -142,6 +142,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, str]:
     missing = [variable for variable in settings.lacking if variable != API_KEY]
     if missing and not (arguments.simulate or arguments.http):
         raise ConfigurationError(missing[0], f"is not set, and {settings.service} needs it: set it and run this again.")
+    # Not ``settings.key``: that is the simulator's where SORA2_SIMULATE is set.
     key = settings.api_key.get_secret_value()
     given = {API_KEY: key} if key else {}
     if arguments.service or settings.service != DEFAULT_SERVICE:
@@ -211,7 +212,7 @@ def _about_secret(host: Host, wanted: Wanted, entry: Document, how: str) -> list
 
 
 def _print(text: str) -> None:
-    """To stdout as UTF-8 whatever it leads to: hosts' files are UTF-8, and a path may hold any character."""
+    # As UTF-8 whatever the locale: hosts' files are UTF-8, and a path may hold any character.
     sys.stdout.buffer.write(text.encode())
     sys.stdout.flush()
 

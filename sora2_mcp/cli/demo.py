@@ -8,6 +8,7 @@ from sora2_mcp.cli.agent import Agent, AgentError, employ
 from sora2_mcp.cli.display import Display
 from sora2_mcp.settings import Settings, environment
 
+# So that people who watch the demo wait no longer than they must; the environment's own values win.
 _LOOK_OFTEN = {"SORA2_POLL_SECONDS": "1", "SORA2_LOG_LEVEL": "ERROR"}
 
 
@@ -39,7 +40,7 @@ async def _make_video(agent: Agent, *, display: Display, prompt: str, aspect_rat
 
 
 async def _called(agent: Agent, display: Display, tool: str, **arguments: Any) -> Mapping[str, Any]:
-    """What a tool gave, shown together with the call."""
+    """The result of a tool, which is shown together with the call."""
     shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     display.step("call", f"{tool}({shown})")
     answer = await agent.call(tool, **arguments)

@@ -1,4 +1,4 @@
-"""What people see: bars on a terminal, plain lines elsewhere."""
+"""Output for people: bars on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 Advance = Callable[[float, float | None], None]
-"""Called with how much is done, and of how much where that is known."""
+"""Takes how much is done, and of how much where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +33,15 @@ class Cell:
 
 
 class Display:
-    """Writes to stdout; progress only where somebody watches."""
+    """Writes to stdout; progress only on a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
-
-    @property
-    def _watched(self) -> bool:
-        return self._console.is_terminal
+        self._is_terminal = self._console.is_terminal
 
     def title(self, text: str) -> None:
         """A heading."""
-        if self._watched:
+        if self._is_terminal:
             self._console.print(Text(text, style="bold"))
         else:
             self.line(text)
@@ -47,8 +52,8 @@ class Display:
         self.title(text)
 
     def row(self, *cells: Cell, plain: str) -> None:
-        """Texts side by side, each folded within its own column; where nobody watches, the line ``plain`` instead."""
-        if not self._watched:
+        """Texts side by side, each folded within its own column; elsewhere than on a terminal the line ``plain``."""
+        if not self._is_terminal:
             self.line(plain)
             return
         grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
@@ -58,8 +63,8 @@ class Display:
         self._console.print(grid)
 
     def step(self, name: str, text: str) -> None:
-        """One thing that is being done."""
-        if self._watched:
+        """One step of a job."""
+        if self._is_terminal:
             grid = Table.grid(padding=(0, 1, 0, 0))
             grid.add_column(width=9, style="cyan")
             grid.add_row(name, Text(text))
@@ -69,7 +74,7 @@ class Display:
 
     def answer(self, text: str) -> None:
         """What came back, indented below its step."""
-        if self._watched:
+        if self._is_terminal:
             self._console.print(Padding.indent(Text(text, style="dim"), 10))
             return
         for line in text.splitlines():
@@ -77,31 +82,41 @@ class Display:
 
     def line(self, text: str) -> None:
         """A line as it is: never wrapped, coloured or shortened; above the bars, if there are any."""
-        if self._watched:
+        if self._is_terminal:
             self._console.print(Text(text), soft_wrap=True)
             return
+        # Without rich, which would wrap the line at 80 characters: scripts read it.
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """A moving bar of unknown length with the seconds so far."""
-        if not self._watched:
+        if not self._is_terminal:
             yield
             return
-        columns = (TextColumn(f"{'':<10}{{task.description}}"), SpinnerColumn(), BarColumn(30), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        indented = TextColumn(f"{'':<10}{{task.description}}")
+        with self._progress(indented, SpinnerColumn(), BarColumn(30)) as progress:
             progress.add_task(text, total=None)
             yield
 
     @contextmanager
+    def downloading(self, text: str) -> Iterator[Advance]:
+        """A bar of bytes."""
+        if not self._is_terminal:
+            yield lambda _done, _total: None
+            return
+        with self._progress(*_byte_columns()) as progress:
+            bar = progress.add_task(text, total=None)
+            yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+    @contextmanager
     def downloading_many(self) -> Iterator[Callable[[str], AbstractContextManager[Advance]]]:
-        """Bars of bytes, each with a name and for as long as its block lasts: a screen has room for few."""
-        if not self._watched:
+        """Bars of bytes, each with a name and for as long as its block lasts."""
+        if not self._is_terminal:
             yield lambda _name: nullcontext(lambda _done, _total: None)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        with self._progress(*_byte_columns()) as progress:
 
             @contextmanager
             def bar(name: str) -> Iterator[Advance]:
@@ -109,17 +124,15 @@ class Display:
                 try:
                     yield lambda done, total: progress.update(number, completed=done, total=total)
                 finally:
+                    # A screen has room for few bars, and there may be hundreds of downloads.
                     progress.remove_task(number)
 
             yield bar
 
-    @contextmanager
-    def downloading(self, text: str) -> Iterator[Advance]:
-        """A bar of bytes."""
-        if not self._watched:
-            yield lambda _done, _total: None
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
-            bar = progress.add_task(text, total=None)
-            yield lambda done, total: progress.update(bar, completed=done, total=total)
+    def _progress(self, *columns: ProgressColumn) -> Progress:
+        # Transient, so that the lines above and below stand together once the work is done.
+        return Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+
+
+def _byte_columns() -> tuple[ProgressColumn, ...]:
+    return TextColumn("{task.description}"), BarColumn(30), DownloadColumn()

@@ -26,7 +26,7 @@ _LOOKING_SECONDS = 3600.0
 
 
 async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
-    """Does what was asked of an open runtime; the exit code is 0 when the task asked about did not fail, else 1."""
+    """Runs a command on an open runtime; the exit code is 0 where its task did not fail, else 1."""
     jobs = Jobs(await runtime.tasks(), runtime, Display())
     if arguments.command == "generate":
         return await jobs.generate(arguments)
@@ -42,7 +42,7 @@ class Jobs:
         self._display = display
 
     async def generate(self, arguments: argparse.Namespace) -> int:
-        """Orders; then, unless told otherwise, waits and saves."""
+        """Orders; then waits and saves, unless ``--no-wait`` is given."""
         request = VideoRequest(
             prompt=arguments.prompt,
             image_urls=tuple(arguments.image),
@@ -53,23 +53,23 @@ class Jobs:
             seconds=arguments.seconds,
         )
         submission = await self._tasks.submit(request, LOCAL, key=arguments.idempotency_key)
-        with self._goes_on(submission.task.reference):
+        with self._names_when_interrupted(submission.task.reference):
             task = await self._answered(submission.task)
         if not task.task_id:
-            self._say(task)
+            self._show(task)
             return 1
         first = "Ordered" if submission.outcome is Outcome.NEW else "Nothing new was ordered; this is"
         self._display.line(f"{first}: {task.reference}")
         for warning in texts.limits_nearly_reached(submission):
             self._display.line(warning)
         if arguments.no_wait:
-            return self._ended(task)
+            return _code_of(task)
         code = await self._wait(task.reference, arguments.timeout)
         return code or await self._download(task.reference, arguments.filename)
 
     @contextmanager
-    def _goes_on(self, reference: str) -> Iterator[None]:
-        """Tells whoever interrupts the body where the task is found."""
+    def _names_when_interrupted(self, reference: str) -> Iterator[None]:
+        """Shows how the task is found again if the body is interrupted."""
         try:
             yield
         except anyio.get_cancelled_exc_class():
@@ -81,7 +81,8 @@ class Jobs:
             raise
 
     async def _answered(self, task: Task) -> Task:
-        """The task once the service has answered its order: leaving earlier would cut the order off."""
+        """The task once the service has answered its order."""
+        # A command that ends earlier would cut the order off: this process sends it.
         with self._display.waiting("Ordering"):
             while not task.task_id and shown_status(task) == "generating":
                 await self._runtime.clock.sleep(_WATCH_SECONDS)
@@ -109,11 +110,11 @@ class Jobs:
     async def show(self, arguments: argparse.Namespace) -> int:
         """One task, freshly looked at."""
         task = await self._tasks.get(arguments.task_id, LOCAL)
-        self._say(task)
-        return self._ended(task)
+        self._show(task)
+        return _code_of(task)
 
     async def wait(self, arguments: argparse.Namespace) -> int:
-        """Returns when the task is finished."""
+        """Returns when the task has finished."""
         return await self._wait(arguments.task_id, arguments.timeout)
 
     async def download(self, arguments: argparse.Namespace) -> int:
@@ -127,25 +128,26 @@ class Jobs:
         return await self._download(arguments.task_id, arguments.filename)
 
     async def _wait(self, task_id: str, seconds: float) -> int:
-        with self._goes_on(task_id), self._display.waiting("Generating"):
+        with self._names_when_interrupted(task_id), self._display.waiting("Generating"):
             task = await self._tasks.wait(task_id, LOCAL, seconds)
-        self._say(task)
-        return self._ended(task) or int(shown_status(task) == "generating")
+        self._show(task)
+        return _code_of(task) or int(shown_status(task) == "generating")
 
     async def _download(self, task_id: str, filename: str) -> int:
         task, download = await self._tasks.begin_download(task_id, LOCAL, filename)
         if download is not None:
             with self._display.downloading("Saving") as advance:
-                await self._watched(download, advance)
+                await _follow(download, advance)
             task = await self._tasks.download(task.reference, LOCAL, filename)
         self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
         return 0
 
     async def _download_all(self) -> int:
-        """Saves several at a time; whatever was saved before an interruption stays, and is passed over next time."""
+        """Saves several at a time; what was saved before an interruption stays, and is passed over next time."""
         unseen = await self._look_at_unfinished()
         unfinished, tasks = await self._unsaved()
         outcomes = dict[str, bool]()
+        # Also where it is interrupted: the counts say what the next call has to do.
         try:
             await self._save_each(tasks, outcomes)
         finally:
@@ -170,11 +172,11 @@ class Jobs:
                     group.start_soon(save, task)
 
     async def _look_at_unfinished(self) -> int:
-        """Looks once at all that may have ended since; says why, and gives how many, could not be looked at."""
+        """Looks once at every unfinished task; shows why looks failed, and gives how many did."""
         problems = Counter[str]()
 
         async def look(task: Task) -> None:
-            # One that cannot be looked at now keeps no other from being saved.
+            # A task that cannot be looked at keeps no other from being saved.
             try:
                 await self._tasks.get(task.reference, LOCAL, _LOOKING_SECONDS)
             except Sora2Error as error:
@@ -189,7 +191,7 @@ class Jobs:
         return problems.total()
 
     async def _unsaved(self) -> tuple[int, Sequence[Task]]:
-        """How many are unfinished, and all finished ones that are neither saved nor deleted by the service."""
+        """How many tasks are unfinished, and all finished ones that are neither saved nor deleted by the service."""
         now = self._runtime.clock.now()
         unfinished = len(await self._all(Status.GENERATING))
         finished = await self._all(Status.SUCCEEDED)
@@ -208,7 +210,7 @@ class Jobs:
         try:
             task, download = await self._tasks.begin_download(task.reference, LOCAL)
             if download is not None:
-                await self._watched(download, advance)
+                await _follow(download, advance)
                 task = await self._tasks.downloaded(task, download)
         except Sora2Error as error:
             self._display.line(f"Not saved: {error}")
@@ -216,18 +218,20 @@ class Jobs:
         self._display.line(f"Saved: {task.file.path if task.file else ''}")
         return True
 
-    async def _watched(self, download: Download, advance: Advance) -> None:
-        while not download.done.is_set():
-            advance(download.received_bytes, download.total_bytes)
-            with anyio.move_on_after(_WATCH_SECONDS):
-                await download.done.wait()
-
-    def _say(self, task: Task) -> None:
-        # What comes next is the agent's call, which is none of a person's business.
+    def _show(self, task: Task) -> None:
+        # Without the next step, which names a tool for agents.
         self._display.line(texts.described(task, self._runtime.clock.now()).message)
 
-    def _ended(self, task: Task) -> int:
-        return int(shown_status(task) in ("failed", "unconfirmed"))
+
+def _code_of(task: Task) -> int:
+    return int(shown_status(task) in ("failed", "unconfirmed"))
+
+
+async def _follow(download: Download, advance: Advance) -> None:
+    while not download.done.is_set():
+        advance(download.received_bytes, download.total_bytes)
+        with anyio.move_on_after(_WATCH_SECONDS):
+            await download.done.wait()
 
 
 _VERBS = {"list": Jobs.list, "show": Jobs.show, "wait": Jobs.wait, "download": Jobs.download}

@@ -11,7 +11,7 @@ from functools import partial
 import anyio
 
 from sora2_mcp.cli.deferred import models_built_on_demand
-from sora2_mcp.cli.wire import Wire
+from sora2_mcp.cli.terminal import Wire
 from sora2_mcp.errors import ConfigurationError, Sora2Error, leaves
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
@@ -19,6 +19,7 @@ from sora2_mcp.telemetry.logs import configure
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
+# A server has two seconds for its end, the interpreter's own included.
 _HARD_END_SECONDS = 1.6
 
 
@@ -26,22 +27,23 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
     """Runs a parsed command line; gives the exit code."""
     try:
         code = _COMMANDS[arguments.command](arguments, wire)
-        # A reader that has gone shows here and not after the program's last line; there may be no stdout at all.
+        # A reader that has gone shows here and not after the program's last line. print, as there may be no stdout.
         print(end="", flush=True)  # noqa: T201
         return code
     except Sora2Error as error:
-        return _told(error)
+        return _shown(error)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    # Within a task group the broken pipe arrives as a group.
     except BaseException as error:
         if not all(isinstance(each, BrokenPipeError) for each in leaves(error)):
             raise
-        # The reader of our output has gone, as `head` does: that is no failure.
+        # The reader of the output has gone, as `head` does: that is no failure.
         return 0
 
 
-def _told(error: Sora2Error) -> int:
-    """Says what went wrong and what to do; the exit code."""
+def _shown(error: Sora2Error) -> int:
+    """Prints what went wrong and what to do; the exit code."""
     print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
     if hint := error.hint if error.cli_hint is None else error.cli_hint:
         print(hint, file=sys.stderr)  # noqa: T201
@@ -66,7 +68,7 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
 
 
 def _simulate(arguments: argparse.Namespace, _wire: Wire | None) -> int:
-    from sora2_mcp.cli.simulate import simulate  # noqa: PLC0415 - the simulator is for those who ask for it
+    from sora2_mcp.cli.simulate import simulate  # noqa: PLC0415 - brings Starlette
 
     configure("INFO", "text")
     return simulate(arguments)
@@ -92,10 +94,8 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 async def _interruptible(
     work: Callable[[], Awaitable[int]], around: AbstractAsyncContextManager[object] | None = None
 ) -> int:
-    """The exit code of ``work``, which SIGINT or SIGTERM ends; ``around`` it ends in its own order, and in time.
-
-    The event loop's own way with SIGINT cancels past every shield, and a transaction that is cut off hangs.
-    """
+    """The exit code of ``work``, which SIGINT or SIGTERM ends; ``around`` it ends in its own order, and in time."""
+    # The event loop's own way with SIGINT cancels past every shield, and a transaction that is cut off hangs.
     from sora2_mcp.server.signals import on_stop_signal  # noqa: PLC0415 - `serve` imports it after the wire is safe
 
     code, interruption = _INTERRUPTED, anyio.CancelScope()
@@ -105,8 +105,8 @@ async def _interruptible(
                 try:
                     code = await work()
                 except Sora2Error as error:
-                    code = _told(error)
-            # All is said and done: nothing that cannot be closed holds it up from here on.
+                    code = _shown(error)
+            # The work is done: whatever cannot be closed holds the program up no longer than this.
             end_soon(code)
     return code
 
@@ -114,7 +114,7 @@ async def _interruptible(
 def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     from sora2_mcp.cli.doctor.command import doctor  # noqa: PLC0415 - brings rich
 
-    # What it finds it shows; what libraries say beside that belongs to no report.
+    # The doctor's report shows what it finds; log lines of libraries have no place in it.
     configure("CRITICAL", "text")
     return anyio.run(_interruptible, partial(doctor, arguments))
 
@@ -141,12 +141,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def end_soon(code: int = 0) -> None:
-    """Makes sure that a program that is to end does, whatever a database, a file system or a name server holds up.
+    """Ends the process soon, whatever a database, a file system or a name server holds up.
 
-    A connection that could not be closed in time keeps a thread, and a thread keeps the process.
-
-    Everything that matters is on disk before it is acted on, so a hard end loses nothing.
+    A hard end loses nothing: everything that matters is on disk before it is acted on.
     """
+    # A connection that could not be closed in time keeps a thread, and a thread keeps the process.
     timer = threading.Timer(_HARD_END_SECONDS, os._exit, [code])
     timer.daemon = True
     timer.start()

@@ -28,6 +28,7 @@ def simulate(arguments: argparse.Namespace) -> int:
             api_key=arguments.api_key,
             callback_shape=arguments.callback_shape,
         )
+    # Faults are read before a port is taken; everything else was checked by the parser.
     except ValueError as error:
         raise ConfigurationError("--fault", f"cannot be read: {error}") from error
     try:
@@ -49,4 +50,5 @@ def _say(base_url: str) -> None:
         f"Or one of its dialects:\n{others}"
         "End it with Ctrl+C.\n"
     )
+    # Scripts read the address from a pipe, and the program does not end by itself.
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a process gets from whoever starts it: three streams, and a signal when the terminal closes.
+"""What a process inherits: three streams, and a signal when the terminal closes.
 
 Imports nothing heavy: it must run before anything can print.
 """
@@ -8,28 +8,48 @@ import os
 import select
 import signal
 import sys
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
+
+
+class Wire(NamedTuple):
+    """The protocol's own file descriptors: private duplicates of the original stdin and stdout."""
+
+    read_fd: int
+    write_fd: int
+
+
+def claim_wire() -> Wire:
+    """Keeps stdin and stdout for the protocol: other readers get EOF, other output goes to stderr."""
+    wire = Wire(os.dup(0), os.dup(1))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    # The descriptors themselves are replaced, as a child process or a C library knows nothing of sys.stdout.
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return wire
 
 
 def start_in_utf_8() -> None:
     """Starts the program anew where its locale knows ASCII only: prompts and names of files would lose letters."""
+    # Python fixes the encoding of file names when it starts, so there is no way to change it later.
     if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - itself
 
 
 def take_over() -> None:
-    """Makes the standard streams safe to use, whatever they are, and has SIGHUP end the program as SIGTERM does."""
+    """Makes the standard streams safe to use, whatever they are; SIGHUP then ends the program as SIGTERM does."""
     _open_missing()
     sys.stdout = _text(1, sys.stdout, stops=True)
     sys.stderr = _text(2, sys.stderr, stops=False)
     hang_up = getattr(signal, "SIGHUP", None)
-    # Whoever started it with nohup wants it to outlive the terminal.
+    # A program started with nohup is to outlive the terminal.
     if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
         signal.signal(hang_up, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
 
 
 def ended(code: int) -> int:
-    """The exit code of a program that ends with ``code``; says so on stderr if what it showed could not be written."""
+    """The exit code of a program that ends with ``code``, after a line on stderr if its output could not be written."""
+    # What is still buffered counts too: only now it shows whether that can be written.
     sys.stdout.flush()
     raw = _raw(sys.stdout)
     reason = raw.reason if isinstance(raw, _Output) else ""
@@ -40,9 +60,9 @@ def ended(code: int) -> int:
 
 
 class _Output(io.RawIOBase):
-    """A stream that stops no work: what cannot be written is dropped, and ``reason`` says why.
+    """A stream that stops no work: it drops what it cannot write, and ``reason`` says why.
 
-    A reader that has gone raises BrokenPipeError once where ``stops``: nobody waits for the rest.
+    With ``stops`` a reader that has gone raises BrokenPipeError once: the rest has no reader either.
     """
 
     def __init__(self, raw: io.RawIOBase, *, stops: bool) -> None:
@@ -57,6 +77,7 @@ class _Output(io.RawIOBase):
                 select.select([], [self._inner], [])
             return written
         except BrokenPipeError:
+            # Once: the flush at the end must not raise again, over the exit code.
             if self._stops:
                 self._stops = False
                 raise
@@ -75,17 +96,18 @@ class _Output(io.RawIOBase):
 
 
 def _open_missing() -> None:
-    """Opens what is closed among the first three descriptors: else a database would be given one of them."""
+    """Opens what is closed among the first three descriptors."""
+    # Else a database file would get one of their numbers, and a stray print would go into it.
     for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is given, which is this one.
+            # The system gives the lowest free number, which is this one.
             os.open(os.devnull, flags)
 
 
 def _text(number: int, stream: TextIO | None, *, stops: bool) -> TextIO:
-    """The stream with letters that it cannot hold replaced."""
+    """The stream, in which letters that its encoding does not have are replaced."""
     raw = _raw(stream) or io.FileIO(number, "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(_Output(raw, stops=stops)),

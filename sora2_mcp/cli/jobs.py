@@ -211,7 +211,7 @@ class Jobs:
             task, download = await self._tasks.begin_download(task.reference, LOCAL)
             if download is not None:
                 await _follow(download, advance)
-                task = await self._tasks.downloaded(task, download)
+                task = await download.result()
         except Sora2Error as error:
             self._display.line(f"Not saved: {error}")
             return False

@@ -264,7 +264,7 @@ class Tools:
                     await download.done.wait()
                 if not download.done.is_set():
                     return task, texts.saving(task, download)
-                task = await tasks.downloaded(task, download)
+                task = await download.result()
             now = self._clock.now()
             return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 

@@ -98,7 +98,7 @@ class Downloads:
             raise DownloadError(task.reference, f"saving it failed ({type(error).__name__}).") from error
 
     async def _save(self, task: Task, filename: str, download: Download) -> Task:
-        await self._claim_in_turn(task)
+        now = await self._claim_in_turn(task)
         renewal = anyio.CancelScope()
         self._group.start_soon(self._renew, task, renewal)
 
@@ -106,8 +106,7 @@ class Downloads:
             download.received_bytes, download.total_bytes = received, total
 
         try:
-            now = await self._store.load(task.id)
-            if now is not None and now.file is not None and await is_kept(now.file):
+            if now.file is not None and await is_kept(now.file):
                 # It was saved since the task was read.
                 await self._store.release_download(task.id, was_attempt=False)
                 set_outcome("there_before")
@@ -178,12 +177,12 @@ class Downloads:
                 await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
         return SavedFile(path=str(path), size_bytes=file.size_bytes, sha256=file.sha256)
 
-    async def _claim_in_turn(self, task: Task) -> None:
-        """Another process may be saving it just now: then its file is found afterwards."""
+    async def _claim_in_turn(self, task: Task) -> Task:
+        """The task as it is now. Another process may be saving it just now: then its file is found afterwards."""
         with self._clock.timeout(_LEASE.total_seconds()):
-            while not await self._store.claim_download(task.id, _LEASE):
+            while (claimed := await self._store.claim_download(task.id, _LEASE)) is None:
                 await self._clock.sleep(_OTHERS_TURN_SECONDS)
-            return
+            return claimed
         raise DownloadError(task.reference, "another process is saving it and has not finished.")
 
 

@@ -194,18 +194,7 @@ class Tasks:
         task, download = await self.begin_download(reference, principal, filename)
         if download is None:
             return task
-        await download.done.wait()
-        return await self.downloaded(task, download)
-
-    async def downloaded(self, task: Task, download: Download) -> Task:
-        """The task after its download has ended.
-
-        Raises:
-            DownloadError: the file was not saved.
-        """
-        if download.error is not None:
-            raise download.error
-        return await self._reloaded(task)
+        return await download.result()
 
     async def begin_download(self, reference: str, principal: str, filename: str = "") -> tuple[Task, Download | None]:
         """Like ``download``, but gives the download under way, or None where the file is there already."""

@@ -7,6 +7,7 @@ from sqlalchemy import case, or_
 from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.tasks.store.part import Part
 from sora2_mcp.tasks.store.queries import is_free
+from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import tasks
 
 _NO_LEASE = {"download_owner": None, "download_lease_until": None}
@@ -15,7 +16,7 @@ _NO_LEASE = {"download_owner": None, "download_lease_until": None}
 class Files(Part):
     """An attempt is counted before it is made: one that brings its process down counts, too."""
 
-    async def claim_download(self, id: str, lease: timedelta) -> bool:
+    async def claim_download(self, id: str, lease: timedelta) -> Task | None:
         now, mine = self._clock.now(), tasks.c.download_owner == self._owner
         claimed = {
             "download_owner": self._owner,
@@ -23,7 +24,8 @@ class Files(Part):
             "download_attempts": tasks.c.download_attempts + case((mine, 0), else_=1),
         }
         free = is_free(tasks.c.download_lease_until, now, lease)
-        return await self._note(id, claimed, or_(free, mine)) is not None
+        row = await self._note(id, claimed, or_(free, mine))
+        return task_from(row) if row is not None else None
 
     async def settle_download(self, id: str, file: SavedFile, replaces: SavedFile | None) -> Task:
         # Another process may have the lease by now, and is to find the file when it is done.

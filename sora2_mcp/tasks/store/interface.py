@@ -300,8 +300,11 @@ class Store(Protocol):
         """
         ...
 
-    async def claim_download(self, id: str, lease: timedelta) -> bool:
-        """Takes, or extends, the lease for saving the video's file; taking it counts as an attempt."""
+    async def claim_download(self, id: str, lease: timedelta) -> Task | None:
+        """Takes, or extends, the lease for saving the video's file; gives the task, None while another process has it.
+
+        Taking it counts as an attempt.
+        """
         ...
 
     async def settle_download(self, id: str, file: SavedFile, replaces: SavedFile | None) -> Task:

@@ -37,7 +37,10 @@ _LONGEST_RETRY_PAUSE_SECONDS = 5.0
 
 
 class Client:
-    """Orders and looks. ``orders`` must not keep connections alive: a stale one would look like a lost answer."""
+    """The client of ``ServiceClient``, which documents its methods.
+
+    ``orders`` must not keep connections alive: a stale one would look like a lost answer.
+    """
 
     def __init__(
         self,
@@ -58,13 +61,6 @@ class Client:
         self.last_contact_at: datetime | None = None
 
     async def order(self, request: VideoRequest, pictures: Sequence[Picture] = ()) -> str:
-        """Orders a video, once, after the caller has taken its turn, and gives the task's id. May cost credits.
-
-        Raises:
-            NotReachedError: nothing was sent.
-            ServiceError: refused; nothing was spent.
-            LostAnswerError: sent, and it is unknown whether it was accepted.
-        """
         order = self._service.order(request, pictures)
         has_data = any(url.startswith("data:") for url in request.image_urls)
         order = replace(order, holds_pictures=has_data or bool(pictures))
@@ -73,21 +69,11 @@ class Client:
         return self._service.accepted(answer)
 
     async def upload(self, picture: Picture) -> str:
-        """Hands a picture over and gives its address.
-
-        Raises:
-            NotReachedError, LostAnswerError, ServiceError: it was not taken.
-        """
         call = replace(self._service.upload(picture, self._base_url), holds_pictures=True)
         answer = await self._answer(self._orders, call, _ORDER_TIMEOUT, ORDER_LIMIT_SECONDS)
         return self._service.uploaded(answer)
 
     async def look(self, task_id: str) -> Snapshot:
-        """Looks at a task, after the caller has taken its turn; again after a transient fault.
-
-        Raises:
-            NotReachedError, LostAnswerError, ServiceError: nothing was learnt; the task itself is untouched.
-        """
         with self._clock.timeout(LOOK_LIMIT_SECONDS) as limit:
             # Half of the limit for repeats, so that the last of them still has its time to answer.
             attempts = stamina.retry_context(
@@ -104,7 +90,6 @@ class Client:
         raise LostAnswerError(f"no answer within {LOOK_LIMIT_SECONDS:.0f} s" if limit.cancelled_caught else "no answer")
 
     async def balance(self) -> float | None:
-        """What is left in the account, in the unit of prices; None where the service does not say."""
         call = self._service.balance()
         if call is None:
             return None

@@ -142,6 +142,7 @@ class Simulator:
         """Logs the request and turns refusals into errors of the dialect."""
 
         async def answer(request: Request) -> Response:
+            # Before it is answered: a test that waits for a request finds it while its answer is held back.
             received = self._log(self._received, request)
             try:
                 response = await act(self._service, Visit(dialect=dialect, request=request, received=received))

@@ -46,30 +46,23 @@ def json_bytes(content: dict[str, Any]) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+@dataclass(kw_only=True, eq=False)
 class CallbackSender:
     """Delivers callbacks, each until a 2xx answer or for three tries; a restart tries again."""
 
-    def __init__(
-        self,
-        *,
-        tasks: TaskFolder,
-        spell: Callable[[Task, datetime], Callback],
-        now: Callable[[], datetime],
-        sleep: Callable[[float], Awaitable[None]],
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._transport = transport
-        self._tasks = tasks
-        self._spell = spell
-        self._now = now
-        self._sleep = sleep
-        self._group: TaskGroup | None = None
+    tasks: TaskFolder
+    spell: Callable[[Task, datetime], Callback]
+    now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]]
+    transport: httpx2.AsyncBaseTransport | None = None
+    _group: TaskGroup | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Delivers for the block, beginning with what is still owed."""
         async with plain_task_group() as group:
-            for task in self._tasks.undelivered():
+            # A process that ended before it had posted left these behind.
+            for task in self.tasks.undelivered():
                 group.start_soon(self.deliver, task)
             self._group = group
             try:
@@ -93,16 +86,16 @@ class CallbackSender:
 
     async def _deliver(self, task: Task) -> None:
         # A loop, as a clock that tests move may be behind when the sleep ends.
-        while (remaining := (task.ends_at - self._now()).total_seconds()) > 0:
-            await self._sleep(remaining)
+        while (remaining := (task.ends_at - self.now()).total_seconds()) > 0:
+            await self.sleep(remaining)
         for pause in (0.0, *PAUSES_SECONDS):
             if pause:
-                await self._sleep(pause)
+                await self.sleep(pause)
             # Asked before each try: simulators on the same folder all owe the callback after a restart.
-            if self._tasks.callback_delivered(task.task_id):
+            if self.tasks.callback_delivered(task.task_id):
                 return
             if await self._post(task):
-                self._tasks.mark_callback_delivered(task)
+                self.tasks.mark_callback_delivered(task)
                 logger.info("Callback for task %s delivered", task.task_id)
                 return
         logger.warning("Callback for task %s not delivered", task.task_id)
@@ -117,11 +110,11 @@ class CallbackSender:
         verify = self._tls if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         headers = {"user-agent": "sora2-mcp-simulator", "content-type": "application/json"}
         return httpx2.AsyncClient(
-            headers=headers, timeout=None, trust_env=False, verify=verify, transport=self._transport
+            headers=headers, timeout=None, trust_env=False, verify=verify, transport=self.transport
         )
 
     async def _post(self, task: Task) -> bool:
-        callback = self._spell(task, self._now())
+        callback = self.spell(task, self.now())
         try:
             with anyio.fail_after(LIMIT_SECONDS):
                 async with self._client(task.callback_url) as client:

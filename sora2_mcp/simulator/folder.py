@@ -12,6 +12,7 @@ from typing import Final
 
 from sora2_mcp.simulator.world import Task
 
+# Every dialect's ids, the longest of the `long-id` fault included.
 TASK_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{7,219}")
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class TaskFolder:
             partial.write_text(json.dumps(fields, ensure_ascii=False, indent=1), encoding="utf-8")
             # In one step, so another process on this folder never reads half a task.
             partial.replace(self._folder / f"{task.task_id}.json")
+        # Only once it is on disk: what this process knows, a restart must know, too.
         self._tasks[task.task_id] = task
 
     def get(self, task_id: str) -> Task | None:

@@ -72,7 +72,7 @@ async def serve(
 
 
 class _Protocol(H11Protocol):
-    """Lets the application reach the connection it answers on."""
+    """Lets the application reach the connection on which it answers: a fault may have to close it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         self.app_state = {**self.app_state, TRANSPORT: transport}

@@ -8,6 +8,7 @@ from typing import Final
 from sora2_mcp.simulator.faults import KINDS, Fault, FaultScript, Place, faults_in_prompt
 from sora2_mcp.simulator.order import Order
 
+# As long as the ids of a LiteLLM gateway.
 LONG_ID_CHARACTERS: Final = 206
 _TRAITS: Final = tuple(name for name, kind in KINDS.items() if kind.place is Place.TRAIT)
 
@@ -80,6 +81,7 @@ class Task:
 
 def status_of(task: Task, now: datetime, *, waiting: str, working: str, succeeded: str, failed: str) -> str:
     """The word for how a task stands, out of those of its dialect; its traits come first."""
+    # Words beside the documented ones, over which no client may trip.
     if task.succeeded(now):
         given = {"status-succeeded": "succeeded", "status-success": "success"}
         usual = succeeded

@@ -80,6 +80,7 @@ class Kie(Dialect):
 
     def found(self, task: Task, now: datetime, origin: str) -> Response:
         failure = task.failure(now)
+        # An expired task has no record any more.
         if failure is not None and task.outcome == "expired":
             return self.error(Refusal(failure.code))
         spelled = record(task, now, origin)
@@ -88,6 +89,7 @@ class Kie(Dialect):
         return _success(spelled)
 
     def missing(self) -> Response:
+        # Kie's own words, with which it answers an id that it does not know, or not yet.
         return self.error(Refusal(422, "recordInfo is null"))
 
     def error(self, refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
@@ -101,6 +103,7 @@ class Kie(Dialect):
             "msg": "Task completed successfully" if failure is None else failure.message,
             "data": {
                 **spelled,
+                # A callback spells the cost another way than a record does.
                 "consumeCredits": spelled["creditsConsumed"],
                 "remainedCredits": balance(occasion.tasks, task.ends_at),
             },

@@ -99,6 +99,7 @@ class OpenAI(Dialect):
     name = "openai"
     base_path = "/openai/v1"
     root = "/openai"
+    # A server at home has none, unless its owner sets one.
     needs_key = False
     takes_forms = True
 
@@ -165,6 +166,7 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
         "progress": math.floor(task.progress(now) * 100),
         "created_at": int(task.accepted_at.timestamp()),
         "completed_at": int(task.ends_at.timestamp()) if task.succeeded(now) else None,
+        # Videos never expire here.
         "expires_at": None,
         "error": None,
         **json.loads(task.param_json),
@@ -184,6 +186,7 @@ async def _list(service: Service, visit: Visit) -> Response:
     query = visit.request.query_params
     limit = query.get("limit", "20")
     _number_up_to(LONGEST_PAGE)("limit", limit)
+    # By id within one instant, so that pages neither repeat nor skip a task.
     tasks = sorted(
         service.tasks_of(visit.dialect),
         key=lambda task: (task.accepted_at, task.task_id),

@@ -120,6 +120,7 @@ def record(task: Task, now: datetime, origin: str) -> dict[str, Any]:
 
 
 def _flag(task: Task, now: datetime) -> int:
+    # The flag is a number, so no word can stand there: both faults give one that the page does not have.
     if not task.finished(now):
         return UNKNOWN if {"status-unknown", "status-strange"} & set(task.traits) else GENERATING
     if task.succeeded(now):

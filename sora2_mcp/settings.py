@@ -198,7 +198,9 @@ class Settings(BaseSettings):
         try:
             settings = cls(**overrides)
         except ValidationError as error:
-            raise _unusable(str(error.errors()[0]["loc"][0])) from error
+            field = str(error.errors()[0]["loc"][0])
+            # The value itself stays out of the text, as in ``_form_is_allowed``.
+            raise ConfigurationError(variable_of(field), f"cannot be used; allowed is {cls.allowed[field]}.") from error
         # Where no place is set both need a home folder: without one the start fails, and not the first call.
         _ = settings.store_file, settings.videos
         return settings
@@ -359,11 +361,6 @@ def environment() -> dict[str, str]:
 def variable_of(field: str) -> str:
     """The environment variable of a settings field."""
     return PREFIX + field.upper()
-
-
-def _unusable(field: str) -> ConfigurationError:
-    # The value itself stays out of the text, as in ``_form_is_allowed``.
-    return ConfigurationError(variable_of(field), f"cannot be used; allowed is {Settings.allowed[field]}.")
 
 
 def environment_proxies() -> dict[str, str]:

@@ -14,7 +14,7 @@ def the(report: Report, name: str) -> Result:
     return result
 
 
-def said(report: Report, name: str) -> tuple[Verdict, str]:
+def outcome(report: Report, name: str) -> tuple[Verdict, str]:
     """Its verdict and words."""
     result = the(report, name)
     return result.status, result.what

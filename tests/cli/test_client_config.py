@@ -87,23 +87,23 @@ def test_stdout_holds_the_file_alone_and_the_key_is_shown_nowhere(home: Path, ty
 
 
 def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
-    def said(*arguments: str, **variables: str) -> str:
+    def advice(*arguments: str, **variables: str) -> str:
         run = typed("cursor", *arguments, **variables)
         return run.stdout + run.stderr
 
-    assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in said()
-    assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in said("--write")
-    assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in said("--write", SORA2_API_KEY=KEY)
-    assert "The API key that the file had is kept; it is not shown here.\n" in said("--write")
+    assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in advice()
+    assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in advice("--write")
+    assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in advice("--write", SORA2_API_KEY=KEY)
+    assert "The API key that the file had is kept; it is not shown here.\n" in advice("--write")
     (home / ".cursor" / "mcp.json").chmod(0o644)
-    assert f"chmod 600 {home / '.cursor' / 'mcp.json'}\n" in said("--write")
+    assert f"chmod 600 {home / '.cursor' / 'mcp.json'}\n" in advice("--write")
     (home / ".cursor" / "mcp.json").chmod(0o600)
-    assert "The file holds no key, so it can be shared: set SORA2_API_KEY where Cursor" in said("--project")
-    assert "It runs on the simulator: no account, no key, no cost.\n" in said("--simulate")
-    assert "Put your token of that server in the place of your-token.\n" in said("--http", "https://a.example/mcp")
-    assert "your-token" not in said("--http", "http://127.0.0.1:8000/mcp")
-    assert "If that server has tokens, add --token" in said("--http", "http://127.0.0.1:8000/mcp")
-    assert "in the place of your-token.\n" in said("--http", "http://127.0.0.1:8000/mcp", "--token")
+    assert "The file holds no key, so it can be shared: set SORA2_API_KEY where Cursor" in advice("--project")
+    assert "It runs on the simulator: no account, no key, no cost.\n" in advice("--simulate")
+    assert "Put your token of that server in the place of your-token.\n" in advice("--http", "https://a.example/mcp")
+    assert "your-token" not in advice("--http", "http://127.0.0.1:8000/mcp")
+    assert "If that server has tokens, add --token" in advice("--http", "http://127.0.0.1:8000/mcp")
+    assert "in the place of your-token.\n" in advice("--http", "http://127.0.0.1:8000/mcp", "--token")
 
 
 def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
@@ -119,12 +119,12 @@ def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
             seen.append(KEY in path.read_text())
             return super().write(text)
 
-    said = Reader()
-    monkeypatch.setattr("sys.stderr", said)
+    stderr = Reader()
+    monkeypatch.setattr("sys.stderr", stderr)
     monkeypatch.setenv("SORA2_API_KEY", KEY)
 
     assert run(parse(["client-config", "cursor", "--write"])) == 0
-    assert said.getvalue() == f"Other users of this machine may read the secret there: chmod 600 {path}\n"
+    assert stderr.getvalue() == f"Other users of this machine may read the secret there: chmod 600 {path}\n"
     assert seen == [False]
     assert KEY in path.read_text()
 

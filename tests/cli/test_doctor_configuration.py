@@ -11,7 +11,7 @@ from sora2_mcp.cli.doctor.report import Report, Verdict
 from sora2_mcp.cli.doctor.setup import Source
 from sora2_mcp.settings import Settings, variable_of
 from tests.cli.conftest import Examined
-from tests.cli.reading import found, said, the
+from tests.cli.reading import found, outcome, the
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ async def test_every_setting_is_listed_with_its_value_and_where_it_comes_from(
 async def test_a_placeholder_is_named_and_no_fault(examined: Examined) -> None:
     report = await examined(offline=True, SORA2_VIDEO_DIR="${user_config.videos}")
 
-    assert said(report, "configuration") == (
+    assert outcome(report, "configuration") == (
         Verdict.OK,
         "2 of 35 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
     )
@@ -117,7 +117,7 @@ async def test_all_bad_values_are_named_at_once_with_what_is_allowed_and_never_s
         )
     ]
     assert {finding.status for finding in found(report, "configuration")} == {Verdict.PROBLEM}
-    assert said(report, "key") == (Verdict.SKIPPED, "SORA2_API_KEY cannot be used, so there is no key to ask with.")
+    assert outcome(report, "key") == (Verdict.SKIPPED, "SORA2_API_KEY cannot be used, so there is no key to ask with.")
     assert shown(report, "SORA2_CONFIRM") == ("", Source.ENVIRONMENT, "never, hd or always")
     assert "s3cr3t" not in json.dumps(report.as_json())
 
@@ -137,7 +137,7 @@ async def test_what_goes_by_a_bad_value_is_not_looked_at_by_its_default(
     report = await examined(**{variable: text})
 
     assert the(report, "configuration").what.startswith(f"{variable} cannot be used")
-    status, what = said(report, check)
+    status, what = outcome(report, check)
     assert (status, what.startswith(f"{variable} cannot be used, so ")) == (Verdict.SKIPPED, True)
     assert "s3cr3t" not in json.dumps(report.as_json())
 
@@ -194,7 +194,7 @@ async def test_what_is_asked_for_on_the_command_line_wins_and_is_said_to(examine
 
 
 async def test_the_program_names_its_versions_and_finds_what_is_installed_allowed(examined: Examined) -> None:
-    status, what = said(await examined(offline=True), "program")
+    status, what = outcome(await examined(offline=True), "program")
 
     assert status is Verdict.OK
     assert f"Python {sys.version.split()[0]} ({sys.executable})" in what
@@ -216,7 +216,7 @@ async def test_a_setting_that_means_nothing_to_the_service_is_named(
 ) -> None:
     report = await examined(offline=True, **variables)
 
-    status, what = said(report, "configuration")
+    status, what = outcome(report, "configuration")
     assert status is Verdict.WARNING
     assert words in what
 
@@ -235,6 +235,6 @@ async def test_what_the_service_lacks_and_a_folder_that_is_none_are_named(
 ) -> None:
     report = await examined(offline=True, **variables)
 
-    found, what = said(report, "configuration")
+    found, what = outcome(report, "configuration")
     assert found is status
     assert words in what

@@ -10,7 +10,7 @@ import pytest
 
 from sora2_mcp.cli.doctor.report import Verdict
 from tests.cli.conftest import Examined
-from tests.cli.reading import said, the
+from tests.cli.reading import outcome, the
 
 pytestmark = [pytest.mark.anyio, pytest.mark.posix]
 
@@ -38,7 +38,7 @@ def umask() -> Iterator[None]:
 
 
 async def test_where_all_is_as_it_should_be_nothing_needs_to_be_done(examined: Examined) -> None:
-    assert said(await examined(offline=True, **DEFAULT_PLACES), "environment") == (
+    assert outcome(await examined(offline=True, **DEFAULT_PLACES), "environment") == (
         Verdict.OK,
         "The home folder, the working folder, the umask and the output are as they should be.",
     )
@@ -48,8 +48,8 @@ async def test_where_all_is_as_it_should_be_nothing_needs_to_be_done(examined: E
 async def test_without_a_home_the_places_that_need_one_are_named_and_the_rest_is_looked_at(examined: Examined) -> None:
     report = await examined(offline=True, **DEFAULT_PLACES)
 
-    assert said(report, "environment") == (Verdict.PROBLEM, f"{NO_HOME} The server does not start.")
-    assert said(report, "store") == (Verdict.PROBLEM, NO_HOME)
+    assert outcome(report, "environment") == (Verdict.PROBLEM, f"{NO_HOME} The server does not start.")
+    assert outcome(report, "store") == (Verdict.PROBLEM, NO_HOME)
     assert the(report, "program").status is Verdict.OK
     assert {setting.variable: setting.value for setting in report.settings}["SORA2_DATABASE_URL"] == f"({NO_HOME})"
     assert report.next_steps[0] == "Set HOME to your home folder in the env of this server's entry in your host."
@@ -59,7 +59,7 @@ async def test_without_a_home_the_places_that_need_one_are_named_and_the_rest_is
 async def test_who_has_places_of_their_own_needs_no_home(examined: Examined) -> None:
     report = await examined(offline=True)
 
-    assert [said(report, name)[0] for name in ("environment", "store", "video_folder")] == [Verdict.OK] * 3
+    assert [outcome(report, name)[0] for name in ("environment", "store", "video_folder")] == [Verdict.OK] * 3
 
 
 async def test_a_home_that_is_a_file_is_a_problem_and_one_that_is_not_there_a_doubt(
@@ -68,12 +68,12 @@ async def test_a_home_that_is_a_file_is_a_problem_and_one_that_is_not_there_a_do
     (tmp_path / "file").touch()
 
     report = await examined(offline=True, HOME=f"{tmp_path}/file", **DEFAULT_PLACES)
-    assert said(report, "environment") == (
+    assert outcome(report, "environment") == (
         Verdict.PROBLEM,
         "HOME names a file, so nothing can be kept below it.",
     )
     report = await examined(offline=True, HOME=f"{tmp_path}/gone", **DEFAULT_PLACES)
-    assert said(report, "environment") == (Verdict.WARNING, f"HOME names {tmp_path}/gone, which is not there.")
+    assert outcome(report, "environment") == (Verdict.WARNING, f"HOME names {tmp_path}/gone, which is not there.")
 
 
 async def test_a_working_folder_that_is_gone_is_named(
@@ -83,12 +83,12 @@ async def test_a_working_folder_that_is_gone_is_named(
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
 
-    assert said(await examined(offline=True), "environment") == (
+    assert outcome(await examined(offline=True), "environment") == (
         Verdict.WARNING,
         "The working folder is gone: relative paths lead nowhere.",
     )
     places = {**DEFAULT_PLACES, "SORA2_VIDEO_DIR": "clips"}
-    assert said(await examined(offline=True, **places), "video_folder") == (
+    assert outcome(await examined(offline=True, **places), "video_folder") == (
         Verdict.PROBLEM,
         "SORA2_VIDEO_DIR is relative to a working folder that is gone.",
     )
@@ -100,11 +100,11 @@ async def test_a_umask_that_takes_this_users_own_rights_is_a_problem(examined: E
     report = await examined(offline=True)
     os.umask(0o077)
 
-    assert said(report, "environment") == (
+    assert outcome(report, "environment") == (
         Verdict.PROBLEM,
         "The umask is 777: this user cannot use the files it makes.",
     )
-    assert said(await examined(offline=True), "environment")[0] is Verdict.OK
+    assert outcome(await examined(offline=True), "environment")[0] is Verdict.OK
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "gbk", "ascii"])
@@ -113,7 +113,7 @@ async def test_an_output_that_cannot_hold_all_letters_is_named(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
 
-    assert said(await examined(offline=True), "environment") == (
+    assert outcome(await examined(offline=True), "environment") == (
         Verdict.WARNING,
         f"What is shown is written in {encoding}, which lacks most letters: they are shown as question marks.",
     )

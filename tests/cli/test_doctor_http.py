@@ -4,7 +4,7 @@ import pytest
 
 from sora2_mcp.cli.doctor.report import Verdict
 from tests.cli.conftest import Examined
-from tests.cli.reading import found, said
+from tests.cli.reading import found, outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ OAUTH = {
 
 
 async def test_without_any_setting_nothing_is_open_but_this_machine(examined: Examined) -> None:
-    assert said(await examined(offline=True), "http") == (
+    assert outcome(await examined(offline=True), "http") == (
         Verdict.OK,
         "Nothing is set for HTTP: stdio needs nothing, and over HTTP only this machine is served.",
     )
@@ -33,7 +33,7 @@ async def test_what_fits_together_is_told_by_what_it_means_and_without_its_secre
         **OAUTH,
     )
 
-    assert said(report, "http") == (
+    assert outcome(report, "http") == (
         Verdict.OK,
         (
             "Over HTTP these may call, each with tasks of their own: ann, bob. "
@@ -46,7 +46,7 @@ async def test_what_fits_together_is_told_by_what_it_means_and_without_its_secre
 
 
 async def test_pages_may_be_let_in_without_tokens(examined: Examined) -> None:
-    assert said(await examined(offline=True, SORA2_ALLOWED_ORIGINS="https://chat.example"), "http") == (
+    assert outcome(await examined(offline=True, SORA2_ALLOWED_ORIGINS="https://chat.example"), "http") == (
         Verdict.OK,
         "Over HTTP only this machine is served, for there are no tokens. Pages of https://chat.example may call.",
     )
@@ -72,7 +72,7 @@ async def test_what_stops_a_start_over_http_is_a_problem(
 ) -> None:
     report = await examined(offline=True, **variables)
 
-    status, what = said(report, "http")
+    status, what = outcome(report, "http")
     assert status is Verdict.PROBLEM
     assert what.startswith(words)
     assert what.endswith(" The server does not start over HTTP; over stdio it does.")
@@ -126,4 +126,4 @@ async def test_a_public_address_on_this_machine_suits_a_service_on_it(examined: 
         SORA2_AUTH_TOKENS=TOKENS,
     )
 
-    assert said(report, "http")[0] is Verdict.OK
+    assert outcome(report, "http")[0] is Verdict.OK

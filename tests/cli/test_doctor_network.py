@@ -11,7 +11,7 @@ from sora2_mcp.cli.doctor.setup import load_setup
 from sora2_mcp.clock import Clock
 from tests.certificates import self_signed
 from tests.cli.conftest import Examined
-from tests.cli.reading import said, the
+from tests.cli.reading import outcome, the
 from tests.clocks import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -38,8 +38,8 @@ async def never(host: str) -> list[str]:
 async def test_where_nothing_is_in_the_way_it_says_which_proxies_are_set(examined: Examined) -> None:
     rest = "and the certificates to trust can be read."
 
-    assert said(await examined(offline=True), "network") == (Verdict.OK, f"No proxy is set, {rest}")
-    assert said(await examined(offline=True, ALL_PROXY="socks5h://127.0.0.1:9"), "network") == (
+    assert outcome(await examined(offline=True), "network") == (Verdict.OK, f"No proxy is set, {rest}")
+    assert outcome(await examined(offline=True, ALL_PROXY="socks5h://127.0.0.1:9"), "network") == (
         Verdict.OK,
         f"Proxies are set in ALL_PROXY, {rest}",
     )
@@ -60,13 +60,13 @@ async def test_a_proxy_that_cannot_be_used_is_named_and_its_value_is_not_shown(
     what = f"{variable} cannot be used, so nothing beyond this machine can be reached."
     real = await examined(SORA2_API_BASE_URL="https://192.0.2.1/v1", resolve=never, **{variable: value})
 
-    assert said(real, "network") == (Verdict.PROBLEM, what)
+    assert outcome(real, "network") == (Verdict.PROBLEM, what)
     assert the(real, "service").what.startswith(
         f"https://192.0.2.1/v1 could not be reached: {variable} cannot be used: it must be an address that begins with"
     )
     assert real.next_steps == [PROXY_HINT.format(variable)]
     simulated = await examined(simulate=True)
-    assert said(simulated, "network") == (Verdict.WARNING, what)
+    assert outcome(simulated, "network") == (Verdict.WARNING, what)
     assert (simulated.status, simulated.next_steps) == (Verdict.WARNING, [PROXY_HINT.format(variable)])
     assert "topsecret" not in str(real.as_json()) + str(simulated.as_json())
 
@@ -82,7 +82,7 @@ async def test_a_proxy_that_wants_a_login_is_to_be_corrected(examined: Examined)
         variables = {"HTTPS_PROXY": f"http://me:topsecret@{address}", "SORA2_API_BASE_URL": "https://api.example/v1"}
         report = await examined(**variables, resolve=never)
 
-    assert said(report, "service") == (
+    assert outcome(report, "service") == (
         Verdict.PROBLEM,
         "https://api.example/v1 could not be reached: the proxy wants a login (407).",
     )
@@ -115,12 +115,12 @@ async def test_certificates_that_cannot_be_read_are_named_with_variable_and_path
         what = (
             f'{variable} names "{tmp_path}/{name}", which cannot be used ({reason}): no https address can be reached.'
         )
-        assert said(report, "network") == (Verdict.WARNING, what)
+        assert outcome(report, "network") == (Verdict.WARNING, what)
         assert report.next_steps == [CERTIFICATE_HINT]
-        assert said(await examined(offline=True), "network") == (Verdict.PROBLEM, what)
+        assert outcome(await examined(offline=True), "network") == (Verdict.PROBLEM, what)
 
     monkeypatch.setenv("SSL_CERT_FILE", str(self_signed(tmp_path)))
-    assert said(await examined(offline=True), "network")[0] is Verdict.OK
+    assert outcome(await examined(offline=True), "network")[0] is Verdict.OK
 
 
 async def found(monkeypatch: pytest.MonkeyPatch, clock: Clock, *addresses: str, **variables: str) -> list[Result]:

@@ -15,7 +15,7 @@ from sora2_mcp.cli.doctor.command import SLOW_IMPORTS
 from sora2_mcp.cli.doctor.report import CHECKS, Report, Result, Verdict
 from sora2_mcp.cli.doctor.setup import Setting, Source
 from tests.cli.conftest import Examined
-from tests.cli.reading import said, the
+from tests.cli.reading import outcome, the
 from tests.clocks import FakeClock
 from tests.servers import KEY
 
@@ -161,7 +161,7 @@ class BrokenClock(FakeClock):
 async def test_a_check_that_fails_itself_is_a_finding_and_stops_no_other(examined: Examined) -> None:
     found = await examined(offline=True, clock=BrokenClock())
 
-    assert said(found, "clock") == (Verdict.PROBLEM, "It could not be looked at: RuntimeError: no battery, ***")
+    assert outcome(found, "clock") == (Verdict.PROBLEM, "It could not be looked at: RuntimeError: no battery, ***")
     assert the(found, "clock").hint == (
         "If no other finding explains why clock could not be looked at, report it as a fault of sora2-mcp."
     )

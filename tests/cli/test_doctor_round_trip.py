@@ -13,7 +13,7 @@ from sora2_mcp.cli.doctor.round_trip import check_round_trip
 from sora2_mcp.cli.doctor.setup import load_setup
 from sora2_mcp.clock import SystemClock
 from tests.cli.conftest import Examined
-from tests.cli.reading import said
+from tests.cli.reading import outcome
 from tests.clocks import FakeClock, eventually
 from tests.servers import KEY
 
@@ -34,7 +34,7 @@ async def test_a_whole_job_is_done_and_nothing_of_it_is_left(examined: Examined,
     clock = FakeClock(SystemClock().now())
     report = await examined(offline=True, round_trip=True, clock=clock, SORA2_DAILY_LIMIT="bad", SORA2_SIMULATE="")
 
-    status, what = said(report, "round_trip")
+    status, what = outcome(report, "round_trip")
     assert (status, " s (MCP 2026-07-28, 5 tools) and on the simulator ordered, " in what) == (Verdict.OK, True)
     assert [*kept.iterdir()] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "temporary"]
@@ -112,7 +112,7 @@ async def test_no_setting_of_the_users_reaches_the_server(monkeypatch: pytest.Mo
 
 
 async def test_it_can_be_left_out(examined: Examined) -> None:
-    assert said(await examined(offline=True), "round_trip") == (
+    assert outcome(await examined(offline=True), "round_trip") == (
         Verdict.SKIPPED,
         "Not tried, because of --no-round-trip.",
     )

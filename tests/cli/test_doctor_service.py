@@ -18,7 +18,7 @@ from sora2_mcp.services.probe import ANSWER_SECONDS
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
 from tests.cli.conftest import Examined
-from tests.cli.reading import said, the
+from tests.cli.reading import outcome, the
 from tests.clocks import FakeClock, eventually
 from tests.servers import KEY
 from tests.tasks.core import closed_address
@@ -65,7 +65,7 @@ async def test_a_key_that_is_refused_is_a_problem_with_where_to_correct_it(exami
     async with running(simulator) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "key") == (
+    assert outcome(report, "key") == (
         Verdict.PROBLEM,
         (
             'The service does not accept the key (401, the service says "You do not have access permissions: '
@@ -104,7 +104,7 @@ async def test_a_missing_key_is_a_problem_with_both_ways_out_and_the_service_is_
     async with running(simulator) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url, SORA2_API_KEY=text)
 
-    assert said(report, "key") == (
+    assert outcome(report, "key") == (
         Verdict.PROBLEM,
         f"SORA2_API_KEY {why}: nothing can be ordered without a key.",
     )
@@ -124,7 +124,7 @@ async def test_a_wrong_path_is_recognised_though_the_service_answers_in_its_own_
         wrong = base_url.replace("/v1/", "/v2/")
         report = await examined(SORA2_API_BASE_URL=wrong)
 
-    assert said(report, "service") == (
+    assert outcome(report, "service") == (
         Verdict.PROBLEM,
         f'{wrong} answers, but not at this path (404, the service says "No such path: GET /api/v2/sora2/record-info").',
     )
@@ -148,8 +148,8 @@ async def test_what_answers_otherwise_than_the_service_gets_no_key(
     async with answering(answer, envelope(404)) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "service") == (Verdict.PROBLEM, f"{base_url} did not answer as Sora2API does: {kind}.")
-    assert said(report, "key") == (
+    assert outcome(report, "service") == (Verdict.PROBLEM, f"{base_url} did not answer as Sora2API does: {kind}.")
+    assert outcome(report, "key") == (
         Verdict.SKIPPED,
         "SORA2_API_KEY is set; it was not shown to a service that did not answer as it should.",
     )
@@ -165,7 +165,10 @@ async def test_a_service_that_cannot_be_reached_is_told_with_the_proxies_that_ma
 
     report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "service") == (Verdict.PROBLEM, f"{base_url} could not be reached: the connection was refused.")
+    assert outcome(report, "service") == (
+        Verdict.PROBLEM,
+        f"{base_url} could not be reached: the connection was refused.",
+    )
     assert report.next_steps == [
         "Check the network and SORA2_API_BASE_URL. Proxies are set in https_proxy: they may stand in the way."
     ]
@@ -200,11 +203,11 @@ async def test_a_service_that_cannot_work_just_now_leaves_the_key_open(examined:
     async with answering(envelope(code, "Later")) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "service") == (
+    assert outcome(report, "service") == (
         Verdict.WARNING,
         f'{base_url} answers, but cannot work just now ({code}, the service says "Later").',
     )
-    assert said(report, "key") == (
+    assert outcome(report, "key") == (
         Verdict.WARNING,
         f'Whether the key is accepted is not known ({code}, the service says "Later").',
     )
@@ -223,7 +226,7 @@ async def test_an_account_without_credits_is_a_warning(examined: Examined) -> No
     async with answering(envelope(401), envelope(402, "Insufficient credits")) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "key") == (
+    assert outcome(report, "key") == (
         Verdict.WARNING,
         'The key is accepted, but the account has no credits left (402, the service says "Insufficient credits").',
     )
@@ -234,7 +237,7 @@ async def test_a_service_that_asks_for_no_key_says_nothing_of_it(examined: Exami
     async with answering(envelope(200)) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "key") == (
+    assert outcome(report, "key") == (
         Verdict.SKIPPED,
         "The service answers looks without a key too: whether it takes yours, an order will show.",
     )
@@ -244,7 +247,7 @@ async def test_an_answer_to_the_key_that_cannot_be_read_leaves_it_open(examined:
     async with answering(envelope(401), HTMLResponse("<h1>Bad Gateway</h1>", 502)) as base_url:
         report = await examined(SORA2_API_BASE_URL=base_url)
 
-    assert said(report, "key") == (
+    assert outcome(report, "key") == (
         Verdict.WARNING,
         "Whether the key is accepted is not known: HTTP 502 with a web page.",
     )
@@ -256,7 +259,7 @@ async def test_offline_nobody_is_asked_and_a_missing_key_is_still_told(examined:
         given = await examined(offline=True, SORA2_API_BASE_URL=base_url)
         missing = await examined(offline=True, SORA2_API_BASE_URL=base_url, SORA2_API_KEY="")
 
-    assert said(given, "service") == (Verdict.SKIPPED, "Not asked, because of --offline.")
+    assert outcome(given, "service") == (Verdict.SKIPPED, "Not asked, because of --offline.")
     assert the(given, "key").status is Verdict.SKIPPED
     assert the(missing, "key").status is Verdict.PROBLEM
     assert simulator.received == ()
@@ -267,10 +270,10 @@ async def test_on_the_simulator_the_service_is_left_alone_and_no_key_is_needed(e
     async with running(simulator) as base_url:
         report = await examined(simulate=True, SORA2_API_BASE_URL=base_url, SORA2_API_KEY="")
 
-    status, what = said(report, "service")
+    status, what = outcome(report, "service")
     assert status is Verdict.OK
     assert what.startswith("The built-in simulator stands in for the service; http://127.0.0.1:")
-    assert said(report, "key") == (Verdict.SKIPPED, "The simulator needs none.")
+    assert outcome(report, "key") == (Verdict.SKIPPED, "The simulator needs none.")
     assert simulator.received == ()
 
 
@@ -297,5 +300,5 @@ async def test_the_clock_is_compared_with_the_services(
 async def test_a_clock_that_was_never_set_is_a_problem(examined: Examined) -> None:
     report = await examined(offline=True, clock=FakeClock(SystemClock().now().replace(year=2000)))
 
-    status, what = said(report, "clock")
+    status, what = outcome(report, "clock")
     assert (status, what.endswith(" UTC, which is long past.")) == (Verdict.PROBLEM, True)

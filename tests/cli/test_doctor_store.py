@@ -13,7 +13,7 @@ from sora2_mcp.cli.doctor.report import Verdict
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.tasks.store.database import Database, open_store
 from tests.cli.conftest import Examined
-from tests.cli.reading import found, said, the
+from tests.cli.reading import found, outcome, the
 from tests.clocks import FakeClock
 from tests.faults.test_disk import without_privileges
 from tests.postgres import PostgresServer
@@ -47,7 +47,7 @@ async def filled(store: Database, clock: FakeClock, service: str) -> None:
 async def test_a_store_that_is_not_there_is_left_to_the_server(examined: Examined, tmp_path: Path) -> None:
     report = await examined(offline=True, SORA2_DATABASE_URL=f"sqlite:///{tmp_path}/new/deep/tasks.db")
 
-    assert said(report, "store") == (
+    assert outcome(report, "store") == (
         Verdict.OK,
         f"Tasks are kept in the file {tmp_path}/new/deep/tasks.db, which the server makes when it starts.",
     )
@@ -73,10 +73,10 @@ async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined
         "See them with: sora2-mcp tasks list --status unconfirmed. Then look in your account what became of them.",
         "Save them: sora2-mcp tasks download --all",
     ]
-    assert said(another, "store")[1] == (
+    assert outcome(another, "store")[1] == (
         f"{place}: 0, of which 0 not saved and 0 unconfirmed; 3 more belong to another key or address."
     )
-    assert said(keyless, "store")[1] == f"{place}: 3 of any key."
+    assert outcome(keyless, "store")[1] == f"{place}: 3 of any key."
 
 
 async def test_a_clock_behind_what_is_stored_was_set_back(examined: Examined, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_a_clock_behind_what_is_stored_was_set_back(examined: Examined, tm
 
     back = await examined(offline=True, clock=clock)
 
-    assert said(fine, "clock")[0] is Verdict.OK
+    assert outcome(fine, "clock")[0] is Verdict.OK
     assert the(back, "clock").status is Verdict.WARNING
     assert the(back, "clock").what.endswith(", 10 min behind the newest change of a task: it was set back.")
 
@@ -98,7 +98,7 @@ async def test_a_file_that_is_no_database_is_a_problem_and_is_left_as_it_is(exam
 
     report = await examined(offline=True)
 
-    assert said(report, "store") == (
+    assert outcome(report, "store") == (
         Verdict.PROBLEM,
         (
             "The task store (SORA2_DATABASE_URL) cannot be used: DatabaseError: file is not a database "
@@ -141,12 +141,12 @@ async def test_folders_that_may_not_be_written_to_are_problems(examined: Examine
             SORA2_VIDEO_DIR=f"{locked_folder}/new/videos",
         )
 
-    assert said(report, "store")[0] is Verdict.PROBLEM
-    assert said(report, "store")[1].startswith(
+    assert outcome(report, "store")[0] is Verdict.PROBLEM
+    assert outcome(report, "store")[1].startswith(
         f"Nothing can be written to the file {locked_folder}/tasks.db: Permission denied ({locked_folder}/"
     )
-    assert said(report, "video_folder")[0] is Verdict.PROBLEM
-    assert said(report, "video_folder")[1].startswith(
+    assert outcome(report, "video_folder")[0] is Verdict.PROBLEM
+    assert outcome(report, "video_folder")[1].startswith(
         f"Videos cannot be saved to {locked_folder}/new/videos: Permission denied ({locked_folder}/"
     )
     assert report.next_steps == [
@@ -163,9 +163,10 @@ async def test_a_file_in_the_place_of_a_folder_is_a_problem(examined: Examined, 
     )
 
     assert (
-        said(report, "video_folder")[1] == f"Videos cannot be saved to {tmp_path}/notes/x: {tmp_path}/notes is a file."
+        outcome(report, "video_folder")[1]
+        == f"Videos cannot be saved to {tmp_path}/notes/x: {tmp_path}/notes is a file."
     )
-    assert said(report, "store")[1] == (
+    assert outcome(report, "store")[1] == (
         f"Nothing can be written to the file {tmp_path}/notes/tasks.db: {tmp_path}/notes is a file."
     )
 
@@ -176,7 +177,7 @@ async def test_a_folder_that_is_there_is_tried_and_left_as_it_was(examined: Exam
 
     report = await examined(offline=True)
 
-    status, what = said(report, "video_folder")
+    status, what = outcome(report, "video_folder")
     assert (status, what.startswith(f"Videos are saved to {tmp_path}/videos; ")) == (Verdict.OK, True)
     assert what.endswith(" free.")
     assert [*(tmp_path / "videos").iterdir()] == []
@@ -203,7 +204,7 @@ async def test_a_server_that_is_not_there_is_told_without_its_password(examined:
 
     report = await examined(offline=True, SORA2_DATABASE_URL=f"postgresql://ann:{PASSWORD}@{host}/tasks")
 
-    status, what = said(report, "store")
+    status, what = outcome(report, "store")
     assert status is Verdict.PROBLEM
     assert what.startswith("The task store (SORA2_DATABASE_URL) cannot be used: ConnectionRefusedError: ")
     assert what.endswith(f" (postgresql://…@{host}/tasks).")
@@ -231,7 +232,7 @@ async def test_tasks_on_a_server_are_counted_too(examined: Examined, postgres: P
 
     report = await examined(offline=True, clock=clock, SORA2_DATABASE_URL=url)
 
-    assert said(empty, "store")[0] is Verdict.OK
-    assert said(empty, "store")[1].endswith(", which is empty; the server makes its tables when it starts.")
+    assert outcome(empty, "store")[0] is Verdict.OK
+    assert outcome(empty, "store")[1].endswith(", which is empty; the server makes its tables when it starts.")
     assert found(report, "store")[0].what.endswith(": 3, of which 1 not saved and 1 unconfirmed.")
     assert the(report, "program").status is Verdict.OK

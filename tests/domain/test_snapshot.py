@@ -10,7 +10,7 @@ ORDERED = VideoRequest(prompt="A cat", image_urls=("https://x.example/a.png",), 
 
 
 @pytest.mark.parametrize(
-    ("told", "said", "fits"),
+    ("described", "stated", "fits"),
     [
         (ORDERED, {"prompt", "image_urls", "aspect_ratio", "quality", "watermark"}, True),
         (VideoRequest(prompt=" A cat\n"), {"prompt"}, True),
@@ -24,10 +24,10 @@ ORDERED = VideoRequest(prompt="A cat", image_urls=("https://x.example/a.png",), 
     ],
 )
 def test_a_snapshot_fits_an_order_if_all_it_says_of_it_is_true(
-    told: VideoRequest | None,
-    said: set[str],
+    described: VideoRequest | None,
+    stated: set[str],
     fits: bool,  # noqa: FBT001 - the outcome
 ) -> None:
-    snapshot = Snapshot(sighting=Sighting.GENERATING, seen_at=START, request=told, stated=frozenset(said))
+    snapshot = Snapshot(sighting=Sighting.GENERATING, seen_at=START, request=described, stated=frozenset(stated))
 
     assert snapshot.fits(ORDERED) is fits

@@ -70,7 +70,7 @@ def after(task: Task, *snapshots: Snapshot) -> Task:
     return task
 
 
-def told(task: Task, snapshots: Iterable[Snapshot]) -> list[TaskEvent]:
+def events_of(task: Task, snapshots: Iterable[Snapshot]) -> list[TaskEvent]:
     events: list[TaskEvent] = []
     for snapshot in snapshots:
         task, happened = advance(task, snapshot)
@@ -140,7 +140,7 @@ def test_a_task_finishes_once_and_each_later_change_of_its_result_is_a_correctio
             expected.append(kind(id="a1", at=snapshot.seen_at))
         task = moved
 
-    assert told(ORDERED, seen) == expected
+    assert events_of(ORDERED, seen) == expected
     assert sum(isinstance(event, TaskFinished) for event in expected) == task.finished
 
 

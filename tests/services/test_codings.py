@@ -48,8 +48,8 @@ async def test_a_video_that_is_packed_more_than_once_is_not_unpacked() -> None:
 
 
 async def test_what_a_host_wants_remembered_is_not_even_read() -> None:
-    told = [("set-cookie", f"a{number}=b") for number in range(10)]
-    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=told))
+    cookies = [("set-cookie", f"a{number}=b") for number in range(10)]
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=cookies))
     async with http_client(key="k", transport=transport) as http:
         await http.get(URL)
         assert list(http.cookies.jar) == []

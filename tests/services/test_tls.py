@@ -52,8 +52,8 @@ def rehashed(folder: Path, certificate: Path) -> str:
     """A folder that OpenSSL finds the certificate in."""
     shelf = folder / "shelf"
     shelf.mkdir()
-    asked = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate)]
-    (shelf / f"{subprocess.check_output(asked, text=True).strip()}.0").write_bytes(certificate.read_bytes())
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate)]
+    (shelf / f"{subprocess.check_output(command, text=True).strip()}.0").write_bytes(certificate.read_bytes())
     return str(shelf)
 
 

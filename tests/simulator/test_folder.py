@@ -41,10 +41,10 @@ def test_only_undelivered_callbacks_are_owed_oldest_first(tmp_path: Path) -> Non
     folder = TaskFolder(tmp_path)
     older = replace(TASK, task_id="sora2_task_zzzzzz000000", accepted_at=TASK.accepted_at - timedelta(days=1))
     silent = replace(TASK, task_id="sora2_task_silent000000", callback_url="")
-    told = replace(TASK, task_id="sora2_task_told00000000")
-    for task in (TASK, older, silent, told):
+    delivered = replace(TASK, task_id="sora2_task_done00000000")
+    for task in (TASK, older, silent, delivered):
         folder.save(task)
-    folder.mark_callback_delivered(told)
+    folder.mark_callback_delivered(delivered)
 
     assert TaskFolder(tmp_path).undelivered() == [older, TASK]
 

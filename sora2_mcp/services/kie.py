@@ -13,17 +13,15 @@ from hashlib import sha256
 from typing import Any
 
 from sora2_mcp.domain.configured import SERVICES
-from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRequest, is_http_url
+from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest, is_http_url
 from sora2_mcp.errors import LostAnswerError, service_error
-from sora2_mcp.services.service import Answer, Call, Picture, PictureForm
+from sora2_mcp.services.service import LONGEST_PROMPT, RATIOS, Answer, Call, Picture, PictureForm
 from sora2_mcp.services.sora2api import OK, Sora2API, envelope_of
 from sora2_mcp.services.wire import amount
 
 BASE_URL = SERVICES["kie"].base_url
 UPLOADS = "https://kieai.redpandaai.co"
 RETENTION = timedelta(days=14)
-_RATIOS = {AspectRatio.LANDSCAPE: "16:9", AspectRatio.PORTRAIT: "9:16"}
-_LONGEST_PROMPT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ class Family:
         given: dict[str, Any] = {"prompt": request.prompt, name: hd if request.quality is Quality.HD else standard}
         # Some families take the picture's own ratio and no other.
         if not request.image_urls or self.ratio_with_pictures:
-            given[self.ratio] = _RATIOS[request.aspect_ratio]
+            given[self.ratio] = RATIOS[request.aspect_ratio]
         if self.seconds and request.seconds:
             given[self.seconds] = str(request.seconds) if self.seconds_as_text else request.seconds
         if not request.image_urls:
@@ -132,7 +130,7 @@ class Kie(Sora2API):
         if family is None:
             return Capabilities(
                 maker=maker,
-                prompt_limit=_LONGEST_PROMPT,
+                prompt_limit=LONGEST_PROMPT,
                 image_limit=0,
                 aspect_ratio=False,
                 hd=bool(self.hd_model),

@@ -24,6 +24,7 @@ from sora2_mcp.domain.request import (
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
 from sora2_mcp.errors import BadRequestError, LostAnswerError, sanitized, service_error
 from sora2_mcp.services.service import (
+    LONGEST_PROMPT,
     NO_TASK,
     NOT_ACCEPTED,
     Answer,
@@ -36,6 +37,8 @@ from sora2_mcp.services.service import (
 )
 from sora2_mcp.services.sora2api import is_task_id
 from sora2_mcp.services.wire import (
+    FAILED_WORDS,
+    SUCCEEDED_WORDS,
     WORDS_LIMIT,
     Lenient,
     LenientAmount,
@@ -50,7 +53,6 @@ DEFAULT_SECONDS = 4
 """What the original makes where none is chosen."""
 
 _LONGEST_SECONDS = 600
-_LONGEST_PROMPT = 20_000
 _OK = range(200, 300)
 _NOT_FOUND = 404
 _RATE_LIMITED = 429
@@ -58,8 +60,6 @@ _FORBIDDEN = 403
 _BAD_CONTENT = 400
 _CONTENT_WORDS = ("policy", "moderation", "safety")
 _UNAUTHORIZED = 401
-_SUCCEEDED = frozenset({"completed", "succeeded", "succeed", "success"})
-_FAILED = frozenset({"failed", "fail", "failure", "error", "cancelled", "canceled", "expired"})
 _SIZES = {
     (AspectRatio.LANDSCAPE, Quality.STANDARD): "1280x720",
     (AspectRatio.PORTRAIT, Quality.STANDARD): "720x1280",
@@ -130,7 +130,7 @@ class OpenAI(Service):
     def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
         return Capabilities(
             maker=self._model_of(quality) or "the configured server",
-            prompt_limit=_LONGEST_PROMPT,
+            prompt_limit=LONGEST_PROMPT,
             image_limit=1,
             callback_url=False,
             # Which lengths a model makes is not known here; the server refuses the others in its own words.
@@ -203,9 +203,9 @@ class OpenAI(Service):
             task_id=video.id,
             cost=video.cost,
         )
-        if video.word in _SUCCEEDED:
+        if video.word in SUCCEEDED_WORDS:
             return replace(seen, sighting=Sighting.SUCCEEDED, video_url=self._address_of(video))
-        if video.word in _FAILED:
+        if video.word in FAILED_WORDS:
             code, words = _words(video)
             failure = Failure(stage=Stage.GENERATION, code=code, message=words or video.word)
             return replace(seen, sighting=Sighting.FAILED, failure=failure)

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRequest, sanitized_url
+from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest, sanitized_url
 from sora2_mcp.services.openai import OpenAI, Video, is_content_of
-from sora2_mcp.services.service import NOT_ACCEPTED, Call, Picture, PictureForm
+from sora2_mcp.services.service import LONGEST_PROMPT, NOT_ACCEPTED, RATIOS, Call, Picture, PictureForm
 from sora2_mcp.services.sora2api import is_task_id
 from sora2_mcp.services.wire import first_url, object_in
 
-_RATIOS = {AspectRatio.LANDSCAPE: "16:9", AspectRatio.PORTRAIT: "9:16"}
 _RESOLUTIONS = {Quality.STANDARD: "720p", Quality.HD: "1080p"}
 _FRAMES = ("first_frame", "last_frame")
 _LONGEST_SECONDS = 60
 _FAULT = 500
-_LONGEST_PROMPT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,7 @@ class OpenRouter(OpenAI):
     def capabilities(self, quality: Quality = Quality.STANDARD) -> Capabilities:
         return Capabilities(
             maker=f"{self._model_of(quality) or 'the configured model'} at OpenRouter",
-            prompt_limit=_LONGEST_PROMPT,
+            prompt_limit=LONGEST_PROMPT,
             image_limit=len(_FRAMES),
             callback_needs_https=True,
             seconds=range(1, _LONGEST_SECONDS + 1),
@@ -51,7 +49,7 @@ class OpenRouter(OpenAI):
         body: dict[str, Any] = {
             "model": self._model_of(request.quality),
             "prompt": request.prompt,
-            "aspect_ratio": _RATIOS[request.aspect_ratio],
+            "aspect_ratio": RATIOS[request.aspect_ratio],
             "resolution": _RESOLUTIONS[request.quality],
             "duration": request.seconds,
             "callback_url": request.callback_url,

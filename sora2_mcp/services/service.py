@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sora2_mcp.domain.request import Capabilities, Quality, VideoRequest
+from sora2_mcp.domain.request import AspectRatio, Capabilities, Quality, VideoRequest
 from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import GatewayError, LostAnswerError
 from sora2_mcp.services.rate_limit import RateLimiter
@@ -22,6 +22,12 @@ ORDER_LIMIT_SECONDS = 30.0
 # The exceptions say that a request took too long, or that one like it is being worked on.
 NOT_ACCEPTED = frozenset(range(400, 500)) - {408, 409, 423, 425, 499}
 """HTTP statuses that no order can come back with after it was accepted, from the service or a gateway."""
+
+LONGEST_PROMPT = 20_000
+"""Characters of a prompt, where neither the service nor the model names a limit."""
+
+RATIOS = {AspectRatio.LANDSCAPE: "16:9", AspectRatio.PORTRAIT: "9:16"}
+"""As most services spell them."""
 
 NO_TASK = "sora2-mcp-doctor-asks-for-no-task"
 """The id of a task that cannot exist."""

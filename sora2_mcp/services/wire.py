@@ -17,9 +17,13 @@ from sora2_mcp.errors import sanitized
 WORDS_LIMIT = 2000
 """Characters of what the service says of an error or a failure."""
 
+# All that servers were seen to use; a word that is missing here would leave its task generating for 15 days.
+SUCCEEDED_WORDS = frozenset({"completed", "succeeded", "succeed", "success"})
+FAILED_WORDS = frozenset({"failed", "fail", "failure", "error", "cancelled", "canceled", "expired"})
+
 # Lists and objects take a hundred times their length to read. A prompt of nothing else, repeated in the record, has
 # 10,000, and must pass.
-_MOST_BRACKETS = 12_000
+_ANSWER_BRACKETS = 12_000
 
 
 def parsed(text: str | bytes) -> Any:
@@ -30,7 +34,7 @@ def parsed(text: str | bytes) -> Any:
     """
     # A body with half characters as bytes must not fail here, but below, with those that are escaped.
     plain = text.decode(json.detect_encoding(text), "surrogatepass") if isinstance(text, bytes) else text
-    if plain.count("[") + plain.count("{") > _MOST_BRACKETS:
+    if plain.count("[") + plain.count("{") > _ANSWER_BRACKETS:
         raise ValueError("in too many parts")
     try:
         content = json.loads(plain)
@@ -191,10 +195,7 @@ class Record(Lenient):
         return first_url([self.response, self.result_urls, self.info, self.result_json])
 
 
-_FLAGS = {
-    **dict.fromkeys(("success", "succeeded", "succeed", "completed"), 1),
-    **dict.fromkeys(("fail", "failed", "failure", "error", "cancelled", "canceled", "expired"), 3),
-}
+_FLAGS = {**dict.fromkeys(SUCCEEDED_WORDS, 1), **dict.fromkeys(FAILED_WORDS, 3)}
 _DEEPEST = 8
 # Answers have few values; thousands, tried one by one, would hold up the event loop.
 _MOST_VALUES = 200

@@ -50,6 +50,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # 
 
 
 def _add(commands: _Commands, name: str, text: str) -> argparse.ArgumentParser:
+    # Without abbreviations: a new option would change the meaning of those in scripts.
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     return parser
 

@@ -83,6 +83,7 @@ def _this_machine(*, project: bool) -> Machine:
         home = Path()
     if not home.is_absolute():
         raise ConfigurationError("HOME", "names no home folder, which is where hosts keep their files; set it.")
+    # The working folder may be gone, which matters to --project alone.
     try:
         here = Path.cwd() if project else home
     except FileNotFoundError as error:

@@ -182,6 +182,7 @@ class Jobs:
             except Sora2Error as error:
                 problems[str(error)] += 1
 
+        # All at once: the rate limiter makes them wait for their turn.
         with self._display.waiting("Looking"):
             async with anyio.create_task_group() as group:
                 for task in await self._all(Status.GENERATING):

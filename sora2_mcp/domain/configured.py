@@ -24,6 +24,7 @@ STATE_KEY_LENGTH = 32
 """The fewest characters of a key that seals; what the SDK asks for."""
 
 _TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Printable ASCII but for the comma, which separates the entries of a list.
 _TOKEN = re.compile(rf"[!-+\--~]{{{TOKEN_LENGTH},512}}")
 _STATE_KEY = re.compile(rf"[!-+\--~]{{{STATE_KEY_LENGTH},512}}")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:\d{1,5})?")
@@ -163,6 +164,7 @@ def are_tokens(text: str) -> bool:
     given = pairs(text)
     names, tokens = {name for name, _ in given}, {token for _, token in given}
     fine = all(_TOKEN_NAME.fullmatch(name) and _TOKEN.fullmatch(token) for name, token in given)
+    # A token twice would let one caller be two principals.
     return fine and len(names) == len(tokens) == len(given)
 
 
@@ -178,6 +180,7 @@ def networks_in(text: str) -> tuple[Network, ...]:
     Raises:
         ValueError: one of them is none.
     """
+    # Not strict: an address with a prefix (192.168.1.7/24) means its network.
     return tuple(ip_network(part, strict=False) for part in listed(text))
 
 
@@ -236,6 +239,7 @@ FORMS: Mapping[str, Callable[[str], bool]] = {
     "state_keys": are_keys,
     "oauth_issuer": is_http_url,
     "oauth_jwks_url": is_http_url,
+    # No ``_is_word``: an audience may have letters of any alphabet.
     "oauth_audience": lambda text: text.isprintable() and " " not in text,
     "allowed_hosts": _all(HOST),
     "allowed_origins": _all(ORIGIN),

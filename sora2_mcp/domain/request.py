@@ -19,6 +19,7 @@ _LONGEST_URL = 8000
 # A name has at most 253 characters; a port, a user name and a password may stand beside it.
 _LONGEST_HOST = 500
 
+# Marks that end or begin a link in Markdown or HTML.
 _ESCAPED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in '"<>[]\\^`{|}'})
 _FILE = re.compile("^file://", re.IGNORECASE)
 _HOST_END = re.compile(r"[/?#\\]")

@@ -30,6 +30,7 @@ __all__ = ["API_PATH", "CLIPS", "KEPT_REQUESTS", "Simulator", "utc_now"]
 API_PATH: Final = DIALECTS["sora2api"]
 KEPT_REQUESTS: Final = 10_000
 
+# Starlette would answer a method that no route has by itself, with a 405 in no dialect.
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _Act = Callable[[Service, Visit], Awaitable[Response]]
 
@@ -133,6 +134,7 @@ class Simulator:
         return own
 
     def _callback(self, task: Task, at: datetime) -> Callback:
+        # A task of the folder may be of an earlier process; the name of its dialect is all that it kept.
         (dialect,) = (spoken for spoken in SPOKEN if spoken.name == task.dialect)
         tasks = self._service.tasks_of(dialect)
         occasion = Occasion(at=at, shape=self.callback_shape, secret=self.callback_secret, tasks=tasks)
@@ -217,6 +219,7 @@ def _on_loopback(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable
     """Keeps the controls to this machine, also when the simulator listens on every interface."""
 
     async def answer(request: Request) -> Response:
+        # The controls need no key, so they must not be open to a network.
         if request.client is None or not ip_address(request.client.host).is_loopback:
             return envelope(403, "The controls of the simulator answer this machine only", None, status=403)
         return await endpoint(request)

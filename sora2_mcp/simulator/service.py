@@ -223,6 +223,7 @@ class Service:
 
     async def _held_back(self, fault: Fault) -> bool:
         """Waits as long as the fault says; False where the server stops before."""
+        # A scope of its own: cancelling it ends this wait and still lets the answer be cut off.
         with anyio.CancelScope() as scope:
             self._slow_answers.add(scope)
             try:

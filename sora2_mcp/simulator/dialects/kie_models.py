@@ -43,6 +43,7 @@ class Family:
         Raises:
             Refusal: 422, a field is unknown, missing or does not fit.
         """
+        # Every family has these two.
         checks = {"prompt": prompt_up_to(self.prompt_characters), "seed": integer(0, 2**31 - 1), **self.fields}
         # Kie refuses a field that the model does not have, so a misspelled one is found here and not in production.
         _refuse(model, (name for name in given if name not in checks))

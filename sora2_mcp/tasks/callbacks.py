@@ -127,7 +127,7 @@ class Callbacks:
     async def _take_in(self, key: str, hash: str, said_id: str) -> Task | None:
         with traced(CALLBACK):
             try:
-                order = await self._hinted(key, hash, said_id)
+                order = await self._write_hint(key, hash, said_id)
             except StoreError as error:
                 logger.warning("a callback is lost because the task store does not work: %s", error)
                 raise
@@ -145,7 +145,7 @@ class Callbacks:
                 self._polling.look_soon(order)
         return order
 
-    async def _hinted(self, key: str, hash: str, said_id: str) -> Task | None:
+    async def _write_hint(self, key: str, hash: str, said_id: str) -> Task | None:
         for pause in (*_PAUSES_SECONDS, None):
             async with self._turns:
                 self._written.add(key)

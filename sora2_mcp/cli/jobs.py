@@ -138,7 +138,7 @@ class Jobs:
         if download is not None:
             with self._display.downloading("Saving") as advance:
                 await _follow(download, advance)
-            task = await self._tasks.download(task.reference, LOCAL, filename)
+            task = await download.result()
         self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
         return 0
 

@@ -6,8 +6,9 @@ those of tasks that do not exist.
 """
 
 import logging
-from collections import Counter, OrderedDict
-from contextlib import ExitStack
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -36,15 +37,17 @@ from mcp_types import (
 )
 
 from sora2_mcp.domain.task import Task
-from sora2_mcp.errors import StoreError, UnknownTaskError
+from sora2_mcp.errors import Sora2Error, StoreError, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.resources import LISTED_TASKS
 from sora2_mcp.server.subscriptions import (
     LIST,
     TASKS,
+    USAGE,
     Event,
     Subscriber,
+    Topic,
     checked_topic,
     names_of,
     topic_of,
@@ -86,8 +89,9 @@ class Notifications:
         self._changed: dict[str, object] = {}
         self._wakeup = Signal()
         self._caught_up = anyio.Event()
-        self._unknown: set[tuple[str, str]] = set()
+        self._unknown: defaultdict[str, set[str]] = defaultdict(set)
         self._ended: set[tuple[str, str]] = set()
+        self._looking_up = anyio.Lock()
         self._listening = ExitStack()
         self._has_begun = False
 
@@ -103,6 +107,7 @@ class Notifications:
         # Admitted before it is acknowledged: the client reads after that, and whatever comes later is sent.
         self._admit(subscriber)
         try:
+            await self._learn(subscriber.principal, subscriber.topics)
             acknowledged = SubscriptionsAcknowledgedNotificationParams(notifications=honored, _meta=meta)
             await subscriber.in_time(send(SubscriptionsAcknowledgedNotification(params=acknowledged)))
             if not self._runtime.settings.missing and not subscriber.closed:
@@ -117,7 +122,9 @@ class Notifications:
         """Adds a resource to those that a legacy session hears of."""
         topic = checked_topic(params.uri)
         await self._catch_up()
-        self._session(ctx).wish(ResourceUpdated(params.uri), topic)
+        subscriber = self._session(ctx)
+        await self._learn(subscriber.principal, [topic])
+        subscriber.wish(ResourceUpdated(params.uri), topic)
         return EmptyResult()
 
     async def unsubscribe(self, ctx: Request, params: UnsubscribeRequestParams) -> EmptyResult:
@@ -149,6 +156,34 @@ class Notifications:
         with self._runtime.clock.timeout(_CATCHING_UP_SECONDS):
             while self._changed:
                 await self._caught_up.wait()
+
+    async def _learn(self, principal: str, topics: Iterable[Topic]) -> None:
+        """Remembers how tasks stand, so that their next change shows what of them has changed. Never fails."""
+        if self._runtime.settings.missing:
+            return
+        topics = set(topics)
+        with self._runtime.clock.timeout(_CATCHING_UP_SECONDS), suppress(Sora2Error):
+            tasks = await self._runtime.tasks(_CATCHING_UP_SECONDS)
+            if not topics.isdisjoint((LIST, TASKS, USAGE)):
+                for task in (await tasks.page(principal, limit=LISTED_TASKS)).tasks:
+                    self._known.setdefault(task.id, task)
+            for name in {topic.name for topic in topics if topic.name}:
+                found = await self._found(tasks, principal, name)
+                if found is not None:
+                    self._known.setdefault(found.id, found)
+
+    async def _found(self, tasks: Tasks, principal: str, name: str) -> Task | None:
+        """The task of this name. An unknown one is looked up once: when it gets its task, that is a change."""
+        unknown = self._unknown[principal]
+        # One at a time, so that many streams that ask for the same name cost one look-up.
+        async with self._looking_up:
+            if name in unknown or len(unknown) >= UNKNOWN_LIMIT:
+                return None
+            try:
+                return await tasks.find(name, principal)
+            except UnknownTaskError:
+                unknown.add(name)
+                return None
 
     def _session(self, ctx: Request) -> Subscriber:
         """The session's subscriber, which lives as long as the session."""
@@ -246,7 +281,7 @@ class Notifications:
         hears_of_many = any(topic in (LIST, TASKS) for one in hearing for topic in one.topics)
         topics = topics_of(before, now, is_recent=hears_of_many and await _is_recent(tasks, task))
         self._remember(id, now)
-        self._unknown -= {(task.principal, name) for name in names_of(task)}
+        self._unknown[task.principal].difference_update(names_of(task))
         for subscriber in hearing:
             subscriber.hear(topics)
 
@@ -260,22 +295,16 @@ class Notifications:
     async def _keep_pace(self) -> None:
         """Watching a task is waiting for it: it is looked at as often as for ``wait_for_video``."""
         watched = {(one.principal, topic.name) for one in self._subscribers for topic in one.topics if topic.name}
-        self._unknown &= watched
+        for principal, unknown in self._unknown.items():
+            unknown &= {name for watcher, name in watched if watcher == principal}
         self._ended &= watched
-        counted = Counter(principal for principal, _ in self._unknown)
-        for principal, name in watched - self._unknown - self._ended:
-            # A name that no task has is looked up once: when it gets one, that is a change like any other.
-            if counted[principal] >= UNKNOWN_LIMIT:
-                continue
-            try:
-                if not await (await self._runtime.tasks()).expect(name, principal):
-                    self._ended.add((principal, name))
-            except UnknownTaskError:
-                self._unknown.add((principal, name))
-                counted[principal] += 1
-            except StoreError as error:
-                logger.debug("that task %s is watched could not be noted: %s", name, error)
-                break
+        for principal, name in watched - self._ended:
+            tasks = await self._runtime.tasks()
+            task = await self._found(tasks, principal, name)
+            if task is not None and task.finished:
+                self._ended.add((principal, name))
+            elif task is not None:
+                tasks.want(task)
         await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
 
 

@@ -162,17 +162,9 @@ class Tasks:
         # The store is closing, so it is not read once more.
         return task
 
-    async def expect(self, reference: str, principal: str) -> bool:
-        """Notes that a caller waits for the task, for a few seconds; gives whether there is anything to wait for.
-
-        Raises:
-            UnknownTaskError, StoreError.
-        """
-        task = await self.find(reference, principal)
-        if task.finished:
-            return False
+    def want(self, task: Task) -> None:
+        """Notes that a caller waits for the task, for a few seconds: it is looked at as often as for ``wait``."""
         self._polling.want(task)
-        return True
 
     async def page(self, principal: str, *, status: Status | None = None, limit: int = 10, cursor: str = "") -> Page:
         """The principal's tasks, newest first.

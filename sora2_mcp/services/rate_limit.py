@@ -12,13 +12,24 @@ class RateLimiter:
     """Orders may use the whole rate, looks 80 % of it, and of these the polling loop's 70 %."""
 
     def __init__(self, requests_per_second: float) -> None:
+        self._requests_per_second = requests_per_second
+        self._waiting_orders = 0
         self._all = _limiter(requests_per_second)
         self._looks = _limiter(requests_per_second * _LOOKS_SHARE)
         self._due_looks = _limiter(requests_per_second * _DUE_LOOKS_SHARE)
 
+    @property
+    def order_wait_seconds(self) -> float:
+        """About how long one more order waits at least."""
+        return 0.0 if self._all.has_capacity() else self._waiting_orders / self._requests_per_second
+
     async def order(self) -> None:
         """Waits until an order may be sent."""
-        await self._all.acquire()
+        self._waiting_orders += 1
+        try:
+            await self._all.acquire()
+        finally:
+            self._waiting_orders -= 1
 
     async def look(self) -> None:
         """Waits until a look may be made."""

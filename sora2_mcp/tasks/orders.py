@@ -76,12 +76,14 @@ class Submission:
 class _Order:
     """One order on its way. Its caller may give it up until it is admitted; once it is saved, it is sent.
 
+    ``is_worth_no_wait`` is set once the caller need not wait for the answer: it is there, or will not come in time.
     ``unsent_because`` is why it was not accepted, as far as it was tried. ``is_posted``: the service may have it.
     """
 
     def __init__(self, *, may_be_new: bool) -> None:
         self.reserved = Run[Reservation]()
         self.answered = Run[Task]()
+        self.is_worth_no_wait = anyio.Event()
         self.admitted: Reservation | None = None
         self.is_abandoned = False
         self.unsent_because: Sora2Error = NotReachedError("this program ended before it was sent")
@@ -205,6 +207,7 @@ class Orders:
             # If this fails, the row reads as unconfirmed once its sending lease lapses, which is never wrong.
             send = partial(self._send, order, reservation.task, callback)
             await order.answered.carry_out(send, f"order {reservation.task.reference}")
+            order.is_worth_no_wait.set()
             if order.answered.error is not None:
                 set_outcome("error", order.answered.error)
 
@@ -219,7 +222,7 @@ class Orders:
     async def _answer(self, order: _Order, task: Task, deadline: float) -> Task:
         """The task after its answer; without one at the deadline, as it is, with its local id handed out."""
         with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
-            await order.answered.done.wait()
+            await order.is_worth_no_wait.wait()
         if order.answered.done.is_set() and order.answered.error is None:
             return await order.answered.result()
         # From here on the caller holds the local id, so a refusal must show as a failed task and not vanish.
@@ -288,6 +291,9 @@ class Orders:
         """
         started_at, pause, prepared = self._clock.monotonic(), _FIRST_PAUSE_SECONDS, None
         while True:
+            if self._client.limiter.order_wait_seconds > SUBMIT_SECONDS / 2:
+                # Callers of a crowd would wait until the limit, most in vain, and then be answered all at once.
+                order.is_worth_no_wait.set()
             await self._take_turn(task)
             try:
                 if prepared is None:

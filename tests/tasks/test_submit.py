@@ -159,6 +159,25 @@ async def test_cancelling_the_caller_does_not_cancel_the_order(
     await eventually(bound)
 
 
+async def test_who_would_wait_long_for_a_turn_at_the_service_gets_the_local_id_at_once(
+    tmp_path: Path, base_url: str, simulator: Simulator, clock: FakeClock
+) -> None:
+    given: list[Submission] = []
+    async with opened(settings_for(tmp_path, base_url, max_requests_per_second=1), clock) as service:
+
+        async def order(number: int) -> None:
+            given.append(await service.submit(VideoRequest(prompt=f"A cat {number}"), "local"))
+
+        async with anyio.create_task_group() as group:
+            for number in range(6):
+                group.start_soon(order, number)
+            # One is sent, two wait a second and two for theirs, and no time passes for any of them.
+            await eventually(lambda: len(given) >= 4)
+            assert sum(not submission.task.task_id for submission in given) >= 3
+            assert clock.monotonic() == 0
+            group.cancel_scope.cancel()
+
+
 async def test_racing_repeats_wait_for_the_first_ones_answer(service: Tasks, simulator: Simulator) -> None:
     given: list[Submission] = []
 

@@ -160,7 +160,7 @@ async def test_cancelling_the_caller_does_not_cancel_the_order(
 
 
 async def test_who_would_wait_long_for_a_turn_at_the_service_gets_the_local_id_at_once(
-    tmp_path: Path, base_url: str, simulator: Simulator, clock: FakeClock
+    tmp_path: Path, base_url: str, clock: FakeClock
 ) -> None:
     given: list[Submission] = []
     async with opened(settings_for(tmp_path, base_url, max_requests_per_second=1), clock) as service:

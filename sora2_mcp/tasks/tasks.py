@@ -70,11 +70,11 @@ class Tasks:
     ) -> None:
         self.callbacks = callbacks
         self.pictures = pictures
+        self.downloads = downloads
         self._core = core
         self._store, self._clock = core.store, core.clock
         self._orders = orders
         self._polling = polling
-        self._downloads = downloads
         self._stopping = stopping
 
     async def submit(
@@ -194,11 +194,11 @@ class Tasks:
         if task.file is not None and await is_kept(task.file):
             return task, None
         saveable(task)
-        return task, self._downloads.begin(task, filename)
+        return task, self.downloads.begin(task, filename)
 
     def saving_problem(self, task: Task) -> Sora2Error | None:
         """Why a video that must be saved to be seen could not be; None where it was, or was not tried."""
-        return self._downloads.problem(task) if task.needs_key and task.file is None else None
+        return self.downloads.problem(task) if task.needs_key and task.file is None else None
 
     async def usage(self, principal: str) -> Usage:
         """How many orders there were today and this month."""

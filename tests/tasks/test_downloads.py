@@ -104,7 +104,7 @@ async def test_who_asks_while_the_file_is_being_noted_gets_that_file(
     read_before = await done(service, clock)
     saved = await service.download(read_before.task_id, "local")
 
-    late = service._downloads.begin(read_before, "")
+    late = service.downloads.begin(read_before, "")
     await late.done.wait()
 
     assert late.error is None

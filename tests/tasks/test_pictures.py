@@ -51,10 +51,17 @@ def folder(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def pictures(
-    folder: Path | None, form: PictureForm, clock: Clock, *, public_url: str = "", uploaded: str = ""
+    folder: Path | None,
+    form: PictureForm,
+    clock: Clock,
+    *,
+    public_url: str = "",
+    uploaded: str = "",
+    upload_seconds: float = 0,
 ) -> AsyncIterator[Pictures]:
     async def upload(picture: Picture) -> str:
         assert picture.content == PNG
+        await clock.sleep(upload_seconds)
         return uploaded
 
     async with httpx2.AsyncClient(transport=NETWORK) as http:
@@ -196,12 +203,7 @@ async def test_a_service_that_takes_files_gets_the_bytes_of_addresses_too(folder
 
 
 async def test_pictures_that_are_never_ready_end_before_the_order_seems_lost(folder: Path, clock: FakeClock) -> None:
-    async def never(picture: Picture) -> str:
-        await clock.sleep(10 * PREPARING_SECONDS)
-        return picture.name
-
-    async with pictures(folder, PictureForm.UPLOAD, clock) as mine:
-        mine._upload = never
+    async with pictures(folder, PictureForm.UPLOAD, clock, upload_seconds=10 * PREPARING_SECONDS) as mine:
         admitted = await mine.admitted(of("cat.png"), is_local=True)
         problems: list[str] = []
 

@@ -23,7 +23,7 @@ class Changes(Part):
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         heard_at = self._clock.now()
         try:
-            async with self._engine.listening(self._service, self._clock) as news:
+            async with self.engine.listening(self._service, self._clock) as news:
                 if self._gap_since is None:
                     missed = await self._changed_after(self._opened_at)
                 else:
@@ -49,7 +49,7 @@ class Changes(Part):
         changed = select(tasks.c.id, tasks.c.version, tasks.c.changed_at).where(
             *self._mine(tasks.c.changed_at > instant, tasks.c.changed_by.is_distinct_from(own_stamp))
         )
-        found = frozenset((row["id"], row["version"], row["changed_at"]) for row in await self._engine.rows(changed))
+        found = frozenset((row["id"], row["version"], row["changed_at"]) for row in await self.engine.rows(changed))
         # Within the overlap every change is found several times.
         given, self._given = self._given, found
         return [id for id, *_ in found - given]

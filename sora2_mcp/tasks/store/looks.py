@@ -43,7 +43,7 @@ class Looks(Queries):
         if task_id:
             values["hinted_id"] = case((has_id, tasks.c.hinted_id), else_=literal(task_id))
         hinted = update(tasks).where(*self._mine(tasks.c.callback == callback_hash)).values(values).returning(tasks)
-        rows = await self._engine.rows(hinted, writes=True)
+        rows = await self.engine.rows(hinted, writes=True)
         return task_from(rows[0]) if rows else None
 
     async def due(self, farthest: timedelta = FARTHEST_LOOK) -> Due:
@@ -54,7 +54,7 @@ class Looks(Queries):
             "last": self._scalar(func.max(tasks.c.next_look_at)),
             "lapse": self._scalar(func.min(lapses), *being_sent()),
         }
-        [row] = await self._engine.rows(select(*(instant.label(name) for name, instant in instants.items())))
+        [row] = await self.engine.rows(select(*(instant.label(name) for name, instant in instants.items())))
         # One further ahead than any plan was set before the clock was set back.
         is_astray = row["last"] is not None and row["last"] > now + farthest
         return Due(look_at=now if is_astray else row["first"], lapse_at=row["lapse"])
@@ -62,13 +62,13 @@ class Looks(Queries):
     async def lapse(self) -> None:
         unclear = update(tasks).where(*self._mine(lapsed(self._clock.now())))
         values = {"status": Status.UNCONFIRMED.value, "sending_until": None, "version": tasks.c.version + 1}
-        for row in await self._engine.rows(self._announced(unclear.values({**values, **self._stamp()})), writes=True):
+        for row in await self.engine.rows(self._announced(unclear.values({**values, **self._stamp()})), writes=True):
             self._changed(row["id"])
 
     async def unfinished(self) -> int:
         # The index of what is due holds all that this asks for.
         looked_at = self._mine(tasks.c.next_look_at.is_not(None))
-        [row] = await self._engine.rows(select(func.count().label("tasks")).select_from(tasks).where(*looked_at))
+        [row] = await self.engine.rows(select(func.count().label("tasks")).select_from(tasks).where(*looked_at))
         return int(row["tasks"])
 
     async def claim(self, task: Task | None = None, *, farthest: timedelta = FARTHEST_LOOK) -> Claim | None:
@@ -88,7 +88,7 @@ class Looks(Queries):
         }
         free = is_free(tasks.c.look_lease_until, now, LOOK_LEASE)
         claimed = update(tasks).where(*self._mine(chosen, free)).values(lease).returning(tasks)
-        rows = await self._engine.rows(claimed, writes=True)
+        rows = await self.engine.rows(claimed, writes=True)
         return self._claim(rows[0]) if rows else None
 
     def _most_urgent(self, now: datetime, farthest: timedelta) -> ColumnElement[str]:
@@ -138,7 +138,7 @@ class Looks(Queries):
         return task_from(row) if row is not None else None
 
     async def claimed(self, claim: Claim) -> Claim | None:
-        rows = await self._engine.rows(
+        rows = await self.engine.rows(
             select(tasks).where(*self._mine(tasks.c.id == claim.task.id, tasks.c.look_owner == self._owner))
         )
         return self._claim(rows[0]) if rows else None

@@ -43,7 +43,7 @@ class Orders(Queries):
     """An order's way from intent to task. Whatever several rows decide is done under a lock."""
 
     async def preview(self, draft: Task, budget: Budget) -> Reservation | None:
-        async with self._engine.reading() as connection:
+        async with self.engine.reading() as connection:
             known = await self._known_order(connection, draft, budget)
             if known is None:
                 await self._checked_budget(connection, budget, draft.principal)
@@ -69,7 +69,7 @@ class Orders(Queries):
         # with those of processes that have limits, or of releases that always lock the whole service.
         own = f"{self._service} {draft.principal} {fingerprint(draft.request)}"
         lock, shared = (self._service, "") if budget.has_limits else (own, self._service)
-        async with self._engine.writing(lock, shared=shared) as connection:
+        async with self.engine.writing(lock, shared=shared) as connection:
             known = await self._known_order(connection, draft, budget, consent)
             if known is not None:
                 return known
@@ -124,7 +124,7 @@ class Orders(Queries):
 
     async def _bound(self, id: str, task_id: str, plan: LookPlan, *conditions: ColumnElement[bool]) -> Task | None:
         values = {**_BOUND, "task_id": task_id, "next_look_at": self._first_look(plan)}
-        async with self._engine.writing(self._lock_of(task_id), shared=self._service) as connection:
+        async with self.engine.writing(self._lock_of(task_id), shared=self._service) as connection:
             bound = self._announced(self._changing(id, values, _UNANSWERED, *conditions))
             row = (await connection.execute(bound)).mappings().first()
             if row is not None:
@@ -136,7 +136,7 @@ class Orders(Queries):
         return task_from(row)
 
     async def adopt(self, task: Task, plan: LookPlan) -> Task:
-        async with self._engine.writing(self._lock_of(task.task_id), shared=self._service) as connection:
+        async with self.engine.writing(self._lock_of(task.task_id), shared=self._service) as connection:
             known = await self._row(connection, tasks.c.task_id == task.task_id)
             if known is not None and known["principal"] != task.principal:
                 raise UnknownTaskError(task.task_id)
@@ -214,7 +214,7 @@ class Orders(Queries):
     async def _forget_refused(self) -> None:
         old = self._clock.now() - _REFUSED_KEPT
         gone = self._mine(tasks.c.status == Status.REFUSED.value, tasks.c.created_at < old)
-        await self._engine.rows(delete(tasks).where(*gone).returning(tasks.c.id), writes=True)
+        await self.engine.rows(delete(tasks).where(*gone).returning(tasks.c.id), writes=True)
 
     async def _checked_budget(
         self, connection: AsyncConnection, budget: Budget, principal: str

@@ -22,7 +22,7 @@ class Part:
     """
 
     def __init__(self, engine: Engine, service: str, clock: Clock, changed: Callable[[str], None]) -> None:
-        self._engine = engine
+        self.engine = engine
         self._service = service
         self._clock = clock
         self._changed = changed
@@ -38,7 +38,7 @@ class Part:
         return found.mappings().first()
 
     async def _read(self, *conditions: ColumnElement[bool]) -> Task | None:
-        rows = await self._engine.rows(select(tasks).where(*self._mine(*conditions)).limit(1))
+        rows = await self.engine.rows(select(tasks).where(*self._mine(*conditions)).limit(1))
         return task_from(rows[0]) if rows else None
 
     async def load(self, id: str) -> Task | None:
@@ -57,7 +57,7 @@ class Part:
     async def _write(self, id: str, statement: Update) -> Task | None:
         """The task after a change that all processes are to hear of."""
         try:
-            rows = await self._engine.rows(self._announced(statement), writes=True)
+            rows = await self.engine.rows(self._announced(statement), writes=True)
         except StoreError:
             # The connection may have broken after the change was saved, and no feed brings our own.
             self._changed(id)
@@ -71,7 +71,7 @@ class Part:
         """The row after a change that is no fact of the task: a lease, a time of its schedule."""
         # Neither version nor announcement: a lease must not make others' changes of facts fail, nor wake waiters.
         noted = update(tasks).where(*self._mine(tasks.c.id == id, *conditions)).values(values).returning(tasks)
-        rows = await self._engine.rows(noted, writes=True)
+        rows = await self.engine.rows(noted, writes=True)
         return rows[0] if rows else None
 
     def _changing(self, id: str, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> Update:
@@ -85,4 +85,4 @@ class Part:
 
     def _announced(self, statement: Insert | Update) -> Any:
         # In the same statement: an announcement of its own would be one more trip, and could get lost.
-        return statement.returning(tasks, *self._engine.announcement(self._service))
+        return statement.returning(tasks, *self.engine.announcement(self._service))

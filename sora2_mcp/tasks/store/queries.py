@@ -89,14 +89,14 @@ class Queries(Part):
             same_time = and_(tasks.c.created_at == after.created_at, tasks.c.id < after.id)
             conditions.append(or_(tasks.c.created_at < after.created_at, same_time))
         newest_first = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
-        return [task_from(row) for row in await self._engine.rows(newest_first.where(*self._mine(*conditions)))]
+        return [task_from(row) for row in await self.engine.rows(newest_first.where(*self._mine(*conditions)))]
 
     async def unsaved(self, limit: int, *, only_keyed: bool = False) -> Sequence[Task]:
         promising = tasks.c.download_attempts < DOWNLOAD_ATTEMPTS
         keyed = [tasks.c.video_url.startswith("/")] if only_keyed else []
         wanted = self._mine(*unsaved_videos(self._clock.now()), promising, *keyed)
         oldest_first = select(tasks).where(*wanted).order_by(tasks.c.created_at).limit(limit)
-        return [task_from(row) for row in await self._engine.rows(oldest_first)]
+        return [task_from(row) for row in await self.engine.rows(oldest_first)]
 
     async def usage(self, principal: str) -> Usage:
         now = self._clock.now()
@@ -116,7 +116,7 @@ class Queries(Part):
             "all_active": self._scalar(func.count(), active(now)),
             "all_cost_today": self._scalar(cost, ordered_since(today)),
         }
-        [row] = await self._engine.rows(select(*(value.label(name) for name, value in counted.items())))
+        [row] = await self.engine.rows(select(*(value.label(name) for name, value in counted.items())))
         return Usage(**row)
 
     def _scalar(self, value: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:

@@ -97,10 +97,10 @@ async def due_at(store: Database) -> datetime | None:
 
 async def row(store: Database, id: str) -> Mapping[str, Any]:
     """Every column of one task, whoever's service it is."""
-    async with store._engine.reading() as connection:
+    async with store.engine.reading() as connection:
         return dict((await connection.execute(select(tasks).where(tasks.c.id == id))).mappings().one())
 
 
 async def count_rows(store: Database) -> int:
-    async with store._engine.reading() as connection:
+    async with store.engine.reading() as connection:
         return len((await connection.execute(select(tasks.c.id))).all())

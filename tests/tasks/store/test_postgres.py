@@ -228,7 +228,7 @@ async def test_a_transaction_that_stands_still_gives_its_lock_back(postgres_url:
         holds = anyio.Event()
 
         async def stand_still() -> None:
-            async with stuck._engine.writing(lock=SERVICE):
+            async with stuck.engine.writing(lock=SERVICE):
                 holds.set()
                 await anyio.sleep(60)
 

@@ -304,7 +304,10 @@ class UnansweredLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         calls = self._sessions.setdefault(_session_id(scope), Calls())
         if len(calls) >= UNANSWERED_LIMIT:
-            words = f"{len(calls)} calls of this session are not answered yet, or not read; read its stream first."
+            # Not their number: a call that was let in is counted when its turn comes, so it may be a few more.
+            words = (
+                f"{UNANSWERED_LIMIT} calls of this session are not answered yet, or not read; read its stream first."
+            )
             await _refuse(words, scope, receive, send)
             return
         calls_of_session.set(calls)

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakSet
 
 import anyio
 import asyncpg  # type: ignore[import-untyped]
@@ -48,6 +49,7 @@ class PostgresEngine(Engine):
         self._url = url
         self._answer_seconds = answer_seconds
         self._own_pids = set[int]()
+        self._connections = WeakSet[Any]()
         super().__init__(
             create_async_engine(
                 "postgresql+asyncpg://",
@@ -105,6 +107,12 @@ class PostgresEngine(Engine):
                 (await connection.get_raw_connection()).info[_USED_AT] = anyio.current_time()
             await connection.close()
 
+    async def close(self) -> None:
+        await super().close()
+        # Also those that were still in use, or that a timeout cut off on their way into or out of the pool.
+        for connection in list(self._connections):
+            connection.terminate()
+
     def announcement(self, service: str) -> Sequence[ColumnElement[object]]:
         return (func.pg_notify(_CHANNEL, literal(_mark(service)) + tasks.c.id),)
 
@@ -148,6 +156,7 @@ class PostgresEngine(Engine):
         except _ERRORS as error:
             # A server that is just starting or ending says so here, where SQLAlchemy knows none of the driver's errors.
             raise store_error(error) from error
+        self._connections.add(connection)
         try:
             # An order that was reserved must survive a power failure, whatever the server is set to.
             await connection.execute(_DURABLE)

@@ -242,6 +242,27 @@ async def test_a_transaction_that_stands_still_gives_its_lock_back(postgres_url:
             assert (await reserve(store, draft(clock))).outcome is Outcome.NEW
 
 
+async def test_a_connection_in_use_ends_with_its_engine(postgres_url: str) -> None:
+    engine = engine_at(postgres_url)
+    in_use, ended = anyio.Event(), anyio.Event()
+
+    async def use_it_twice() -> None:
+        async with engine.reading() as connection:
+            in_use.set()
+            await ended.wait()
+            await connection.execute(text("SELECT 1"))
+
+    async def told() -> None:
+        with pytest.raises(StoreError, match="connection is closed"):
+            await use_it_twice()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(told)
+        await in_use.wait()
+        await engine.close()
+        ended.set()
+
+
 async def test_a_read_takes_one_round_trip(own_postgres: PostgresServer, clock: FakeClock) -> None:
     async with open_store(own_postgres.empty_place(), SERVICE, clock) as store:
         await store.load("a")

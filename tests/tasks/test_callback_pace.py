@@ -117,8 +117,16 @@ async def test_after_a_look_that_failed_waiters_no_longer_rely_on_callbacks(
     async with anyio.create_task_group() as group:
         group.start_soon(service.wait, task.task_id, "local", 600)
         await waited_for(settings, task)
+        # Time goes to this look and no further: the one after it is less than the spread of an idle pace away.
+        seconds = (await next_look_at(settings) or 0) - clock.monotonic()
+        assert 52 <= seconds <= 67.2
+        await clock.advance(seconds)
+
+        async def has_failed() -> bool:
+            return (await service.find(task.reference, "local")).look_failed_at is not None
+
+        await eventually(has_failed)
         pace = partial(paced_looks, service, simulator, clock, task=task)
-        await pace(count=1, earliest_seconds=52, latest_seconds=67.2)
         await pace(count=1, earliest_seconds=8.7, latest_seconds=11.3)
         group.cancel_scope.cancel()
 

@@ -144,7 +144,8 @@ class PostgresEngine(Engine):
         Raises:
             StoreError: the address cannot be understood, or the server refuses. Errors of the network pass as they are.
         """
-        with _within(self._answer_seconds):
+        # Shielded: the driver loses a connection's socket that is cancelled on its way.
+        with _within(self._answer_seconds, shield=True):
             return await self._connect()
 
     async def _connect(self) -> Any:

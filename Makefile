@@ -149,7 +149,7 @@ docs: setup ## Everything that is written from the code: parts of the documents,
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: setup ## Pins the dependencies anew.
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
-	$(COMPILE) --output-file requirements/run.txt --constraint requirements/dev.txt --extra postgres pyproject.toml
+	$(COMPILE) --output-file requirements/run.txt --constraint requirements/dev.txt --extra postgres --extra preview pyproject.toml
 	$(COMPILE) --output-file requirements/build.txt --constraint requirements/dev.txt requirements/build.in
 	$(COMPILE) --output-file requirements/node.txt requirements/node.in
 	$(COMPILE) --output-file requirements/hosts.txt requirements/hosts.in

@@ -22,13 +22,13 @@ import anyio
 import httpx2
 
 from sora2_mcp.domain.request import VideoRequest
-from sora2_mcp.domain.task import Status
+from sora2_mcp.domain.task import LOCAL, Status
 from sora2_mcp.errors import LimitError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.serve import running
-from sora2_mcp.tasks.tasks import LOCAL, Tasks
+from sora2_mcp.tasks.tasks import Tasks
 
 POLL_SECONDS = 0.5
 VENDOR_POLL_SECONDS = 3.0

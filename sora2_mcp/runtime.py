@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from sora2_mcp.tasks.callbacks import CallbackPaths, Callbacks
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.downloads import Downloads
 from sora2_mcp.tasks.events import EventBus, relay_changes
+from sora2_mcp.tasks.links import SignedTokens
 from sora2_mcp.tasks.orders import Orders
 from sora2_mcp.tasks.pictures import PictureAddresses, Pictures
 from sora2_mcp.tasks.polling import Polling, report_unfinished
@@ -71,7 +73,15 @@ class Runtime:
         self.bus = EventBus()
         self.callback_paths = CallbackPaths(settings.public_url, settings.callback_key)
         self.picture_addresses = PictureAddresses(settings.public_url, settings.callback_key, self.clock)
+        self.video_tokens = SignedTokens(
+            [key.encode() for key in settings.sealing_keys],
+            purpose=b"videos",
+            lasting=timedelta(hours=settings.link_hours),
+            clock=self.clock,
+        )
         self.stopping = anyio.Event()
+        self.service_address = settings.base_url
+        """The service's own; the simulator's once that is running."""
         self._transport = transport
         self._endpoint = endpoint or self._usual_endpoint
         self._group: TaskGroup | None = None
@@ -166,7 +176,7 @@ class Runtime:
         """One attempt at opening, and if it works, all that runs until the process stops."""
         try:
             async with AsyncExitStack() as stack:
-                base_url = await stack.enter_async_context(self._endpoint())
+                base_url = self.service_address = await stack.enter_async_context(self._endpoint())
                 # SQLAlchemy takes 0.3 s to import: off the event loop, so that the host gets its answers meanwhile.
                 await anyio.to_thread.run_sync(_import_heavy_modules)
                 from sora2_mcp.services.client import open_client  # noqa: PLC0415

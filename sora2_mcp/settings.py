@@ -116,7 +116,18 @@ class Settings(BaseSettings):
     )
     state_keys: SecretStr = Field(
         default=SecretStr(""),
-        description="Seals the questions of `SORA2_CONFIRM`: the same for all replicas; the first seals, all open.",
+        description="Seals the questions of `SORA2_CONFIRM` and signs links to videos: the same for all replicas; the "
+        "first seals, all open. Without it both end with a restart.",
+    )
+    link_hours: Annotated[float, Field(ge=0.1, le=8760, allow_inf_nan=False)] = Field(
+        default=24, description="How long a link to a saved video, given out over HTTP, can be used."
+    )
+    media_hosts: str = Field(
+        default="",
+        description="Where videos are that players in hosts may show, beside the service's own and this server.",
+    )
+    admin_token: SecretStr = Field(
+        default=SecretStr(""), description="Who signs in to the gallery page with it sees all callers' tasks."
     )
     public_url: str = Field(
         default="", description="Where the service reaches this server, so that it can call back; empty = no callbacks."
@@ -254,8 +265,13 @@ class Settings(BaseSettings):
 
     @property
     def sealing_keys(self) -> tuple[str, ...]:
-        """The first seals, all open; empty = each process makes its own. Never log them."""
+        """The first seals and signs, all open; empty = each process makes its own. Never log them."""
         return tuple(configured.listed(self.state_keys.get_secret_value()))
+
+    @property
+    def media_origins(self) -> tuple[str, ...]:
+        """Origins of videos beside the service's own."""
+        return tuple(map(configured.as_sent, configured.listed(self.media_hosts)))
 
     @property
     def has_access_control(self) -> bool:

@@ -9,14 +9,14 @@ import anyio
 
 from sora2_mcp.cli.display import Advance, Display
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
-from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.domain.task import LOCAL, Status, Task
 from sora2_mcp.errors import ArgumentError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.views import shown_status
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.store.interface import Outcome
-from sora2_mcp.tasks.tasks import LOCAL, Tasks
+from sora2_mcp.tasks.tasks import Tasks
 
 _WATCH_SECONDS = 0.1
 _LIST_LIMIT = 1000

@@ -29,6 +29,7 @@ _TOKEN = re.compile(rf"[!-+\--~]{{{TOKEN_LENGTH},512}}")
 _STATE_KEY = re.compile(rf"[!-+\--~]{{{STATE_KEY_LENGTH},512}}")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:\d{1,5})?")
 ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{HOST.pattern}/?")
+MEDIA_ORIGIN = re.compile(rf"https?://(\*\.)?{HOST.pattern}/?")
 # Two letters at least, as a drive (``C:/``) has one.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """The beginning of an address, which no path has."""
@@ -58,15 +59,21 @@ class KnownService:
     model: str = ""
     account_page: str = ""
     """Where API keys are created."""
+    media: tuple[str, ...] = ()
+    """Where its videos are; hosts that show them ask for that beforehand."""
     today: str = ""
     """For people: how the service stands, with the date of that."""
 
+
+_MEDIA = ("https://*.aiquickdraw.com",)
+"""Where the maker of Sora2API and Kie keeps videos. Source: Kie's documentation, "Get Luma Modify Details"."""
 
 DEFAULT_SERVICE = "sora2api"
 SERVICES: Mapping[str, KnownService] = {
     "sora2api": KnownService(
         title="Sora2API",
         base_url="https://api.sora2api.ai/api/v1/sora2",
+        media=_MEDIA,
         today="OpenAI ended Sora 2 on 2026-09-24, and this service's address did not resolve on 2026-06-23. A service "
         "that speaks its protocol works by SORA2_API_BASE_URL; others are chosen with SORA2_SERVICE.",
     ),
@@ -74,6 +81,7 @@ SERVICES: Mapping[str, KnownService] = {
         title="Kie",
         base_url="https://api.kie.ai/api/v1",
         model="kling-3.0/video",
+        media=_MEDIA,
         account_page="https://kie.ai/api-key",
         today="Makes videos of 3 to 15 s; size and sound are the model's. Paid in credits of about $0.005 (2026-10).",
     ),
@@ -127,6 +135,9 @@ ALLOWED = {
     "allowed_hosts": "host names, with or without a port, separated by commas",
     "allowed_origins": "origins, such as https://app.example.com or tauri://localhost, separated by commas",
     "state_keys": f"keys of at least {STATE_KEY_LENGTH} characters, separated by commas, none of them twice",
+    "link_hours": "a number of hours from 0.1 to 8,760",
+    "media_hosts": "origins, such as https://cdn.example.com or https://*.example.com, separated by commas",
+    "admin_token": f"a token of at least {TOKEN_LENGTH} printable ASCII characters, without spaces and commas",
     "public_url": "an http:// or https:// address without ?, # and user name",
     "callback_secret": "printable ASCII characters without spaces",
     "max_video_mb": "a number from 0.1 to 100,000",
@@ -243,6 +254,8 @@ FORMS: Mapping[str, Callable[[str], bool]] = {
     "oauth_audience": lambda text: text.isprintable() and " " not in text,
     "allowed_hosts": _all(HOST),
     "allowed_origins": _all(ORIGIN),
+    "media_hosts": _all(MEDIA_ORIGIN),
+    "admin_token": lambda text: _TOKEN.fullmatch(text) is not None,
     "download_networks": _holds(networks_in),
 }
 """What a text must be where it is set."""

@@ -13,6 +13,9 @@ from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import PROMPT_LIMIT, RETENTION, VideoRequest
 from sora2_mcp.errors import sanitized
 
+LOCAL = "local"
+"""The principal of stdio, the command line, and HTTP without tokens."""
+
 LOCAL_PREFIX = "local-"
 TASK_ID_LIMIT = 1000
 """The longest id of a service's; those of LiteLLM have 206 characters and more."""
@@ -128,6 +131,13 @@ class SavedFile:
     path: str
     size_bytes: int
     sha256: str
+    link: str = ""
+    """A signed address of ours, good for a time; only where the task is shown to a caller over HTTP."""
+
+    @property
+    def place(self) -> str:
+        """Where whoever the task is shown to finds the video."""
+        return self.link or self.path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ from sora2_mcp.domain.task import Status
 from sora2_mcp.errors import ArgumentError, Sora2Error, quoted
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
+from sora2_mcp.server.apps import EXTENSION, app_resources, read_app
 from sora2_mcp.server.arguments import in_words, left_aside, sorted_out
 from sora2_mcp.server.middleware import Request, explain_late_answers, observed, with_own_words
 from sora2_mcp.server.notifications import Notifications
@@ -133,6 +134,7 @@ class Sora2Server(Server[Any]):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
+        self.extensions = EXTENSION
         self.add_notification_handler(_INITIALIZED, NotificationParams, self._notifications.initialized)
 
     @cached_property
@@ -211,6 +213,7 @@ class Sora2Server(Server[Any]):
                 input_schema=tool.parameters,
                 output_schema=tool.output_schema,
                 annotations=tool.annotations,
+                _meta=tool.meta,
             )
             for tool in self.tools.list_tools()
         ]
@@ -256,7 +259,7 @@ class Sora2Server(Server[Any]):
     async def _list_resources(self, _ctx: Request, _params: PaginatedRequestParams | None) -> ListResourcesResult:
         """The fixed resources, then the newest tasks by name."""
         fixed = await self.library.list_resources()
-        return ListResourcesResult(resources=[*fixed, *await recent_tasks(self._runtime)])
+        return ListResourcesResult(resources=[*fixed, *app_resources(), *await recent_tasks(self._runtime)])
 
     async def _list_templates(
         self, _ctx: Request, _params: PaginatedRequestParams | None
@@ -267,6 +270,8 @@ class Sora2Server(Server[Any]):
         self, ctx: Request, params: ReadResourceRequestParams
     ) -> ReadResourceResult | InputRequiredResult:
         uri = params.uri
+        if (page := await read_app(uri, self._runtime)) is not None:
+            return page
         try:
             read = await self.library.read_resource(uri, self._context(ctx, params))
         except ResourceError as error:

@@ -2,7 +2,7 @@
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 
-from sora2_mcp.tasks.tasks import LOCAL
+from sora2_mcp.domain.task import LOCAL
 
 
 def current_principal() -> str:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,17 +15,19 @@ from mcp.server.mcpserver.resources import FunctionResource, Resource
 from mcp_types import Annotations, Completion
 from mcp_types import Resource as ListedResource
 
-from sora2_mcp.domain.task import Status, Task
+from sora2_mcp.domain.task import LOCAL, Status, Task
 from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
 from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.links import shown
 from sora2_mcp.server.offered import wording
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
+from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.store.interface import Usage
-from sora2_mcp.tasks.tasks import LOCAL, Tasks
+from sora2_mcp.tasks.tasks import Tasks
 
 TASKS_URI = "sora2://tasks"
 TASK_URI = "sora2://tasks/{task_id}"
@@ -76,6 +79,7 @@ def build_resources(runtime: Runtime) -> list[Resource]:
         tasks = await _tasks(runtime)
         with _explained():
             page = await tasks.page(current_principal(), limit=LISTED_TASKS)
+        page = replace(page, tasks=tuple(shown(runtime, task) for task in page.tasks))
         now, poll_seconds = runtime.clock.now(), runtime.settings.poll_seconds
         views = [task_view(task, now, poll_seconds) for task in page.tasks]
         listed = TaskListView(tasks=views, next_cursor=page.next_cursor).content()
@@ -123,7 +127,7 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
         TASK_URI, name="task", title="A video task", description="What is known of it, without a look.", mime_type=_JSON
     )
     async def task(task_id: str) -> str:
-        found, now = await _find(runtime, task_id), runtime.clock.now()
+        found, now = shown(runtime, await _find(runtime, task_id)), runtime.clock.now()
         return _json({**_warnings([found], now), **task_view(found, now, runtime.settings.poll_seconds).content()})
 
     @server.resource(
@@ -139,7 +143,7 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
         # A file is in memory until the client has read it, and base64 makes it longer by a third.
         if not await turns.take(current_principal()):
             raise ResourceError("Another video is being handed over to you, one at a time; read that one first.")
-        return await _video(found, runtime.clock.now())
+        return await _video(found, shown(runtime, found), runtime.clock.now())
 
 
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:
@@ -189,21 +193,23 @@ def _warnings(tasks: Iterable[Task], now: datetime) -> dict[str, list[str]]:
     return {"warnings": warnings} if warnings else {}
 
 
-async def _video(task: Task, now: datetime) -> bytes:
+async def _video(task: Task, seen: Task, now: datetime) -> bytes:
+    """The file's bytes; ``seen`` is the task as the caller may see it."""
     again = f'call download_video(task_id="{task.reference}")'
-    if task.file is None:
+    if task.file is None or seen.file is None:
         gone = expiry(task, now) if task.has_expired(now) else ""
         raise ResourceError(gone or f"The video is not saved yet; {again} first.")
+    place = seen.file.place
     if task.file.size_bytes > _VIDEO_LIMIT_BYTES:
         size = f"{task.file.size_bytes / 1e6:.0f} MB"
-        raise ResourceError(f"The video has {size}, too much to hand over here; its file is {task.file.path}.")
+        raise ResourceError(f"The video has {size}, too much to hand over here; its file is {place}.")
     if not await is_kept(task.file):
-        problem = f"The file {task.file.path} is gone, or not what was saved any more"
+        problem = f"The file {place} is gone, or not what was saved any more"
         raise ResourceError(f"{problem}; {again} to save the video again.")
     try:
         return await anyio.Path(task.file.path).read_bytes()
     except OSError as error:
-        raise ResourceError(f"The file {task.file.path} cannot be read ({error.strerror}); {again} again.") from error
+        raise ResourceError(f"The file {place} cannot be read ({error.strerror}); {again} again.") from error
 
 
 def _listed(task: Task) -> ListedResource:
@@ -226,11 +232,16 @@ def _usage(usage: Usage, runtime: Runtime, balance: float | None) -> dict[str, A
         **({"cost": {**known, "unit": unit}} if known else {}),
         "today": {"orders": usage.mine_today, "failed": usage.mine_failed_today},
         "this_month": {"orders": usage.mine_this_month, "failed": usage.mine_failed_this_month},
-        "limits": {
-            **_limit("daily", settings.daily_limit, usage.all_today),
-            **_limit("active", settings.max_active_tasks, usage.all_active),
-            **_limit("daily_cost", settings.daily_cost, usage.all_cost_today or 0.0),
-        },
+        "limits": limits_used(settings, usage),
+    }
+
+
+def limits_used(settings: Settings, usage: Usage) -> dict[str, dict[str, float]]:
+    """What all callers together have used of each limit there is."""
+    return {
+        **_limit("daily", settings.daily_limit, usage.all_today),
+        **_limit("active", settings.max_active_tasks, usage.all_active),
+        **_limit("daily_cost", settings.daily_cost, usage.all_cost_today or 0.0),
     }
 
 

@@ -18,7 +18,6 @@ from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
 
 _PROMPT_SHOWN = 60
-_WHERE_THE_FILE_IS = "tell the user where the file is."
 _NEW_KEY = "Give that order a new idempotency_key if this one had one."
 
 
@@ -108,8 +107,13 @@ def _unspent(price_unit: str) -> str:
 
 def saved(task: Task, file: SavedFile, now: datetime) -> Answer:
     """After download_video."""
-    address = "" if task.is_deleted(now) or is_simulated(task) else _address(task)
-    return Answer(f"Saved: {file.path} ({file.size_bytes / 1e6:.2f} MB).{address}", _WHERE_THE_FILE_IS)
+    address = "" if task.is_deleted(now) or is_simulated(task) or file.link else _address(task)
+    path = f"\nOn the server's own disk: {file.path}" if file.link and file.path else ""
+    return Answer(f"Saved: {file.place} ({file.size_bytes / 1e6:.2f} MB).{path}{address}", _hand_over(file))
+
+
+def _hand_over(file: SavedFile) -> str:
+    return "give the user that link." if file.link else "tell the user where the file is."
 
 
 def saving(task: Task, download: Download) -> Answer:
@@ -188,7 +192,7 @@ def _succeeded(task: Task, now: datetime) -> Answer:
         done = f"Done{took}: {task.link} ({_kept(task, now)})"
     done += f"\n{cost}" if (cost := _has_cost(task)) else ""
     if task.file is not None:
-        return Answer(f"{done}\nSaved already: {task.file.path}", _WHERE_THE_FILE_IS)
+        return Answer(f"{done}\nSaved already: {task.file.place}", _hand_over(task.file))
     if task.download_attempts >= DOWNLOAD_ATTEMPTS:
         done += f"\nSaving it failed {task.download_attempts} times, so it is not tried by itself any more."
     return Answer(done, f'download_video(task_id="{task.reference}") to keep the file.')
@@ -322,7 +326,7 @@ def _result(task: Task, now: datetime) -> str:
     if task.has_expired(now):
         return f" expired {task.video_expires_at:%Y-%m-%d}, not saved"
     cost = f" · {task.cost:g} {task.price_unit}" if task.cost is not None and task.price_unit else ""
-    return f" {task.file.path if task.file else task.link or '(being saved)'}{cost}"
+    return f" {task.file.place if task.file else task.link or '(being saved)'}{cost}"
 
 
 def duration(seconds: float) -> str:

@@ -1,31 +1,39 @@
 """The five tools: parameters in, a text that is enough alone and structured content that is enough alone out."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BeforeValidator, FailFast, Field, JsonValue
 
-from sora2_mcp.domain.request import (
-    IMAGE_LIMIT,
-    KEY_LIMIT,
-    PROMPT_LIMIT,
-    SORA2API,
-    URL_LIMIT,
-    WATERMARK_LIMIT,
-    AspectRatio,
-    Quality,
-    VideoRequest,
-)
+from sora2_mcp.domain.request import SORA2API, AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Status, Task
 from sora2_mcp.errors import DeclinedError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
+from sora2_mcp.server.apps import GALLERY, PLAYER, shown_by
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
+from sora2_mcp.server.links import shown
 from sora2_mcp.server.offered import offered, tellable, without, wording
+from sora2_mcp.server.parameters import (
+    CallbackUrl,
+    Cursor,
+    Filename,
+    ImageUrls,
+    Key,
+    Limit,
+    Prompt,
+    QualityName,
+    Ratio,
+    Seconds,
+    StatusFilter,
+    TaskId,
+    Timeout,
+    Watermark,
+)
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.progress import with_progress
 from sora2_mcp.server.schema import tidied, with_optional_nullable, without_prose
@@ -48,12 +56,6 @@ DEFAULT_WAIT_SECONDS = 25
 SAVING_SECONDS = 25.0
 """A download that takes longer goes on in the background, and the call ends normally."""
 
-_ID_LIMIT = 200
-"""Of characters in an id, for hosts; no task's is longer."""
-
-_NAME_LIMIT = 200
-"""Of characters in a file's name, for hosts; a longer one is shortened."""
-
 OPENING_PATIENCE_SECONDS = 2.5
 """An order's answer is due after three seconds, opening the store included."""
 
@@ -61,79 +63,7 @@ LOOKING_SECONDS = 9.5
 """A look's answer is due after ten seconds, opening the store included."""
 
 
-def _listed(value: Any) -> Any:
-    """Models at times send a lone address, or an empty text, where a list is asked for."""
-    return [value] if isinstance(value, str) and value.strip() else [] if value == "" else value
-
-
-def _whole(value: Any) -> Any:
-    return int(max(-1e6, min(value, 1e6))) if isinstance(value, int | float) else value
-
-
-def _lengths(low: int, high: int) -> dict[str, JsonValue]:
-    """Lengths for the schema; the domain checks them, in words that say how long the text is."""
-    return {"minLength": low, "maxLength": high} if low else {"maxLength": high}
-
-
-Prompt = Annotated[
-    str,
-    Field(
-        json_schema_extra=_lengths(1, PROMPT_LIMIT),
-        description="What to show: scene, subject, action, mood, camera (e.g. slow push in).",
-    ),
-]
-ImageUrls = Annotated[
-    list[str],
-    # The first misfit is enough: a list of a hundred thousand would make as many.
-    FailFast(),
-    BeforeValidator(_listed),
-    Field(
-        max_length=IMAGE_LIMIT,
-        description="Public http(s) addresses of images to animate.",
-    ),
-]
-Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
-QualityName = Annotated[Literal["standard", "hd"], Field(description="hd {hd}: only for the final version.")]
-Seconds = Annotated[int, BeforeValidator(_whole), Field(description="Length of the video.")]
-Watermark = Annotated[
-    str,
-    Field(json_schema_extra=_lengths(0, WATERMARK_LIMIT), description="Text shown in the video."),
-]
-CallbackUrl = Annotated[
-    str,
-    Field(
-        json_schema_extra=_lengths(0, URL_LIMIT),
-        description="The user's own http(s) address to notify, if they gave one.",
-    ),
-]
-Key = Annotated[
-    str,
-    Field(
-        json_schema_extra=_lengths(0, KEY_LIMIT),
-        description=(
-            "A name for this order. Repeat it when repeating the same order, so that it is never {paid} twice; another "
-            "one orders the same again."
-        ),
-    ),
-]
-TaskId = Annotated[
-    str,
-    Field(json_schema_extra=_lengths(0, _ID_LIMIT), description="The task_id that generate_video or list_tasks gave."),
-]
-Limit = Annotated[int, Field(ge=1, le=50, description="How many tasks, 1 to 50.")]
-Cursor = Annotated[str, Field(description="next_cursor of the page before. Empty: the newest.")]
-StatusFilter = Annotated[
-    Literal["any", "generating", "succeeded", "failed", "unconfirmed"], Field(description="Only tasks that stand so.")
-]
-Timeout = Annotated[
-    int,
-    BeforeValidator(_whole),
-    Field(description="Seconds to wait at most. More than the server allows (200 by default) is cut to that."),
-]
-Filename = Annotated[
-    str,
-    Field(json_schema_extra=_lengths(0, _NAME_LIMIT), description="A name for the file. Empty: made from the prompt."),
-]
+_OF_THE_END = ("cost", "download_url", "file_path", "finished_at", "video_expires_at")
 
 
 class Tools:
@@ -182,7 +112,7 @@ class Tools:
 
         async def order() -> Submission:
             tasks = await self._runtime.tasks(OPENING_PATIENCE_SECONDS)
-            return await tasks.submit(
+            submission = await tasks.submit(
                 request,
                 current_principal(),
                 key=idempotency_key,
@@ -190,6 +120,7 @@ class Tools:
                 needs_consent=must_ask(self._settings.confirm, request),
                 called_at=called_at,
             )
+            return replace(submission, task=shown(self._runtime, submission.task))
 
         submission = await with_progress(ctx, self._clock, order, message=lambda _: "Ordering the video")
         return self._result_of(submission.task, texts.submitted(submission, self._clock.now()))
@@ -203,7 +134,7 @@ class Tools:
         called_at = self._clock.monotonic()
         tasks = await self._runtime.tasks()
         left = LOOKING_SECONDS - (self._clock.monotonic() - called_at)
-        task = await tasks.get(task_id, current_principal(), min(left, STATUS_SECONDS))
+        task = shown(self._runtime, await tasks.get(task_id, current_principal(), min(left, STATUS_SECONDS)))
         return self._result_of(task, texts.described(task, self._clock.now()))
 
     async def wait_for_video(
@@ -221,7 +152,7 @@ class Tools:
         async def wait() -> tuple[Task, Sora2Error | None]:
             tasks = await self._runtime.tasks()
             task = await tasks.wait(task_id, current_principal(), seconds)
-            return task, tasks.saving_problem(task)
+            return shown(self._runtime, task), tasks.saving_problem(task)
 
         task, problem = await with_progress(
             ctx,
@@ -242,13 +173,14 @@ class Tools:
         tasks = await self._runtime.tasks()
         wanted = None if status == "any" else Status(status)
         page = await tasks.page(current_principal(), status=wanted, limit=limit, cursor=cursor)
+        page = replace(page, tasks=tuple(shown(self._runtime, task) for task in page.tasks))
         now = self._clock.now()
         views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
         answer = texts.listed(page, now, status=status, limit=limit)
         return _result(answer, TaskListView(tasks=views, next_cursor=page.next_cursor))
 
     async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> CallToolResult:
-        """Save a finished video as an MP4 file on the computer this server runs on, and get its path.
+        """Save a finished video as an MP4 file where this server runs, and get its path, or a link to it.
 
         Free. Use it when the user wants to keep the video: {deletes}. Asking again gives the
         same file. Only for succeeded tasks: call wait_for_video first. Not needed just to show the link.
@@ -265,7 +197,7 @@ class Tools:
                 if not download.done.is_set():
                     return task, texts.saving(task, download)
                 task = await download.result()
-            now = self._clock.now()
+            task, now = shown(self._runtime, task), self._clock.now()
             return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
 
         task, answer = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
@@ -301,10 +233,10 @@ def build_tools(runtime: Runtime) -> list[Tool]:
     tools = Tools(runtime)
     capabilities = runtime.upstream.capabilities()
     listed = [
-        _tool(tools.generate_video, "Order a video", TaskView, read_only=False, repeats_harmlessly=False),
-        _tool(tools.get_task_status, "Look at a video task", TaskView, read_only=True, repeats_harmlessly=True),
-        _tool(tools.wait_for_video, "Wait for a video", TaskView, read_only=True, repeats_harmlessly=True),
-        _tool(tools.list_tasks, "List video tasks", TaskListView, read_only=True, repeats_harmlessly=True),
+        _tool(tools.generate_video, "Order a video", TaskView, PLAYER, read_only=False, repeats_harmlessly=False),
+        _tool(tools.get_task_status, "Look at a video task", TaskView, PLAYER, read_only=True, repeats_harmlessly=True),
+        _tool(tools.wait_for_video, "Wait for a video", TaskView, PLAYER, read_only=True, repeats_harmlessly=True),
+        _tool(tools.list_tasks, "List video tasks", TaskListView, GALLERY, read_only=True, repeats_harmlessly=True),
         _tool(tools.download_video, "Save a video", SavedVideoView, read_only=False, repeats_harmlessly=True),
     ]
     order = listed[0]
@@ -316,8 +248,8 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         # One flowing text: no gap where a word says nothing for this service, no indentation of the docstring.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
         tool.fn_metadata.output_schema = tellable(tool.fn_metadata.output_schema or {}, capabilities)
-    # What it costs is known once it has ended: a new order's result does not tell.
-    order.fn_metadata.output_schema = without(order.fn_metadata.output_schema or {}, "cost")
+    # What is known once it has ended a new order's result does not tell.
+    order.fn_metadata.output_schema = without(order.fn_metadata.output_schema or {}, *_OF_THE_END)
     return listed
 
 
@@ -325,12 +257,13 @@ def _tool(
     function: Callable[..., Awaitable[CallToolResult | InputRequiredResult]],
     title: str,
     view: type[View],
+    page: str = "",
     *,
     read_only: bool,
     repeats_harmlessly: bool,
     destructive: bool = False,
 ) -> Tool:
-    """A tool whose schemas every host can read; its structured content is what the view says."""
+    """A tool whose schemas every host can read; its structured content is what the view says, ``page`` shows it."""
     annotations = ToolAnnotations(
         read_only_hint=read_only,
         destructive_hint=destructive,
@@ -338,7 +271,8 @@ def _tool(
         # One video service is all they reach; some hosts ask a person to approve each result of a tool that says true.
         open_world_hint=False,
     )
-    tool = Tool.from_function(function, title=title, annotations=annotations, structured_output=False)
+    meta = shown_by(page) if page else None
+    tool = Tool.from_function(function, title=title, annotations=annotations, meta=meta, structured_output=False)
     tool.parameters = with_optional_nullable(tidied(tool.parameters))
     # Given afterwards, so that the schema of a view is made once for all tools and processes' lives.
     tool.fn_metadata.output_model = view

@@ -67,6 +67,7 @@ class TaskView(View):
     video_url: str | None = None
     video_expires_at: Instant | None = None
     file_path: str | None = None
+    download_url: str | None = None
     failure: FailureView | None = None
     finished_at: Instant | None = None
     elapsed_seconds: float | None = None
@@ -140,7 +141,8 @@ def _fields(task: Task, now: datetime, poll_seconds: float) -> dict[str, Any]:
         # A link that is known to be dead is no result.
         "video_url": None if task.is_deleted(now) else task.link or None,
         "video_expires_at": task.video_expires_at,
-        "file_path": task.file.path if task.file else None,
+        "file_path": task.file.path or None if task.file else None,
+        "download_url": task.file.link or None if task.file else None,
         "failure": _failure(task),
         "finished_at": task.finished_at,
         "elapsed_seconds": elapsed_seconds(task, now),

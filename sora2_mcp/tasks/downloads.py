@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 
-from sora2_mcp.domain.task import SavedFile, Status, Task
+from sora2_mcp.domain.task import LOCAL, SavedFile, Status, Task
 from sora2_mcp.errors import DownloadError, NoVideoError, Sora2Error, StoreError, UnwritableError
 from sora2_mcp.tasks.background import Run
 from sora2_mcp.tasks.core import Core
@@ -88,7 +88,9 @@ class Downloads:
                 _take_link_from(error)
             raise
         except OSError as error:
-            problem = f"the folder {self._folder} cannot be used ({error.strerror})."
+            # Where this machine keeps its files is nothing for others.
+            folder = f" {self._folder}" if task.principal == LOCAL else ""
+            problem = f"the folder{folder} for videos cannot be used ({error.strerror})."
             raise UnwritableError(task.reference, problem) from error
         except Sora2Error:
             raise

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import anyio
 
-from sora2_mcp.domain.task import SavedFile
+from sora2_mcp.domain.task import LOCAL, SavedFile
 from sora2_mcp.errors import DownloadError
 
-_OWNER_OF_THE_FOLDER = "local"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 _READ_CHARACTERS = 500
@@ -58,7 +57,7 @@ def prepared(folder: Path, id: str) -> None:
 
 def folder_of(folder: Path, principal: str) -> Path:
     """The folder itself for ``local``, a folder of its own for each other principal."""
-    if principal == _OWNER_OF_THE_FOLDER:
+    if principal == LOCAL:
         return folder
     name = safe_name(principal, "other").removesuffix(".mp4")
     return folder / f"{name}-{sha256(principal.encode()).hexdigest()[:32]}"
@@ -81,7 +80,7 @@ def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
         _keep_names(folder)
         return path
     hint = "Choose another filename and call download_video again."
-    raise DownloadError(reference, f"files called {name} exist already in {folder}.", hint)
+    raise DownloadError(reference, f"too many files called {name} exist already.", hint)
 
 
 def _moved(part: Path, path: Path) -> bool:

@@ -3,12 +3,10 @@
 In a request such a picture is ``file:///folder/cat.png#<digest>``: the digest tells one state of the file from another.
 """
 
-import base64
-import hmac
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISREG
@@ -22,6 +20,7 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, is_http_url
 from sora2_mcp.errors import ArgumentError, ImageNotFetchedError, LostAnswerError, quoted
 from sora2_mcp.services.service import Picture, PictureForm
+from sora2_mcp.tasks.links import SignedTokens
 
 LIMIT_BYTES = 10_000_000
 PICTURE_FOLDER = "pictures"
@@ -33,7 +32,6 @@ PREPARING_SECONDS = 120.0
 """The longest it takes to make an order's pictures ready."""
 
 _DIGEST_BYTES = 16
-_MARK_BYTES = 16
 _PNG_END = b"IEND\xaeB`\x82"
 _TIMEOUT = httpx2.Timeout(connect=10, read=15, write=10, pool=10)
 _FORMS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
@@ -65,13 +63,12 @@ class Prepared:
 class PictureAddresses:
     """Addresses of our own at which a picture can be had for a day, below ``public_url``. They cannot be guessed.
 
-    All they say is in them, sealed with ``key``, so that every replica on the same folder serves them.
+    They are signed with ``key``, so that every replica on the same folder serves them.
     """
 
     def __init__(self, public_url: str, key: bytes, clock: Clock) -> None:
         self._public_url = public_url.rstrip("/")
-        self._key = key
-        self._clock = clock
+        self._tokens = SignedTokens([key], purpose=b"pictures", lasting=_SERVED, clock=clock)
 
     @property
     def are_reachable(self) -> bool:
@@ -80,22 +77,11 @@ class PictureAddresses:
 
     def of(self, url: str) -> str:
         """The address of a picture, for a day from now."""
-        until = self._clock.now() + _SERVED
-        sealed = f"{int(until.timestamp())} {url}".encode()
-        return f"{self._public_url}/{PICTURE_FOLDER}/{_spelled(self._mark(sealed) + sealed)}"
+        return f"{self._public_url}/{PICTURE_FOLDER}/{self._tokens.token(url)}"
 
     def opened(self, token: str) -> str:
         """The picture that a token stands for, as it is in a request; empty where it is none of ours, or too old."""
-        try:
-            raw = base64.urlsafe_b64decode(token.encode() + b"==")
-            until, _, url = raw[_MARK_BYTES:].decode().partition(" ")
-            is_ours = hmac.compare_digest(raw[:_MARK_BYTES], self._mark(raw[_MARK_BYTES:]))
-            return url if is_ours and self._clock.now() < datetime.fromtimestamp(int(until), UTC) else ""
-        except (ValueError, OverflowError):
-            return ""
-
-    def _mark(self, sealed: bytes) -> bytes:
-        return blake2b(sealed, key=self._key, digest_size=_MARK_BYTES, person=b"pictures").digest()
+        return self._tokens.opened(token)
 
 
 class Pictures:
@@ -294,7 +280,3 @@ def _bytes_of(path: Path) -> bytes:
 
 def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _spelled(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -4,6 +4,7 @@ import base64
 import binascii
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -11,7 +12,7 @@ from uuid import uuid4
 import anyio
 
 from sora2_mcp.domain.request import Quality, VideoRequest
-from sora2_mcp.domain.task import LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Snapshot, Status, Task, advance
+from sora2_mcp.domain.task import LOCAL, LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Snapshot, Status, Task, advance
 from sora2_mcp.errors import (
     ArgumentError,
     LostAnswerError,
@@ -27,7 +28,7 @@ from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.orders import Orders, Submission
 from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.polling import Polling
-from sora2_mcp.tasks.store.interface import PageMark, Usage
+from sora2_mcp.tasks.store.interface import CallerUsage, PageMark, Usage
 from sora2_mcp.telemetry.context import bind_task
 from sora2_mcp.telemetry.spans import LOOK, open_wait, set_outcome, traced
 
@@ -42,9 +43,6 @@ _STORE_PATIENCE_SECONDS = 30.0
 _FRESH = timedelta(seconds=2)
 _LOCAL_ID = re.compile(r"[0-9a-f]{32}")
 
-LOCAL = "local"
-"""The principal of stdio, the command line, and HTTP without tokens."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
@@ -52,6 +50,15 @@ class Page:
 
     tasks: tuple[Task, ...]
     next_cursor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What the operator sees: tasks of all callers, their counts, and what is used of the limits."""
+
+    page: Page
+    callers: Sequence[CallerUsage]
+    usage: Usage
 
 
 class Tasks:
@@ -172,6 +179,18 @@ class Tasks:
         Raises:
             ArgumentError: the cursor is none of ours. StoreError.
         """
+        return await self._page(principal, status, limit, cursor)
+
+    async def overview(self, *, status: Status | None = None, limit: int = 10, cursor: str = "") -> Overview:
+        """The tasks of all principals, newest first, and what each has ordered; for the operator.
+
+        Raises:
+            ArgumentError, StoreError: as ``page``.
+        """
+        page = await self._page(None, status, limit, cursor)
+        return Overview(page=page, callers=await self._store.callers(), usage=await self._store.usage(LOCAL))
+
+    async def _page(self, principal: str | None, status: Status | None, limit: int, cursor: str) -> Page:
         after = _mark(cursor) if cursor.strip() else None
         found = await self._store.page(principal, status, limit + 1, after)
         more = _cursor(found[limit - 1]) if len(found) > limit else ""

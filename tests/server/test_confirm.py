@@ -16,9 +16,9 @@ from mcp_types import (
 )
 
 from sora2_mcp.domain.request import VideoRequest
+from sora2_mcp.domain.task import LOCAL
 from sora2_mcp.errors import NotAskedError
 from sora2_mcp.simulator.app import Simulator
-from sora2_mcp.tasks.tasks import LOCAL
 from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio

@@ -24,6 +24,7 @@ GROUPS: dict[str, list[str]] = {
     "Limits and asking": ["max_active_tasks", "daily_limit", "daily_cost", "duplicate_window_seconds", "confirm"],
     "HTTP": [
         "auth_tokens",
+        "admin_token",
         "oauth_issuer",
         "oauth_audience",
         "oauth_jwks_url",
@@ -32,6 +33,8 @@ GROUPS: dict[str, list[str]] = {
         "public_url",
         "callback_secret",
         "state_keys",
+        "link_hours",
+        "media_hosts",
     ],
     "Logs": ["log_level", "log_format"],
 }
@@ -58,6 +61,7 @@ EXAMPLES: dict[str, list[str]] = {
     "oauth_jwks_url": ["https://login.example.com/.well-known/jwks.json"],
     "allowed_hosts": ["videos.example.com,10.0.0.5:8000"],
     "allowed_origins": ["https://app.example.com"],
+    "media_hosts": ["https://cdn.example.com,https://*.example.net"],
     "public_url": ["https://videos.example.com"],
     "state_keys": ["a-new-secret-of-at-least-32-characters,the-one-it-replaces-until-it-is-gone"],
 }

@@ -17,12 +17,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.runtime import Endpoint, Runtime
 from sora2_mcp.server.app import Sora2Server, build_server
+from sora2_mcp.server.links import VIDEO_FOLDER
 from sora2_mcp.server.web.auth import authenticated, issuer_routes, token_verifier
 from sora2_mcp.server.web.callbacks import callback_routes, hide_paths, picture_routes
+from sora2_mcp.server.web.gallery import gallery_routes
 from sora2_mcp.server.web.gate import BodyLimit, HostGuard, RequestIds, check_reach, is_loopback, names_of
 from sora2_mcp.server.web.health import health_routes
 from sora2_mcp.server.web.limits import Limits, RequestLimit, SessionLimit, TrackedAnswers, UnansweredLimit
+from sora2_mcp.server.web.videos import OwnAddress, video_routes
 from sora2_mcp.settings import Settings
+from sora2_mcp.tasks.callbacks import CALLBACK_FOLDER
+from sora2_mcp.tasks.pictures import PICTURE_FOLDER
 from sora2_mcp.telemetry.logs import join_logging
 
 logger = logging.getLogger(__name__)
@@ -34,6 +39,7 @@ SESSIONS_EACH = 100
 """Legacy sessions of one principal."""
 
 _SESSIONS = 1000
+_SMALL_BODY_BYTES = 1000
 
 
 def create_app(settings: Settings | None = None, *, endpoint: Endpoint | None = None) -> Starlette:
@@ -70,7 +76,7 @@ def web_app(
     Raises:
         ConfigurationError: other machines could connect and there are no tokens, or the tokens' variables do not fit.
     """
-    guarded = _guard(runtime, host, limits or Limits.of_process())
+    guard = _Guard(runtime, host, limits or Limits.of_process())
     sessions = StreamableHTTPSessionManager(server, session_idle_timeout=session_idle_seconds, max_sessions=_SESSIONS)
 
     @asynccontextmanager
@@ -85,10 +91,12 @@ def web_app(
             yield
 
     routes = [
-        *_mcp_routes(server, sessions, guarded),
+        *_mcp_routes(server, sessions, guard.for_callers),
         # The secret in its path lets a caller in.
         *callback_routes(runtime),
         *picture_routes(runtime),
+        *video_routes(runtime),
+        *gallery_routes(runtime, [Middleware(guard.for_all)]),
         *issuer_routes(runtime.settings),
         *health_routes(runtime),
     ]
@@ -98,25 +106,41 @@ def web_app(
     return app
 
 
-def _guard(runtime: Runtime, host: str | None, limits: Limits) -> Callable[[ASGIApp], HostGuard]:
-    """What puts an application of MCP behind the checks, which all of them share."""
-    settings = runtime.settings
-    verifier = token_verifier(settings, runtime.clock)
-    check_reach(settings, host)
-    if verifier is None and settings.public_url and not is_loopback(urlsplit(settings.public_url).hostname or ""):
-        logger.warning(
-            "SORA2_PUBLIC_URL without tokens: whatever passes it on should pass on /callbacks/ and /pictures/ only"
-        )
-    hosts = [*names_of(host), *settings.hosts, *settings.public_host]
-    opened: Counter[str] = Counter()
+class _Guard:
+    """The checks in front of the routes for clients and people; the same for all of them.
 
-    def guarded(app: ASGIApp) -> HostGuard:
-        app = RequestLimit(BodyLimit(app), opened, limits.connections)
+    Raises:
+        ConfigurationError: as ``web_app``.
+    """
+
+    def __init__(self, runtime: Runtime, host: str | None, limits: Limits) -> None:
+        settings = runtime.settings
+        self._settings, self._clock = settings, runtime.clock
+        self._verifier = token_verifier(settings, runtime.clock)
+        self._limits = limits
+        self._opened: Counter[str] = Counter()
+        self._hosts = [*names_of(host), *settings.hosts, *settings.public_host]
+        check_reach(settings, host)
+        is_public = settings.public_url and not is_loopback(urlsplit(settings.public_url).hostname or "")
+        if self._verifier is None and is_public:
+            passed_on = ", ".join(f"/{folder}/" for folder in (CALLBACK_FOLDER, PICTURE_FOLDER, VIDEO_FOLDER))
+            logger.warning("SORA2_PUBLIC_URL without tokens: whatever passes it on should pass on %s only", passed_on)
+
+    def for_callers(self, app: ASGIApp) -> HostGuard:
+        """``app`` for callers whose token is known."""
+        settings = self._settings
+        app = RequestLimit(BodyLimit(OwnAddress(app, settings.public_url)), self._opened, self._limits.connections)
         # Outside of the limits: a stranger learns nothing of them.
-        app = authenticated(app, verifier, settings, runtime.clock) if verifier else app
-        return HostGuard(app, hosts=hosts, origins=settings.origins, own_only=verifier is None)
+        app = authenticated(app, self._verifier, settings, self._clock) if self._verifier else app
+        return self._for_hosts(app)
 
-    return guarded
+    def for_all(self, app: ASGIApp) -> HostGuard:
+        """``app`` for whoever may reach this server."""
+        return self._for_hosts(BodyLimit(OwnAddress(app, self._settings.public_url), _SMALL_BODY_BYTES))
+
+    def _for_hosts(self, app: ASGIApp) -> HostGuard:
+        origins = self._settings.origins
+        return HostGuard(app, hosts=self._hosts, origins=origins, own_only=self._verifier is None)
 
 
 def _mcp_routes(

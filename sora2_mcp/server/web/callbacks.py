@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.links import VIDEO_FOLDER
 from sora2_mcp.server.web.gate import declared_bytes
 from sora2_mcp.tasks.callbacks import CALLBACK_FOLDER
 from sora2_mcp.tasks.pictures import PICTURE_FOLDER
@@ -24,7 +25,7 @@ BODY_SECONDS = 0.5
 _STORE_SECONDS = 0.4
 """How long the store is waited for. With the body's time that makes an answer within a second, whatever comes of it."""
 
-_SECRET_PATH = re.compile(rf"(/(?:{CALLBACK_FOLDER}|{PICTURE_FOLDER})/)[^\s?]+")
+_SECRET_PATH = re.compile(rf"(/(?:{CALLBACK_FOLDER}|{PICTURE_FOLDER}|{VIDEO_FOLDER})/)[^\s?]+")
 _PICTURE_HEADERS = {"cache-control": "private, max-age=3600", "x-content-type-options": "nosniff"}
 
 

@@ -127,6 +127,17 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallerUsage:
+    """What one principal has ordered, and how many of its tasks are unfinished."""
+
+    principal: str
+    unfinished: int
+    today: int
+    this_month: int
+    failed_this_month: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A task, leased for one look.
 
@@ -234,8 +245,14 @@ class Store(Protocol):
         """Whether any principal has a task the service calls so."""
         ...
 
-    async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
-        """Tasks, newest first; costs the same however many there are."""
+    async def page(
+        self, principal: str | None, status: Status | None, limit: int, after: PageMark | None
+    ) -> Sequence[Task]:
+        """Tasks of a principal (None: of all), newest first; costs the same however many there are."""
+        ...
+
+    async def callers(self) -> Sequence[CallerUsage]:
+        """What each principal has ordered this month (UTC), the one with most orders first."""
         ...
 
     async def usage(self, principal: str) -> Usage:

@@ -7,12 +7,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Label, ScalarSelect, and_, case, func, literal, or_, select
 
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, LOCAL_PREFIX, Status, Task
-from sora2_mcp.tasks.store.interface import LONGEST_SENDING, LookPlan, PageMark, Usage
+from sora2_mcp.tasks.store.interface import LONGEST_SENDING, CallerUsage, LookPlan, PageMark, Usage
 from sora2_mcp.tasks.store.part import Part
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import Instant, tasks
 
 UNCONFIRMED_COUNTS_ACTIVE = timedelta(hours=1)
+
+_CALLERS_SHOWN = 100
 
 _CLOCKS_APART = timedelta(minutes=1)
 """How far another process may be ahead: its clock, and the time that a statement of ours waited for its lock."""
@@ -82,9 +84,11 @@ class Queries(Part):
     async def is_known(self, task_id: str) -> bool:
         return await self._read(tasks.c.task_id == task_id) is not None
 
-    async def page(self, principal: str, status: Status | None, limit: int, after: PageMark | None) -> Sequence[Task]:
+    async def page(
+        self, principal: str | None, status: Status | None, limit: int, after: PageMark | None
+    ) -> Sequence[Task]:
         shown = tasks.c.status == status.value if status else tasks.c.status != Status.REFUSED.value
-        conditions = [tasks.c.principal == principal, shown]
+        conditions = [shown] if principal is None else [tasks.c.principal == principal, shown]
         if after is not None:
             same_time = and_(tasks.c.created_at == after.created_at, tasks.c.id < after.id)
             conditions.append(or_(tasks.c.created_at < after.created_at, same_time))
@@ -118,6 +122,26 @@ class Queries(Part):
         }
         [row] = await self.engine.rows(select(*(value.label(name) for name, value in counted.items())))
         return Usage(**row)
+
+    async def callers(self) -> Sequence[CallerUsage]:
+        now = self._clock.now()
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        month = today.replace(day=1)
+        ordered = ordered_since(month)
+        counted = {
+            "unfinished": func.sum(case((active(now), 1), else_=0)),
+            "today": func.sum(case((ordered_since(today), 1), else_=0)),
+            "this_month": func.sum(case((ordered, 1), else_=0)),
+            "failed_this_month": func.sum(case((and_(ordered, tasks.c.status == Status.FAILED.value), 1), else_=0)),
+        }
+        most_first = (
+            select(tasks.c.principal, *(value.label(name) for name, value in counted.items()))
+            .where(*self._mine(or_(tasks.c.created_at >= month, active(now))))
+            .group_by(tasks.c.principal)
+            .order_by(counted["this_month"].desc(), tasks.c.principal)
+            .limit(_CALLERS_SHOWN)
+        )
+        return [CallerUsage(**row) for row in await self.engine.rows(most_first)]
 
     def _scalar(self, value: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
         """One number over the tasks that meet the conditions."""

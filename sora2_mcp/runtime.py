@@ -30,6 +30,7 @@ from sora2_mcp.tasks.links import SignedTokens
 from sora2_mcp.tasks.orders import Orders
 from sora2_mcp.tasks.pictures import PictureAddresses, Pictures
 from sora2_mcp.tasks.polling import Polling, report_unfinished
+from sora2_mcp.tasks.previews import Previews
 from sora2_mcp.tasks.schedule import Schedule
 from sora2_mcp.tasks.store.interface import Store
 from sora2_mcp.tasks.tasks import Tasks
@@ -265,6 +266,7 @@ class Runtime:
             downloads=downloads,
             callbacks=callbacks,
             pictures=pictures,
+            previews=Previews(core, polling, network.files),
             stopping=self.stopping,
         )
 

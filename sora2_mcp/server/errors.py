@@ -18,6 +18,7 @@ _FIRST = {
     "wait_for_video": "Could not wait",
     "list_tasks": "Could not list",
     "download_video": "Not saved",
+    "preview_video": "Not seen",
 }
 _LOOKING = ("get_task_status", "wait_for_video")
 _NOTHING_SPENT = "Nothing was spent."

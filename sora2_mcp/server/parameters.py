@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, FailFast, Field, JsonValue
 
 from sora2_mcp.domain.request import IMAGE_LIMIT, KEY_LIMIT, PROMPT_LIMIT, URL_LIMIT, WATERMARK_LIMIT
+from sora2_mcp.tasks.previews import MOST_FRAMES
 
 _ID_LIMIT = 200
 """Of characters in an id, for hosts; no task's is longer."""
@@ -82,6 +83,7 @@ Timeout = Annotated[
     BeforeValidator(_whole),
     Field(description="Seconds to wait at most. More than the server allows (200 by default) is cut to that."),
 ]
+Frames = Annotated[int, Field(ge=1, le=MOST_FRAMES, description=f"How many frames, 1 to {MOST_FRAMES}.")]
 Filename = Annotated[
     str,
     Field(json_schema_extra=_lengths(0, _NAME_LIMIT), description="A name for the file. Empty: made from the prompt."),

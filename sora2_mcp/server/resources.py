@@ -26,12 +26,14 @@ from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
 from sora2_mcp.settings import Settings
 from sora2_mcp.tasks.files import is_kept
+from sora2_mcp.tasks.previews import is_available
 from sora2_mcp.tasks.store.interface import Usage
 from sora2_mcp.tasks.tasks import Tasks
 
 TASKS_URI = "sora2://tasks"
 TASK_URI = "sora2://tasks/{task_id}"
 VIDEO_URI = "sora2://tasks/{task_id}/video"
+POSTER_URI = "sora2://tasks/{task_id}/poster"
 GUIDE_URI = "sora2://guide"
 USAGE_URI = "sora2://usage"
 
@@ -144,6 +146,23 @@ def add_templates(server: MCPServer[Any], runtime: Runtime) -> None:
         if not await turns.take(current_principal()):
             raise ResourceError("Another video is being handed over to you, one at a time; read that one first.")
         return await _video(found, shown(runtime, found), runtime.clock.now())
+
+    if not is_available():
+        return
+
+    @server.resource(
+        POSTER_URI,
+        name="poster",
+        title="A frame of a video",
+        description="One frame of a finished video.",
+        mime_type="image/jpeg",
+        annotations=Annotations(audience=["user"]),
+    )
+    async def poster(task_id: str) -> bytes:
+        tasks = await _tasks(runtime)
+        with _explained():
+            _, preview = await tasks.preview(task_id, current_principal(), 1)
+        return preview.jpeg
 
 
 async def recent_tasks(runtime: Runtime) -> list[ListedResource]:

@@ -14,6 +14,7 @@ from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission, refusal_of
+from sora2_mcp.tasks.previews import Preview
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
 
@@ -131,6 +132,26 @@ def _address(task: Task) -> str:
 def unsaved(answer: Answer, problem: Sora2Error) -> Answer:
     """The same of a video that could not be saved, with the reason and what to do about it."""
     return Answer(f"{answer.message}\n{problem}", problem.hint)
+
+
+def with_preview(answer: Answer, task: Task) -> Answer:
+    """The same of a finished video where the agent can look at it."""
+    return Answer(answer.message, f'preview_video(task_id="{task.reference}") to see what it shows; {answer.next}')
+
+
+def previewed(task: Task, preview: Preview) -> Answer:
+    """After preview_video: what the picture beside it shows, and what the video is."""
+    facts = preview.facts
+    *others, last = (f"{moment:.1f}" for moment in preview.moments)
+    moments = f"{', '.join(others)} and {last}" if others else last
+    frames = f"{len(preview.moments)} frame{'s' if others else ''}"
+    rate = f", {facts.frame_rate:g} frames a second" if facts.frame_rate else ""
+    sound = f"with sound ({facts.sound})" if facts.sound else "without sound"
+    return Answer(
+        f"Preview of {task.reference}: the picture shows {frames}, at {moments} s.\n"
+        f"The video: {facts.seconds:g} s, {facts.width} x {facts.height}{rate}, {facts.codec}, {sound}.",
+        "compare the picture with what the user asked for, and tell them how it fits.",
+    )
 
 
 def saving_now(download: Download | None) -> str:

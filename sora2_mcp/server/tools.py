@@ -1,13 +1,14 @@
-"""The five tools: parameters in, a text that is enough alone and structured content that is enough alone out."""
+"""The tools: parameters in, a text that is enough alone and structured content that is enough alone out."""
 
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
 
 from sora2_mcp.domain.request import SORA2API, AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Status, Task
@@ -22,6 +23,7 @@ from sora2_mcp.server.parameters import (
     CallbackUrl,
     Cursor,
     Filename,
+    Frames,
     ImageUrls,
     Key,
     Limit,
@@ -48,6 +50,7 @@ from sora2_mcp.server.views import (
 )
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
+from sora2_mcp.tasks.previews import Preview, is_available
 from sora2_mcp.tasks.tasks import STATUS_SECONDS
 
 DEFAULT_WAIT_SECONDS = 25
@@ -63,6 +66,9 @@ LOOKING_SECONDS = 9.5
 """A look's answer is due after ten seconds, opening the store included."""
 
 
+_PREVIEW = "sora2-mcp/preview"
+"""The key of what a preview says of its video, for programs."""
+
 _OF_THE_END = ("cost", "download_url", "file_path", "finished_at", "video_expires_at")
 
 
@@ -73,6 +79,7 @@ class Tools:
         self._runtime = runtime
         self._clock = runtime.clock
         self._settings = runtime.settings
+        self._has_previews = is_available()
 
     async def generate_video(
         self,
@@ -100,8 +107,7 @@ class Tools:
             watermark=watermark,
             callback_url=callback_url,
             seconds=seconds,
-        )
-        request = request.validated(self._runtime.upstream.capabilities(request.quality))
+        ).validated(self._runtime.upstream.capabilities(Quality(quality)))
 
         called_at = self._clock.monotonic()
         agreed = await self._consent(ctx, request, idempotency_key)
@@ -162,6 +168,8 @@ class Tools:
             total_seconds=seconds or None,
         )
         answer = texts.described(task, self._clock.now())
+        if task.status is Status.SUCCEEDED and self._has_previews:
+            answer = texts.with_preview(answer, task)
         return self._result_of(task, texts.unsaved(answer, problem) if problem else answer)
 
     async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> CallToolResult:
@@ -203,6 +211,26 @@ class Tools:
         task, answer = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
         return _result(answer, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
 
+    async def preview_video(self, ctx: Context, task_id: TaskId, frames: Frames = 4) -> CallToolResult:
+        """See what a finished video shows: frames of it on one picture, each with its moment, and its length and size.
+
+        Free. Use it to check a video against what the user asked for, before or instead of ordering again. Only for
+        succeeded tasks: call wait_for_video first. To keep the file, call download_video.
+        """
+
+        async def look() -> tuple[Task, Preview]:
+            return await (await self._runtime.tasks()).preview(task_id, current_principal(), frames)
+
+        task, preview = await with_progress(ctx, self._clock, look, message=lambda _: "Looking at the video")
+        # No structured content: hosts that show the model the data only would hide the picture.
+        return CallToolResult(
+            content=[
+                ImageContent(type="image", data=b64encode(preview.jpeg).decode(), mime_type="image/jpeg"),
+                TextContent(type="text", text=str(texts.previewed(task, preview))),
+            ],
+            _meta={_PREVIEW: {**asdict(preview.facts), "task_id": task.reference, "moments": list(preview.moments)}},
+        )
+
     async def _consent(
         self, ctx: Context, request: VideoRequest, key: str
     ) -> str | InputRequiredResult | CallToolResult:
@@ -239,6 +267,8 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         _tool(tools.list_tasks, "List video tasks", TaskListView, GALLERY, read_only=True, repeats_harmlessly=True),
         _tool(tools.download_video, "Save a video", SavedVideoView, read_only=False, repeats_harmlessly=True),
     ]
+    if is_available():
+        listed.append(_tool(tools.preview_video, "See a video", None, read_only=True, repeats_harmlessly=True))
     order = listed[0]
     order.parameters = offered(order.parameters, capabilities, takes_files=runtime.settings.image_dir is not None)
     for tool in listed:
@@ -247,7 +277,8 @@ def build_tools(runtime: Runtime) -> list[Tool]:
             tool.parameters["properties"]["task_id"]["maxLength"] = TASK_ID_LIMIT
         # One flowing text: no gap where a word says nothing for this service, no indentation of the docstring.
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
-        tool.fn_metadata.output_schema = tellable(tool.fn_metadata.output_schema or {}, capabilities)
+        if tool.fn_metadata.output_schema:
+            tool.fn_metadata.output_schema = tellable(tool.fn_metadata.output_schema, capabilities)
     # What is known once it has ended a new order's result does not tell.
     order.fn_metadata.output_schema = without(order.fn_metadata.output_schema or {}, *_OF_THE_END)
     return listed
@@ -256,7 +287,7 @@ def build_tools(runtime: Runtime) -> list[Tool]:
 def _tool(
     function: Callable[..., Awaitable[CallToolResult | InputRequiredResult]],
     title: str,
-    view: type[View],
+    view: type[View] | None,
     page: str = "",
     *,
     read_only: bool,
@@ -274,9 +305,10 @@ def _tool(
     meta = shown_by(page) if page else None
     tool = Tool.from_function(function, title=title, annotations=annotations, meta=meta, structured_output=False)
     tool.parameters = with_optional_nullable(tidied(tool.parameters))
-    # Given afterwards, so that the schema of a view is made once for all tools and processes' lives.
-    tool.fn_metadata.output_model = view
-    tool.fn_metadata.output_schema = _schema_of(view)
+    if view is not None:
+        # Given afterwards, so that the schema of a view is made once for all tools and processes' lives.
+        tool.fn_metadata.output_model = view
+        tool.fn_metadata.output_schema = _schema_of(view)
     return tool
 
 
@@ -294,7 +326,9 @@ def _result(answer: texts.Answer, view: View) -> CallToolResult:
 
 def noted(result: CallToolResult, note: str) -> CallToolResult:
     """The same with a line more, in the text and in the data."""
-    content = result.structured_content or {}
+    content = result.structured_content
+    if content is None:
+        return result.model_copy(update={"content": [*result.content, TextContent(type="text", text=note)]})
     answer = texts.Answer(f"{content['message']}\n{note}", content["next"])
     return CallToolResult(
         content=[TextContent(type="text", text=str(answer))], structured_content={**content, "message": answer.message}

@@ -28,6 +28,7 @@ from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.orders import Orders, Submission
 from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.polling import Polling
+from sora2_mcp.tasks.previews import Preview, Previews
 from sora2_mcp.tasks.store.interface import CallerUsage, PageMark, Usage
 from sora2_mcp.telemetry.context import bind_task
 from sora2_mcp.telemetry.spans import LOOK, open_wait, set_outcome, traced
@@ -73,6 +74,7 @@ class Tasks:
         downloads: Downloads,
         callbacks: Callbacks,
         pictures: Pictures,
+        previews: Previews,
         stopping: anyio.Event,
     ) -> None:
         self.callbacks = callbacks
@@ -82,6 +84,7 @@ class Tasks:
         self._store, self._clock = core.store, core.clock
         self._orders = orders
         self._polling = polling
+        self._previews = previews
         self._stopping = stopping
 
     async def submit(
@@ -218,6 +221,15 @@ class Tasks:
     def saving_problem(self, task: Task) -> Sora2Error | None:
         """Why a video that must be saved to be seen could not be; None where it was, or was not tried."""
         return self.downloads.problem(task) if task.needs_key and task.file is None else None
+
+    async def preview(self, reference: str, principal: str, frames: int) -> tuple[Task, Preview]:
+        """So many frames of a finished video, and what it is; the extra ``preview`` must be installed.
+
+        Raises:
+            UnknownTaskError, StoreError. PreviewError: there is no video, or it cannot be read.
+        """
+        task = await self._known(reference, principal, STATUS_SECONDS)
+        return task, await self._previews.of(task, frames)
 
     async def usage(self, principal: str) -> Usage:
         """How many orders there were today and this month."""

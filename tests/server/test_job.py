@@ -99,7 +99,7 @@ async def test_a_server_without_a_key_lists_everything_and_the_first_order_names
 ) -> None:
     async with agent(tmp_path, mode=mode, api_key="") as me:
         assert len((await me.client.list_tools()).tools) == len(tool_names())
-        assert len((await me.client.list_resources()).resources) == 3
+        assert len((await me.client.list_resources()).resources) == 5
         assert len((await me.client.list_prompts()).prompts) == 3
         error = await me.error("generate_video", prompt="A kitten")
 

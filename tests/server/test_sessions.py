@@ -90,4 +90,4 @@ def test_a_public_address_without_tokens_is_warned_of(
 ) -> None:
     runtime = Runtime(settings_in(tmp_path, public_url=public_url))
     web_app(build_server(runtime), runtime)
-    assert ("pass on /callbacks/ and /pictures/ only" in caplog.text) is warned
+    assert ("pass on /callbacks/, /pictures/, /videos/ only" in caplog.text) is warned

@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_generate(commands)
     _add_tasks(commands)
+    _add_gallery(commands)
     _add_simulate(commands)
     _add_doctor(commands)
     _add_client_config(commands)
@@ -114,7 +115,7 @@ def _add_generate(commands: _Commands) -> None:
 
 
 def _add_tasks(commands: _Commands) -> None:
-    tasks = _add(commands, "tasks", "list, show, wait for or save the videos ordered before")
+    tasks = _add(commands, "tasks", "list, show, wait for, open or save the videos ordered before")
     verbs = tasks.add_subparsers(dest="verb", metavar="VERB", required=True)
     listed = _add(verbs, "list", "list tasks, newest first")
     listed.add_argument("--status", choices=("any", "generating", "succeeded", "failed", "unconfirmed"), default="any")
@@ -122,14 +123,22 @@ def _add_tasks(commands: _Commands) -> None:
     shown = _add(verbs, "show", "look at one task")
     waited = _add(verbs, "wait", "wait until a task is finished")
     waited.add_argument("--timeout", type=_seconds, default=1800.0, help="seconds to wait at most (default 1800)")
+    opened = _add(verbs, "open", "play a finished video with the program that your system has for it")
     saved = _add(verbs, "download", "save a finished video, or all of them")
     saved.add_argument("--filename", default="", help="a name for the file")
     saved.add_argument("--all", action="store_true", help="every finished video that is not saved yet")
-    for verb in (shown, waited):
+    for verb in (shown, waited, opened):
         verb.add_argument("task_id", help="the id that generate or list shows")
     saved.add_argument("task_id", nargs="?", default="", help="the id that generate or list shows")
-    for verb in (listed, shown, waited, saved):
+    for verb in (listed, shown, waited, opened, saved):
         _add_simulate_switch(verb)
+
+
+def _add_gallery(commands: _Commands) -> None:
+    gallery = _add(commands, "gallery", "show the videos ordered before in your browser, until Ctrl+C")
+    gallery.add_argument("--port", type=_port, default=0, help="port on this machine (default: any free one)")
+    gallery.add_argument("--no-browser", action="store_true", help="only say the address")
+    _add_simulate_switch(gallery)
 
 
 def _add_simulate(commands: _Commands) -> None:

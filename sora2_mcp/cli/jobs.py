@@ -1,11 +1,14 @@
 """``sora2-mcp generate`` and ``sora2-mcp tasks``: the same verbs as the tools, for people."""
 
 import argparse
+import webbrowser
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from sora2_mcp.cli.display import Advance, Display
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
@@ -15,6 +18,7 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.views import shown_status
 from sora2_mcp.tasks.downloads import Download
+from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Tasks
 
@@ -116,6 +120,19 @@ class Jobs:
     async def wait(self, arguments: argparse.Namespace) -> int:
         """Returns when the task has finished."""
         return await self._wait(arguments.task_id, arguments.timeout)
+
+    async def open(self, arguments: argparse.Namespace) -> int:
+        """Plays the video: the saved file, or else its address."""
+        task = await self._tasks.get(arguments.task_id, LOCAL)
+        link = "" if task.is_deleted(self._runtime.clock.now()) else task.link
+        path = Path(task.file.path) if task.file is not None and await is_kept(task.file) else None
+        if path is None and not link:
+            self._show(task)
+            return 1
+        place, shown = (link, link) if path is None else (path.as_uri(), str(path))
+        is_opened = await anyio.to_thread.run_sync(webbrowser.open, place)
+        self._display.line(f"{'Opened' if is_opened else 'No program to open it was found; it is at'}:\n{shown}")
+        return int(not is_opened)
 
     async def download(self, arguments: argparse.Namespace) -> int:
         """Saves the video, its path is the last line; or every video there is to save."""
@@ -235,4 +252,4 @@ async def _follow(download: Download, advance: Advance) -> None:
             await download.done.wait()
 
 
-_VERBS = {"list": Jobs.list, "show": Jobs.show, "wait": Jobs.wait, "download": Jobs.download}
+_VERBS = {"list": Jobs.list, "show": Jobs.show, "wait": Jobs.wait, "open": Jobs.open, "download": Jobs.download}

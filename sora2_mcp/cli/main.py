@@ -67,6 +67,14 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
     return 0
 
 
+def _gallery(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    with models_built_on_demand():
+        from sora2_mcp.cli.gallery import gallery  # noqa: PLC0415 - as above
+
+    configure("WARNING", "text")
+    return anyio.run(gallery, arguments, end_soon)
+
+
 def _simulate(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     from sora2_mcp.cli.simulate import simulate  # noqa: PLC0415 - brings Starlette
 
@@ -131,6 +139,7 @@ _COMMANDS = {
     "demo": _demo,
     "generate": _job,
     "tasks": _job,
+    "gallery": _gallery,
     "doctor": _doctor,
     "client-config": _client_config,
 }

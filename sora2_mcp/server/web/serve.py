@@ -31,10 +31,17 @@ _BACKLOG = 128
 _NOISY_LOGGERS = ("asyncio", "uvicorn.error", "mcp.server.streamable_http")
 
 
-async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable[[], None] = lambda: None) -> None:
+async def serve_http(
+    runtime: Runtime,
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[str], None] = lambda _: None,
+    ending: Callable[[], None] = lambda: None,
+) -> None:
     """Serves until SIGINT or SIGTERM; waits that are open then get their normal result first.
 
-    ``ending`` is called when the end begins.
+    ``ready`` is called with the server's address once it can be used, ``ending`` when the end begins.
 
     Raises:
         ConfigurationError: other machines could connect and there are no tokens, or the address cannot be listened on.
@@ -53,6 +60,7 @@ async def serve_http(runtime: Runtime, host: str, port: int, *, ending: Callable
                 await runtime.tasks()
             address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
             logger.info("serving MCP at %s/mcp (streamable HTTP) and %s/sse (SSE)", address, address)
+            ready(address)
             await stop.wait()
             logger.info("ending on a signal")
             await last_answers(runtime, server)

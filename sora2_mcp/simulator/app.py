@@ -20,12 +20,13 @@ from sora2_mcp.simulator.callbacks import Callback, CallbackSender, CallbackShap
 from sora2_mcp.simulator.dialects import DIALECTS, SPOKEN
 from sora2_mcp.simulator.faults import Fault, FaultScript, parse_fault
 from sora2_mcp.simulator.folder import TaskFolder
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.simulator.order import Refusal
 from sora2_mcp.simulator.received import ReceivedRequest, json_object
-from sora2_mcp.simulator.service import CLIPS, Dialect, Service, Visit, bearer_key, clip_of
+from sora2_mcp.simulator.service import Dialect, Service, Visit, bearer_key
 from sora2_mcp.simulator.world import Task, World
 
-__all__ = ["API_PATH", "CLIPS", "KEPT_REQUESTS", "Simulator", "utc_now"]
+__all__ = ["API_PATH", "KEPT_REQUESTS", "Simulator", "utc_now"]
 
 API_PATH: Final = DIALECTS["sora2api"]
 KEPT_REQUESTS: Final = 10_000
@@ -173,7 +174,7 @@ class Simulator:
         if task is None or not task.has_video(self.now()):
             response: Response = PlainTextResponse("Not found\n", status_code=404)
         else:
-            response = FileResponse(clip_of(task), media_type="video/mp4")
+            response = FileResponse(clip_of(task.prompt, task.aspect_ratio), media_type="video/mp4")
         received.code, received.answered_at = response.status_code, self.now()
         return response
 

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import anyio
@@ -19,11 +18,11 @@ from sora2_mcp.simulator.answers import MESSAGES, CutResponse, bad_gateway, bloc
 from sora2_mcp.simulator.callbacks import Callback, CallbackSender, Occasion
 from sora2_mcp.simulator.faults import Fault, Place
 from sora2_mcp.simulator.folder import TaskFolder
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.simulator.order import Order, Refusal
 from sora2_mcp.simulator.received import ReceivedRequest, Uploads, is_form, json_object, read_form
 from sora2_mcp.simulator.world import Task, World, video_url
 
-CLIPS: Final = Path(__file__).with_name("clips")
 _ID_CHARACTERS: Final = string.ascii_lowercase + string.digits
 logger = logging.getLogger(__name__)
 
@@ -189,12 +188,13 @@ class Service:
         fault = self.world.strike(task, Place.CONTENT)
         if task is None or not task.has_video(self.now()):
             return visit.dialect.error(Refusal(404, "There is no video, or it is not ready"))
+        clip = clip_of(task.prompt, task.aspect_ratio)
         match fault and fault.what:
             case "redirect":
                 return RedirectResponse(video_url(task, visit.origin), status_code=302)
             case "half":
-                return CutResponse(clip_of(task).read_bytes(), media_type="video/mp4")
-        return _spoilt(fault, visit.dialect, lambda: FileResponse(clip_of(task), media_type="video/mp4"))
+                return CutResponse(clip.read_bytes(), media_type="video/mp4")
+        return _spoilt(fault, visit.dialect, lambda: FileResponse(clip, media_type="video/mp4"))
 
     def task_for(self, visit: Visit) -> Task | None:
         """The task that a request with the key names, if it is one of this dialect.
@@ -246,11 +246,6 @@ def bearer_key(request: Request) -> str:
     """The bearer key of a request, "" for none."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def clip_of(task: Task) -> Path:
-    """The file that stands for the video of a task."""
-    return CLIPS / f"{task.aspect_ratio}.mp4"
 
 
 def random_word(characters: int) -> str:

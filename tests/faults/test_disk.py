@@ -14,7 +14,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.simulator.received import ReceivedRequest
 from tests.clocks import eventually
 from tests.postgres import PostgresServer
@@ -24,7 +25,7 @@ from tools.docs.catalogue import tool_names
 
 pytestmark = pytest.mark.anyio
 
-CLIP = (CLIPS / "landscape.mp4").read_bytes()
+CLIP = clip_of("A kitten", "landscape").read_bytes()
 _NOBODY = 65534
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from sora2_mcp.simulator.app import CLIPS
+from sora2_mcp.simulator.motifs import clip_of
 from tests.clocks import PATIENCE_SECONDS
 from tests.faults.front import Visit, in_front_of_process, passed_on
 from tests.faults.hosts import Server, Service, served, service, until
 from tests.stores import Store
 
 ORDER = {"prompt": "A kitten", "idempotency_key": "kitten-1"}
-CLIP = (CLIPS / "landscape.mp4").read_bytes()
+SUCCEEDS_AT_ONCE = "A kitten [sim:seconds=0]"
+CLIP = clip_of(SUCCEEDS_AT_ONCE, "landscape").read_bytes()
 
 
 def test_killed_before_the_intent_nothing_was_ordered_and_the_repeat_orders_once(tmp_path: Path, store: Store) -> None:
@@ -256,7 +257,7 @@ def _kittens(store: Store, *columns: str) -> list[tuple[Any, ...]]:
 
 def _finished(server: Server) -> str:
     """A task that has its video."""
-    task_id: str = server.call("generate_video", prompt="A kitten [sim:seconds=0]")["task_id"]
+    task_id: str = server.call("generate_video", prompt=SUCCEEDS_AT_ONCE)["task_id"]
     assert server.call("wait_for_video", task_id=task_id, timeout_seconds=20)["status"] == "succeeded"
     return task_id
 

@@ -16,7 +16,8 @@ from sora2_mcp.clock import Clock
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.tools import SAVING_SECONDS
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.simulator.serve import running
 from tests.clocks import FakeClock, eventually
 from tests.faults.front import Treatment, Visit, in_front
@@ -26,7 +27,7 @@ from tests.tasks.core import until
 
 pytestmark = pytest.mark.anyio
 
-CLIP = (CLIPS / "landscape.mp4").read_bytes()
+CLIP = clip_of("A kitten", "landscape").read_bytes()
 FACTS = ("task_id", "status", "file_path", "download_owner", "download_lease_until")
 
 Spoil = Callable[[Visit, bytes], Awaitable[None]]

@@ -13,7 +13,8 @@ from starlette.routing import Route
 from sora2_mcp.domain.task import Status
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.motifs import clip_of
 from tests.clocks import FakeClock, eventually
 from tests.network import NETWORK
 from tests.server.reached import CAT, Host, host
@@ -123,7 +124,7 @@ async def test_another_host_never_sees_the_key(tmp_path: Path) -> None:
 
     async def elsewhere(request: Request) -> Response:
         heard("elsewhere", request)
-        return FileResponse(CLIPS / "landscape.mp4", media_type="video/mp4")
+        return FileResponse(clip_of("A cat", "landscape"), media_type="video/mp4")
 
     async with NETWORK.serving(Starlette(routes=[Route("/{path:path}", elsewhere)])) as other:
 

@@ -6,8 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.dialects import DIALECTS
+from sora2_mcp.simulator.motifs import clip_of
 from tests.network import NETWORK
 from tests.simulator.conftest import KEY
 from tests.web import client_of, client_on_network
@@ -69,12 +70,13 @@ async def test_the_video_address_fits_whoever_asks(client: httpx2.AsyncClient) -
 
 
 @pytest.mark.parametrize("aspect_ratio", ["landscape", "portrait"])
-async def test_the_video_is_the_clip_of_the_aspect_ratio_and_needs_no_key(
+async def test_the_video_is_the_clip_of_its_prompt_and_aspect_ratio_and_needs_no_key(
     wired: httpx2.AsyncClient, aspect_ratio: str
 ) -> None:
-    task_id = await order(wired, prompt="A cat [sim:seconds=0]", aspectRatio=aspect_ratio)
+    prompt = "A cat [sim:seconds=0]"
+    task_id = await order(wired, prompt=prompt, aspectRatio=aspect_ratio)
     url = (await look(wired, task_id))["response"]["imageUrl"]
-    clip = (CLIPS / f"{aspect_ratio}.mp4").read_bytes()
+    clip = clip_of(prompt, aspect_ratio).read_bytes()
 
     async with client_of() as keyless:
         whole = await keyless.get(url)
@@ -180,7 +182,7 @@ async def test_a_restarted_simulator_still_knows_its_tasks(tmp_path: Path) -> No
         video = await client.get(again["response"]["imageUrl"])
 
     assert {**again, "response": None} == {**known, "response": None}
-    assert video.content == (CLIPS / "portrait.mp4").read_bytes()
+    assert video.content == clip_of("A cat", "portrait").read_bytes()
 
 
 async def test_received_requests_are_listed_in_order_without_the_key(client: httpx2.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from sora2_mcp.simulator.dialects import DIALECTS
 from sora2_mcp.simulator.dialects.openai import OpenAI
 from sora2_mcp.simulator.dialects.openrouter import OpenRouter
 from sora2_mcp.simulator.faults import KINDS
+from sora2_mcp.simulator.motifs import CLIPS, MOTIFS
 from sora2_mcp.simulator.order import Refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
@@ -29,6 +30,14 @@ def test_the_page_has_the_base_path_of_every_dialect() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(/[\w/]+)` \| .+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert dict(rows) == DIALECTS
+
+
+def test_the_page_shows_every_motif_and_how_large_the_clips_are() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    largest = max(path.stat().st_size for path in CLIPS.iterdir())
+
+    assert tuple(re.findall(r"^\| `(\w+)` \| [^`|]+ \| [^`|]+ \|$", page, re.MULTILINE)) == MOTIFS
+    assert [int(size) * 1000 >= largest for size in re.findall(r"in at most (\d+) kB", page)] == [True]
 
 
 def test_the_page_says_how_each_code_is_spelled_by_status() -> None:

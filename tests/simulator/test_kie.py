@@ -9,9 +9,10 @@ import anyio
 import httpx2
 import pytest
 
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import Callback, Occasion
 from sora2_mcp.simulator.dialects.kie import CREDITS_PER_VIDEO, LONGEST_UPLOAD_BYTES, STARTING_CREDITS, Kie
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.simulator.world import Task
 from tests.simulator.conftest import speaking
 from tests.web import client_on_network
@@ -57,7 +58,7 @@ async def test_a_task_goes_through_its_states_to_a_video_anybody_can_load(
         video = await keyless.get(json.loads(record["resultJson"])["resultUrls"][0])
 
     assert states == ["waiting", "queuing", "generating", "success"]
-    assert (video.headers["content-type"], video.content) == ("video/mp4", (CLIPS / "portrait.mp4").read_bytes())
+    assert (video.headers["content-type"], video.content) == ("video/mp4", clip_of("A cat", "portrait").read_bytes())
 
 
 async def test_a_record_has_every_field_before_and_after_its_end(

@@ -7,8 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.folder import TaskFolder
+from sora2_mcp.simulator.motifs import clip_of
 from tests.simulator.conftest import speaking
 from tests.web import client_on_network
 
@@ -95,15 +96,16 @@ async def test_a_number_of_seconds_is_recorded_as_a_text(openai: httpx2.AsyncCli
 
 
 @pytest.mark.parametrize(
-    ("size", "clip"), [("1280x720", "landscape"), ("720x1280", "portrait"), ("99x99", "landscape")]
+    ("size", "aspect_ratio"), [("1280x720", "landscape"), ("720x1280", "portrait"), ("99x99", "landscape")]
 )
 async def test_a_size_higher_than_wide_is_portrait(
-    openai: httpx2.AsyncClient, simulator: Simulator, size: str, clip: str
+    openai: httpx2.AsyncClient, simulator: Simulator, size: str, aspect_ratio: str
 ) -> None:
-    answer = await openai.post("videos", json={"prompt": "A cat [sim:seconds=0]", "size": size})
+    prompt = "A cat [sim:seconds=0]"
+    answer = await openai.post("videos", json={"prompt": prompt, "size": size})
 
     video = await openai.get(f"videos/{answer.json()['id']}/content")
-    assert video.content == (CLIPS / f"{clip}.mp4").read_bytes()
+    assert video.content == clip_of(prompt, aspect_ratio).read_bytes()
     assert simulator.received[-1].task_id == answer.json()["id"]
 
 
@@ -237,7 +239,8 @@ async def test_a_failed_video_says_why(
 async def test_a_record_may_have_an_address_that_needs_no_key(
     openai: httpx2.AsyncClient, moments: list[datetime]
 ) -> None:
-    created = await create(openai, prompt="A cat [sim:signed-url]")
+    prompt = "A cat [sim:signed-url]"
+    created = await create(openai, prompt=prompt)
     before = await look(openai, created["id"])
     later(moments, 4)
     after = await look(openai, created["id"])
@@ -245,7 +248,7 @@ async def test_a_record_may_have_an_address_that_needs_no_key(
         video = await keyless.get(after["url"])
 
     assert "url" not in before
-    assert video.content == (CLIPS / "portrait.mp4").read_bytes()
+    assert video.content == clip_of(prompt, "portrait").read_bytes()
 
 
 async def test_videos_are_listed_in_pages(openai: httpx2.AsyncClient, moments: list[datetime]) -> None:

@@ -10,9 +10,10 @@ import anyio
 import httpx2
 import pytest
 
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.callbacks import Occasion
 from sora2_mcp.simulator.dialects.openrouter import OpenRouter
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.simulator.world import Task
 from tests.simulator.conftest import speaking
 from tests.web import client_on_network
@@ -69,7 +70,7 @@ async def test_a_video_is_pending_then_in_progress_then_completed(
             "usage": {"cost": 0.4, "is_byok": False},
         },
     ]
-    assert video.content == (CLIPS / "portrait.mp4").read_bytes()
+    assert video.content == clip_of("A cat", "portrait").read_bytes()
 
 
 async def test_the_address_in_a_record_needs_the_key(openrouter: httpx2.AsyncClient) -> None:
@@ -84,13 +85,14 @@ async def test_the_address_in_a_record_needs_the_key(openrouter: httpx2.AsyncCli
 
 
 async def test_a_record_may_have_an_address_that_needs_no_key(openrouter: httpx2.AsyncClient) -> None:
-    created = await create(openrouter, prompt="A cat [sim:seconds=0][sim:signed-url]")
+    prompt = "A cat [sim:seconds=0][sim:signed-url]"
+    created = await create(openrouter, prompt=prompt)
     record = await look(openrouter, created["id"])
     async with client_on_network() as keyless:
         video = await keyless.get(record["urls"][0])
 
     assert len(record["unsigned_urls"]) == 1
-    assert video.content == (CLIPS / "landscape.mp4").read_bytes()
+    assert video.content == clip_of(prompt, "landscape").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import SavedFile, Task
 from sora2_mcp.errors import DownloadError, UnknownTaskError
 from sora2_mcp.settings import Settings
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.tasks.files import placed
 from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually
@@ -20,7 +21,7 @@ from tests.tasks.core import CAT, Fetched, change, looks, opened, settings_for, 
 
 pytestmark = pytest.mark.anyio
 
-CLIP = (CLIPS / "landscape.mp4").read_bytes()
+CLIP = clip_of("A cat", "landscape").read_bytes()
 
 
 @pytest.fixture

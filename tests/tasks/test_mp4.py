@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-import sora2_mcp.simulator
+from sora2_mcp.simulator.motifs import CLIPS, MOTIFS
 from sora2_mcp.tasks.files import is_whole_mp4
 
-CLIPS = sorted((Path(sora2_mcp.simulator.__file__).parent / "clips").glob("*.mp4"))
+FILES = sorted(CLIPS.glob("*.mp4"))
 
 
 def box(kind: bytes, content: bytes = b"", size: int | None = None) -> bytes:
@@ -34,10 +34,11 @@ def is_whole(file: Path, content: bytes) -> bool:
 
 
 def test_there_are_clips_to_try() -> None:
-    assert [clip.name for clip in CLIPS] == ["landscape.mp4", "portrait.mp4"]
+    names = [f"{motif}-{aspect_ratio}.mp4" for motif in MOTIFS for aspect_ratio in ("landscape", "portrait")]
+    assert [clip.name for clip in FILES] == names
 
 
-@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+@pytest.mark.parametrize("clip", FILES, ids=lambda clip: clip.name)
 def test_a_real_clip_is_whole_and_no_longer_so_with_a_byte_more_or_less(clip: Path, file: Path) -> None:
     content = clip.read_bytes()
 

@@ -17,7 +17,8 @@ from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sora2_mcp.domain.configured import networks_in
-from sora2_mcp.simulator.app import CLIPS, Simulator
+from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.tasks.fetch import RefusedAddressError
 from sora2_mcp.tasks.ssrf import files_client, is_open, resolved
 from tests.network import NETWORK
@@ -392,7 +393,7 @@ async def test_the_agent_reads_why_a_video_was_not_fetched(tmp_path: Path, targe
 
 
 async def test_the_api_key_never_goes_to_a_videos_host(tmp_path: Path) -> None:
-    clip, asked = CLIPS / "landscape.mp4", list[Headers]()
+    clip, asked = clip_of("A cat", "landscape"), list[Headers]()
 
     async def video_host(scope: Scope, receive: Receive, send: Send) -> None:
         asked.append(Headers(scope=scope))

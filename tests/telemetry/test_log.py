@@ -17,6 +17,7 @@ from opentelemetry.trace import get_tracer
 
 from sora2_mcp.domain.task import Task
 from sora2_mcp.simulator.app import Simulator
+from sora2_mcp.simulator.motifs import clip_of
 from sora2_mcp.tasks.tasks import Tasks
 from sora2_mcp.telemetry.context import ContextFilter, bind_task, request_context
 from sora2_mcp.telemetry.logs import JsonFormatter, TextFormatter
@@ -121,7 +122,7 @@ async def test_one_order_has_one_line_for_each_state_it_comes_to(tmp_path: Path,
     assert [re.sub(r"local-\w+", "local-…", line["message"]) for line in told] == [
         f"task {task_id} ordered as local-…",
         f"task {task_id} has succeeded",
-        f"the video of task {task_id} is saved, 39166 bytes",
+        f"the video of task {task_id} is saved, {clip_of('A cat', 'landscape').stat().st_size} bytes",
     ]
     assert {line["task_id"] for line in told} == {task_id}
     assert {line["principal"] for line in told} == {"local"}

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import PROMPT_LIMIT, RETENTION, VideoRequest
-from sora2_mcp.errors import sanitized
+from sora2_mcp.words import sanitized
 
 LOCAL = "local"
 """The principal of stdio, the command line, and HTTP without tokens."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
-from sora2_mcp.errors import Sora2Error, quoted
+from sora2_mcp.errors import Sora2Error
 from sora2_mcp.server.offered import days_of
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED
@@ -17,6 +17,7 @@ from sora2_mcp.tasks.orders import Submission, refusal_of
 from sora2_mcp.tasks.previews import Preview
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
+from sora2_mcp.words import quoted
 
 _PROMPT_SHOWN = 60
 _NEW_KEY = "Give that order a new idempotency_key if this one had one."

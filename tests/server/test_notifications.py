@@ -324,7 +324,8 @@ async def test_an_order_whose_sender_died_is_news_when_time_has_made_it_unconfir
             settings = me.runtime.settings
             async with open_store(settings.store_url, settings.account, clock) as dying:
                 await reserve(dying, draft(clock, service=settings.account))
-            await until(clock, lambda: TASKS in ear.heard, step_seconds=5)
+            # In small steps: were the lease to end before the order is told of, one notice would tell both.
+            await until(clock, lambda: TASKS in ear.heard, step_seconds=0.5)
             ear.heard.clear()
             await until(clock, lambda: TASKS in ear.heard, step_seconds=5)
             (task,) = (await me.content("list_tasks"))["tasks"]

@@ -18,9 +18,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -156,7 +157,7 @@ def _preview(video: InputContainer, count: int) -> Preview:
     if not video.streams.video:
         raise UnreadableVideoError("it has no picture")
     # A cover picture counts as a stream too.
-    stream = next((stream for stream in video.streams.video if stream.codec_context.name in _CODECS), None)
+    stream = next((stream for stream in video.streams.video if _codec_of(stream) in _CODECS), None)
     if stream is None:
         raise UnreadableVideoError("its codec is none that is shown here")
     context = stream.codec_context
@@ -166,11 +167,12 @@ def _preview(video: InputContainer, count: int) -> Preview:
     # Each thread takes memory of its own, however few there is.
     context.thread_count = 1
     seconds = _seconds(video, stream)
-    moments = [seconds * (number + 0.5) / count for number in range(count)]
+    # One alone, at the start, where there is no telling how long it is.
+    moments = [seconds * (number + 0.5) / count for number in range(count)] if seconds else [0.0]
     shown = list(_frames(video, stream, moments))
     if not shown:
         raise UnreadableVideoError("none of its pictures can be read")
-    sound = video.streams.audio[0].codec_context.name if video.streams.audio else ""
+    sound = _codec_of(video.streams.audio[0]) or "unknown" if video.streams.audio else ""
     facts = Facts(
         seconds=round(seconds, 2),
         width=context.width,
@@ -183,6 +185,13 @@ def _preview(video: InputContainer, count: int) -> Preview:
     times = tuple(round(moment, 2) for moment, _ in shown)
     sheet = pictures[0] if count == 1 else _sheet(pictures, times)
     return Preview(jpeg=_jpeg(sheet), moments=times, facts=facts)
+
+
+def _codec_of(stream: VideoStream | AudioStream) -> str:
+    """Its name; empty where FFmpeg knows none."""
+    # PyAV's types leave out that there may be no context.
+    context: Any = stream.codec_context
+    return context.name if context is not None else ""
 
 
 def _seconds(video: InputContainer, stream: VideoStream) -> float:

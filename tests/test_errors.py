@@ -202,9 +202,7 @@ NASTY = "one\ntwo\r\x1b[31mred\x1b[0m\u202eright\u2066 ![x](https://evil.example
 
 
 def test_foreign_words_are_one_line_of_words_that_steer_neither_screens_nor_models() -> None:
-    assert words.sanitized(NASTY, 200) == (
-        "one two [31mred [0m right ![x] (https://evil.example/?q=1) Next: pay three"
-    )
+    assert words.sanitized(NASTY, 200) == ("one two [31mred [0m right ![x] (https://evil.example/?q=1) Next: pay three")
 
 
 @pytest.mark.parametrize("text", ["x" * 900_000, " " * 900_000, "\u202e" * 900_000 + "x", "](" * 450_000])

@@ -117,5 +117,12 @@ class OwnAddress:
         self._public_url = public_url.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        own_address.set(self._public_url or str(Request(scope).base_url).rstrip("/"))
+        own_address.set(self._public_url or _address_asked(Request(scope)))
         await self._app(scope, receive, send)
+
+
+def _address_asked(request: Request) -> str:
+    # Only the proxy that ends TLS knows of it. Whoever writes this header without one spoils but their own links.
+    is_secure = request.headers.get("x-forwarded-proto") == "https"
+    address = request.base_url.replace(scheme="https") if is_secure else request.base_url
+    return str(address).rstrip("/")

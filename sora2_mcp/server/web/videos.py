@@ -23,7 +23,7 @@ _FETCHING_SECONDS = 25.0
 _HEADERS = {
     "cache-control": "private, max-age=3600",
     "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; media-src 'self'; sandbox",
+    "content-security-policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'",
     "cross-origin-resource-policy": "cross-origin",
     "referrer-policy": "no-referrer",
 }

@@ -34,8 +34,8 @@ class HostGuard:
     """Keeps out DNS rebinding, foreign pages, and doors that a proxy opens by accident: 421 for hosts, 403 for pages.
 
     A host without a port stands for all its ports; an origin counts exactly as browsers send it. This machine's own
-    names and pages always count, and so do pages of this server. With ``own_only`` requests of other machines, and those that show a proxy's marks,
-    get 421 as well.
+    names and pages always count, and so do this server's own pages. With ``own_only`` requests of other machines, and
+    those that show a proxy's marks, get 421 as well.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str], own_only: bool) -> None:

@@ -66,7 +66,7 @@ async def _gallery(browser: Browser, server: str) -> None:
         await page.locator(".play").first.wait_for()
         await client.call_tool("generate_video", {"prompt": SHOWN[0][0]})
         frames = await _frames(page, 6)
-        await page.locator(".card").first.get_by_role("button", name="Play").click()
+        await page.locator("#cards .card").first.get_by_role("button", name="Play").click()
         frames += await _frames(page, 14)
     _save(frames, PICTURES / "gallery.gif")
 

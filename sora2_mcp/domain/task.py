@@ -132,7 +132,9 @@ class SavedFile:
     size_bytes: int
     sha256: str
     link: str = ""
-    """A signed address of ours, good for a time; only where the task is shown to a caller over HTTP."""
+    """A signed address of ours; only where the task is shown to a caller over HTTP."""
+    link_until: datetime | None = None
+    """The end of that address."""
 
     @property
     def place(self) -> str:

@@ -111,7 +111,8 @@ def saved(task: Task, file: SavedFile, now: datetime) -> Answer:
     """After download_video."""
     address = "" if task.is_deleted(now) or is_simulated(task) or file.link else _address(task)
     path = f"\nOn the server's own disk: {file.path}" if file.link and file.path else ""
-    return Answer(f"Saved: {file.place} ({file.size_bytes / 1e6:.2f} MB).{path}{address}", _hand_over(file))
+    until = f", this link is good until {file.link_until:%Y-%m-%d %H:%M} UTC" if file.link_until else ""
+    return Answer(f"Saved: {file.place} ({file.size_bytes / 1e6:.2f} MB{until}).{path}{address}", _hand_over(file))
 
 
 def _hand_over(file: SavedFile) -> str:

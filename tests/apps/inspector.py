@@ -60,15 +60,15 @@ async def inspecting(home: Path) -> AsyncIterator[InspectorPage]:
         "MCP_INSPECTOR_API_TOKEN": page.token,
     }
     with (home / "inspector.log").open("wb") as log:
-        process = subprocess.Popen(
-            [node(), str(INSPECTOR), "--web"], env={**kept, **own}, cwd=home, stdout=log, stderr=log
-        )
-        try:
-            await _until_it_answers(page.address)
-            yield page
-        finally:
-            process.terminate()
-            await anyio.to_thread.run_sync(process.wait)
+        command = [node(), str(INSPECTOR), "--web"]
+        async with await anyio.open_process(
+            command, env={**kept, **own}, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        ) as process:
+            try:
+                await _until_it_answers(page.address)
+                yield page
+            finally:
+                process.terminate()
 
 
 async def _until_it_answers(address: str) -> None:

@@ -25,7 +25,12 @@ DONE = later(
     video_url="https://cdn.example.com/x.mp4",
 )
 FILE = SavedFile(path="/home/ann/Videos/sora2/a-kitten.mp4", size_bytes=9_437_184, sha256="…")
-LINKED = replace(FILE, path="", link="https://videos.example.com/videos/lgHJLfXo…/a-kitten.mp4")
+LINKED = replace(
+    FILE,
+    path="",
+    link="https://videos.example.com/videos/lgHJLfXo…/a-kitten.mp4",
+    link_until=NOW + timedelta(hours=24),
+)
 PREVIEW = Preview(
     jpeg=b"",
     moments=(0.5, 1.5, 2.5, 3.5),

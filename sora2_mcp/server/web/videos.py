@@ -22,7 +22,7 @@ _FETCHING_SECONDS = 25.0
 _HEADERS = {
     "cache-control": "private, max-age=3600",
     "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; media-src 'self'; sandbox",
+    "content-security-policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'",
     "cross-origin-resource-policy": "cross-origin",
     "referrer-policy": "no-referrer",
 }
@@ -135,6 +135,12 @@ class OwnAddress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            host = Headers(scope=scope).get("host", "")
-            own_address.set(self._public_url or f"{scope['scheme']}://{host}{scope.get('root_path', '')}")
+            own_address.set(self._public_url or _address_asked(scope))
         await self._app(scope, receive, send)
+
+
+def _address_asked(scope: Scope) -> str:
+    headers = Headers(scope=scope)
+    # Only the proxy that ends TLS knows of it. Whoever writes this header without one spoils but their own links.
+    scheme = "https" if headers.get("x-forwarded-proto") == "https" else scope["scheme"]
+    return f"{scheme}://{headers.get('host', '')}{scope.get('root_path', '')}"

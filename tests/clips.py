@@ -31,7 +31,7 @@ def clip(
     **muxer: str,
 ) -> Path:
     """A video of these colours, so many frames each, with B-frames. ``at`` says when each frame is shown, in tenths."""
-    with av.open(str(path), "w", format="mp4", options=muxer) as out:
+    with av.open(str(path), "w", format="mp4", options={name: value for name, value in muxer.items() if value}) as out:
         video: Any = out.add_stream(codec, rate=RATE, options={"bf": "3", "g": str(key_every)})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         audio: Any = out.add_stream("aac", rate=44100) if sound else None

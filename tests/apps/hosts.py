@@ -1,4 +1,4 @@
-"""A host of MCP Apps: a page that shows an app in a sandboxed frame and speaks JSON-RPC with it, as chat programs do."""
+"""A host of MCP Apps: a page that shows an app in a sandboxed frame and speaks JSON-RPC with it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mcp_types import CallToolResult, TextResourceContents
-from playwright.async_api import Browser, ElementHandle, Frame, Locator, Page
+from playwright.async_api import Browser, Frame, Locator, Page
 
 from tests.apps.browser import Addresses
 from tests.clocks import eventually
@@ -153,10 +153,6 @@ class Host:
 
         await eventually(fits)
 
-    async def video(self) -> ElementHandle:
-        """The app's video, once there is one."""
-        return await self.frame.wait_for_selector("video", state="attached")
-
     async def _initialize(self, _: dict[str, Any]) -> dict[str, Any]:
         return {
             "protocolVersion": "2026-01-26",
@@ -210,7 +206,9 @@ async def host_of(
     try:
         await place.route("**/*", addresses.answer)
         page = await place.new_page()
-        usual: dict[str, Answer] = dict.fromkeys(("ui/open-link", "ui/download-file", "ui/update-model-context"), _nothing)
+        usual: dict[str, Answer] = dict.fromkeys(
+            ("ui/open-link", "ui/download-file", "ui/update-model-context"), _nothing
+        )
         host = Host(
             page=page,
             addresses=addresses,

@@ -25,7 +25,7 @@ def generating(**more: Any) -> dict[str, Any]:
     return {**task, "aspect_ratio": "landscape", "poll_after_seconds": 1, **more}
 
 
-def done(video_url: str = SEA, **more: Any) -> dict[str, Any]:
+def done(video_url: str | None = SEA, **more: Any) -> dict[str, Any]:
     """A task whose video the service keeps for two weeks; without an address where that is empty."""
     task = {"task_id": "task-1", "status": "succeeded", "created_at": at(-100), "prompt": PROMPT}
     where = {"video_url": video_url, "video_expires_at": at(14 * 86_400)} if video_url else {}
@@ -44,7 +44,7 @@ def unconfirmed(**more: Any) -> dict[str, Any]:
 
 
 def many(count: int) -> list[dict[str, Any]]:
-    """Tasks of every kind, newest first, a minute apart: three quarters of them done, every fourth of these portrait."""
+    """Tasks of every kind, newest first, a minute apart; three quarters are done."""
     return [_one(number) for number in range(count)]
 
 

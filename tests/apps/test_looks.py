@@ -6,8 +6,8 @@ import anyio
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.apps.browser import PLAYING
-from tests.apps.hosts import App, Host, Refused, calls, given, host_of
+from tests.apps.browser import playing
+from tests.apps.hosts import App, Host, Refused, calls, given, host_of, wrong
 from tests.apps.tasks import SEA, done, generating
 
 pytestmark = pytest.mark.anyio
@@ -29,12 +29,12 @@ class Looks:
         return given(self.result)
 
 
-async def looks_in(host: Host, seconds: int) -> int:
-    """How many looks begin in the next seconds of the page's clock."""
+async def looks_in(host: Host, seconds: int, step: int = 1) -> int:
+    """How many looks begin in the next seconds of the page's clock, which moves on by ``step``."""
     before = len(calls(host))
-    for _ in range(seconds):
-        await host.page.clock.run_for(1000)
-        # The answer of a look is there before the next second begins.
+    for _ in range(seconds // step):
+        await host.page.clock.run_for(step * 1000)
+        # The answer of a look is there before time moves on.
         await host.request("ping")
     return len(calls(host)) - before
 
@@ -51,7 +51,7 @@ async def test_the_pace_is_the_servers_between_one_second_and_thirty(browser: Br
         assert 4 <= await looks_in(host, 5) <= 5
         looks.result = generating(poll_after_seconds=3600)
         await looks_in(host, 2)
-        assert await looks_in(host, 62) == 2
+        assert await looks_in(host, 62, step=2) == 2
 
 
 async def test_nobody_looks_while_the_page_is_hidden_and_once_when_it_is_seen_again(
@@ -62,7 +62,7 @@ async def test_nobody_looks_while_the_page_is_hidden_and_once_when_it_is_seen_ag
         await host.show(generating())
         await host.frame.evaluate(HIDE, True)
 
-        assert await looks_in(host, 20) == 0
+        assert await looks_in(host, 20, step=5) == 0
         await host.frame.evaluate(HIDE, False)
         await host.until_sent("tools/call")
         assert len(calls(host)) == 1
@@ -83,7 +83,7 @@ async def test_after_the_teardown_nothing_is_asked_shown_or_said(browser: Browse
 
         assert (await host.request("ui/resource-teardown", reason="closed"))["result"] == {}
         has_ended.set()
-        assert await looks_in(host, 30) == 0
+        assert await looks_in(host, 30, step=5) == 0
         assert await host.frame.locator("video").count() == 0
         assert host.sent("ui/update-model-context") == []
 
@@ -91,8 +91,7 @@ async def test_after_the_teardown_nothing_is_asked_shown_or_said(browser: Browse
 async def test_a_video_that_plays_stops_with_the_teardown(browser: Browser, player: App) -> None:
     async with host_of(browser, player) as host:
         await host.show(done())
-        video = await host.video()
-        assert await video.evaluate(PLAYING)
+        video = await playing(host.frame)
 
         await host.request("ui/resource-teardown")
         assert await video.evaluate("video => video.paused")
@@ -104,14 +103,14 @@ async def test_a_task_that_never_gets_an_address_is_not_looked_at_for_ever(brows
         await host.page.clock.install()
         await host.show(done(""))
 
-        assert await looks_in(host, 300) == 12
+        assert await looks_in(host, 300, step=10) == 12
         await expect(host.frame.get_by_text("it has no address yet that can be shown here")).to_be_visible()
         await host.frame.evaluate(HIDE, True)
         await host.frame.evaluate(HIDE, False)
-        assert await looks_in(host, 120) == 0
+        assert await looks_in(host, 120, step=10) == 0
         # Once a person had it saved, it plays.
         await host.show(done(SEA))
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
 
 
 async def test_looks_that_fail_are_said_become_rarer_and_end(browser: Browser, player: App) -> None:
@@ -124,24 +123,23 @@ async def test_looks_that_fail_are_said_become_rarer_and_end(browser: Browser, p
 
         assert await looks_in(host, 10) == 4
         await expect(host.frame.get_by_text("Looking failed: The server has gone.")).to_be_visible()
-        assert await looks_in(host, 300) == 8
-        await expect(host.frame.get_by_text("The player has stopped looking: ask how the video stands.")).to_be_visible()
+        assert await looks_in(host, 300, step=10) == 8
+        await expect(
+            host.frame.get_by_text("The player has stopped looking: ask how the video stands.")
+        ).to_be_visible()
         await expect(host.frame.locator("#bar")).to_be_hidden()
 
 
 async def test_a_look_that_failed_once_is_forgotten_when_the_next_one_works(browser: Browser, player: App) -> None:
-    answers = [Refused("Not now."), given(done())]
+    answers = iter([wrong("Not now."), given(done())])
 
     async def call(_: dict[str, Any]) -> dict[str, Any]:
-        answer = answers.pop(0)
-        if isinstance(answer, Refused):
-            raise answer
-        return answer
+        return next(answers)
 
     async with host_of(browser, player, answers={"tools/call": call}) as host:
         await host.show(generating())
 
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
         await expect(host.frame.locator("#say")).to_have_text("")
 
 
@@ -169,25 +167,30 @@ async def test_what_is_no_message_of_ours_is_passed_over_and_unknown_requests_ar
     browser: Browser, player: App
 ) -> None:
     async with host_of(browser, player) as host:
-        for junk in ("null", "'text'", "[]", "{}", "{jsonrpc: '1.0', method: 'ping', id: 1}", "{jsonrpc: '2.0', id: 99}"):
+        for junk in (
+            "null",
+            "'text'",
+            "[]",
+            "{}",
+            "{jsonrpc: '1.0', method: 'ping', id: 1}",
+            "{jsonrpc: '2.0', id: 99}",
+        ):
             await host.page.evaluate(f"send({junk})")
-        before = len(host.messages)
         for method in ("sampling/createMessage", "toString", "constructor", "__proto__"):
             answer = await host.request(method)
             assert answer["error"] == {"code": -32601, "message": "Method not found"}
-        assert (await host.request("ping"))["result"] == {}
-        await host.send(method="ui/notifications/of-a-later-revision", params=None)
-        await host.send(method="ui/notifications/tool-input")
+        await host.notify("of-a-later-revision")
+        await host.send(method="ui/notifications/tool-input", params=None)
+
         await expect(host.frame.get_by_role("status")).to_have_text("Looking")
-        assert len(host.messages) == before + 5 + len(host.messages[before + 5 :])
-        assert [message for message in host.messages if message.get("id") == 1 and "result" in message] == []
+        assert (await host.request("ping"))["result"] == {}
 
 
 async def test_the_height_settles_with_few_messages(browser: Browser, player: App) -> None:
     async with host_of(browser, player, answers={"tools/call": Looks(done())}) as host:
         await host.show(generating())
         await host.height_fits()
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
         await host.height_fits()
 
         heights = [size["height"] for size in host.sent("ui/notifications/size-changed")]

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 
 from sora2_mcp.server.apps import PLAYER
 from sora2_mcp.simulator.motifs import CLIPS
-from tests.apps.browser import PLAYING
+from tests.apps.browser import playing
 from tests.apps.hosts import CAPABILITIES, CONTEXT, App, Refused, as_sent, calls, given, host_of, wrong
 from tests.apps.tasks import DEAD, GOLDFISH, HOSTILE, PROMPT, SEA, done, failed, generating, unconfirmed
 from tests.servers import agent
@@ -42,9 +42,11 @@ async def test_an_order_waits_then_plays_and_the_model_hears_of_its_end_once(bro
 
             may_look.set()
             await expect(host.frame.get_by_role("status")).to_have_text("Done")
-            assert await (await host.video()).evaluate(PLAYING)
+            await playing(host.frame)
             (told,) = await host.until_sent("ui/update-model-context")
-            assert told["content"][0]["text"].startswith(f"The user sees in the player that {id} has ended: succeeded. ")
+            assert told["content"][0]["text"].startswith(
+                f"The user sees in the player that {id} has ended: succeeded. "
+            )
             assert calls(host) == [("get_task_status", {"task_id": id})]
 
             # The host may give the result of a later call to the same page.
@@ -70,7 +72,7 @@ async def test_a_task_that_ended_before_is_no_news_for_the_model(browser: Browse
     async with host_of(browser, player) as host:
         await host.show(done())
 
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
         await host.request("ping")
         assert (host.sent("ui/update-model-context"), calls(host)) == ([], [])
 
@@ -128,7 +130,7 @@ async def test_a_dead_link_is_made_fresh_by_one_look(browser: Browser, player: A
     async with host_of(browser, player, answers={"tools/call": call}) as host:
         await host.show(done(DEAD))
 
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
         assert calls(host) == [("get_task_status", {"task_id": "task-1"})]
         assert list(dict.fromkeys(host.addresses.videos)) == [DEAD, f"{SEA}?fresh"]
 
@@ -151,7 +153,7 @@ async def test_our_own_copy_comes_first_and_the_services_after_it(browser: Brows
     async with host_of(browser, player) as host:
         await host.show(done(SEA, download_url=DEAD))
 
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
         assert list(dict.fromkeys(host.addresses.videos)) == [DEAD, SEA]
         assert calls(host) == []
 
@@ -183,7 +185,9 @@ async def test_only_https_and_this_machine_are_addresses(browser: Browser, playe
     async with host_of(browser, player, capabilities=NO_LOOKS) as host:
         await host.show(done(address, download_url=address, file_path="/videos/one.mp4"))
 
-        await expect(host.frame.get_by_text("The video cannot be shown here. Its file: /videos/one.mp4")).to_be_visible()
+        await expect(
+            host.frame.get_by_text("The video cannot be shown here. Its file: /videos/one.mp4")
+        ).to_be_visible()
         await expect(host.frame.get_by_role("button")).to_have_count(0)
         assert address not in await host.frame.content()
 
@@ -209,7 +213,7 @@ async def test_a_video_that_only_the_host_can_hand_over_is_played_from_its_bytes
     async with host_of(browser, player, answers={"resources/read": read}, media=("blob:",)) as host:
         await host.show(done("", task_id="id/1", file_path="/videos/one.mp4"))
 
-        assert await (await host.video()).evaluate(PLAYING)
+        await playing(host.frame)
         assert host.sent("resources/read") == [{"uri": "sora2://tasks/id%2F1/video"}]
 
 
@@ -220,7 +224,9 @@ async def test_where_the_host_allows_no_such_video_its_file_is_named(browser: Br
     async with host_of(browser, player, answers={"resources/read": read}) as host:
         await host.show(done("", file_path="/videos/one.mp4"))
 
-        await expect(host.frame.get_by_text("The video cannot be shown here. Its file: /videos/one.mp4")).to_be_visible()
+        await expect(
+            host.frame.get_by_text("The video cannot be shown here. Its file: /videos/one.mp4")
+        ).to_be_visible()
         assert len(host.sent("resources/read")) == 1
 
 
@@ -232,14 +238,14 @@ async def test_markup_in_a_prompt_and_in_a_reason_is_text(browser: Browser, play
         await expect(host.frame.locator("#problem")).to_have_text(HOSTILE)
         assert await host.frame.locator("img, svg, b").count() == 0
         await host.show(done(prompt=HOSTILE, file_path=HOSTILE))
-        assert await (await host.video()).evaluate("video => video.getAttribute('aria-label')") == f"Video: {HOSTILE}"
+        await expect(host.frame.locator("video")).to_have_attribute("aria-label", f"Video: {HOSTILE}")
 
 
 async def test_a_portrait_video_is_no_higher_than_480_pixels(browser: Browser, player: App) -> None:
     async with host_of(browser, player, width=1200) as host:
         await host.show(done(GOLDFISH, aspect_ratio="portrait"))
 
-        box = await (await host.video()).bounding_box()
+        box = await (await playing(host.frame)).bounding_box()
         assert box is not None
         assert (box["width"], box["height"]) == (270, 480)
 
@@ -269,7 +275,7 @@ async def test_what_the_host_may_not_has_no_button_and_a_refusal_is_said(browser
         raise Refused("The user does not want that.")
 
     inline = {**CONTEXT, "availableDisplayModes": ["inline"]}
-    can = {"openLinks": {}}
+    can: dict[str, Any] = {"openLinks": {}}
     async with host_of(browser, player, capabilities=can, context=inline, answers={"ui/open-link": refuse}) as host:
         await host.show(done())
 

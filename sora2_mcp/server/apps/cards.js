@@ -170,9 +170,10 @@ class Cards {
         this.stop(card, `The video cannot be shown here.${place ? ` It is at ${place}` : ""}`);
       },
     });
+    // Not play(), which would count for the first address only.
+    video.autoplay = true;
     card.stage.replaceChildren(video);
     video.focus();
-    video.play().catch(() => {});
   }
 
   stop(card, words = "") {

@@ -38,7 +38,7 @@ async def listening_on(listener: socket.socket, app: ASGIApp) -> AsyncIterator[N
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
 
     async def serve() -> None:
-        # Were it cut off by a test that fails, its socket's number would stay with the loop, to which others come later.
+        # Were it cut off by a test that fails, the loop would keep the number of its socket, which the next one gets.
         with anyio.CancelScope(shield=True):
             await server.serve([listener])
 

@@ -111,4 +111,3 @@ async def order(base: str, token: str, *prompts: str, ends: bool = True, **argum
             if ends:
                 await client.call_tool("wait_for_video", {"task_id": ids[-1]})
     return ids
-

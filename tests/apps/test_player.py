@@ -13,6 +13,7 @@ from sora2_mcp.simulator.motifs import CLIPS
 from tests.apps.browser import playing
 from tests.apps.hosts import CAPABILITIES, CONTEXT, App, Refused, as_sent, calls, given, host_of, wrong
 from tests.apps.tasks import DEAD, GOLDFISH, HOSTILE, PROMPT, SEA, done, failed, generating, unconfirmed
+from tests.clocks import eventually
 from tests.servers import agent
 
 pytestmark = pytest.mark.anyio
@@ -252,11 +253,11 @@ async def test_a_portrait_video_is_no_higher_than_480_pixels(browser: Browser, p
 
 async def test_what_the_host_may_is_done_through_the_host(browser: Browser, player: App) -> None:
     async def mode(params: dict[str, Any]) -> dict[str, Any]:
-        await host.page.evaluate("document.body.classList.toggle('full')")
+        await host.page.evaluate("document.body.classList.add('full')")
         return {"mode": params["mode"]}
 
     async with host_of(browser, player, answers={"ui/request-display-mode": mode}) as host:
-        await host.show(done())
+        await host.show(done(aspect_ratio="portrait"))
 
         await host.frame.get_by_role("button", name="Open in browser").click()
         assert await host.until_sent("ui/open-link") == [{"url": SEA}]
@@ -265,8 +266,14 @@ async def test_what_the_host_may_is_done_through_the_host(browser: Browser, play
         assert await host.until_sent("ui/download-file") == [{"contents": [link]}]
         await host.frame.get_by_role("button", name="Full screen").click()
         await expect(host.frame.get_by_role("button", name="Leave full screen")).to_be_in_viewport()
+        heights = len(host.sent("ui/notifications/size-changed"))
+        video = await playing(host.frame)
+        await eventually(lambda: video.evaluate("video => video.clientHeight > 600"))
+        assert len(host.sent("ui/notifications/size-changed")) == heights
+        await host.page.evaluate("document.body.classList.remove('full')")
         await host.notify("host-context-changed", displayMode="inline")
         await expect(host.frame.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+        await host.height_fits()
         assert host.sent("ui/request-display-mode") == [{"mode": "fullscreen"}]
 
 

@@ -28,6 +28,8 @@ class Host {
     this.takeContext(answer.hostContext || {});
     this.notify("ui/notifications/initialized", {});
     const measure = () => {
+      // There the page follows the frame: were the frame to follow the page, both would shrink.
+      if (this.context.displayMode === "fullscreen") return void (this.size = "");
       const { width, height } = document.documentElement.getBoundingClientRect();
       const size = { width: Math.ceil(width), height: Math.ceil(height) };
       // Only what has changed, or the host and the page would answer each other for ever.

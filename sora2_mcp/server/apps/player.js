@@ -48,7 +48,7 @@ function take(fresh) {
 /** Nothing comes by itself, and there is no task. */
 function noTask(word, words) {
   $("status").textContent = word;
-  $("bar").hidden = true;
+  $("stage").hidden = true;
   say(words);
 }
 
@@ -106,6 +106,7 @@ function show(shown) {
   document.body.className = document.body.classList.contains("full") ? `full ${shown.status}` : shown.status || "";
   $("prompt").textContent = $("prompt").title = shown.prompt || "A video";
   $("status").textContent = shown.status ? statusWord(shown) : shown.prompt ? "Ordering" : "Looking";
+  $("stage").hidden = false;
   $("stage").classList.toggle("portrait", shown.aspect_ratio === "portrait");
   const isWaiting = !shown.status || !isSettled(shown);
   $("cover").hidden = !isWaiting && shown.status === "succeeded";

@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
 PARALLEL := --numprocesses 3 --dist worksteal
 
-.PHONY: help setup demo test coverage faults postgres hosts referees check conformance bench soak package wheel-check \
+.PHONY: help setup demo test coverage faults postgres apps hosts referees check conformance bench soak package wheel-check \
 	docs lock format
 
 help: ## This list.
@@ -67,6 +67,13 @@ faults: setup ## Kills, replicas, floods, every principal and transport, and eve
 postgres: export TESTED_ENGINE = postgresql
 postgres: setup ## The tests of the core and of the server once more, on PostgreSQL.
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/tasks/store tests/tasks tests/server tests/telemetry
+
+# A browser of the system's, not of Playwright's: Debian's plays MP4.
+apps: setup ## The player, the gallery and the page in Chromium.
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; } \
+		|| { echo "make apps needs Chromium or Chrome on the PATH: install the package chromium or google-chrome." >&2; exit 1; }
+	$(BIN)/python -m pytest $(PARALLEL) tests/apps
 
 # Environments of their own for what does not go with the main one's dependencies, nor with each other; tests start the
 # server from the main one.

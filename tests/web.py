@@ -36,8 +36,14 @@ async def listening(app: ASGIApp) -> AsyncIterator[str]:
 async def listening_on(listener: socket.socket, app: ASGIApp) -> AsyncIterator[None]:
     """The same on a socket whose address was known before."""
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+
+    async def serve() -> None:
+        # Were it cut off by a test that fails, the loop would keep the number of its socket, which the next one gets.
+        with anyio.CancelScope(shield=True):
+            await server.serve([listener])
+
     async with anyio.create_task_group() as group:
-        group.start_soon(server.serve, [listener])
+        group.start_soon(serve)
         with anyio.fail_after(PATIENCE_SECONDS):
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await anyio.sleep(0.005)

@@ -5,12 +5,12 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from shutil import which
 from typing import Any
 
-import axe_playwright_python
-from playwright.async_api import Browser, Frame, Page, Request, Route, async_playwright
+import anyio
+from playwright.async_api import Browser, ElementHandle, Frame, Page, Request, Route, async_playwright
 
 from sora2_mcp.simulator.motifs import CLIPS
 from tests.clocks import PATIENCE_SECONDS
@@ -27,7 +27,6 @@ _QUIETLY = [
     "--disable-sync",
 ]
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 _SIMULATED = re.compile(r"http://127\.0\.0\.1:\d+/videos/")
 """A simulator's, which listens on the tests' network only."""
 
@@ -108,7 +107,8 @@ async def _answer_from_network(route: Route, request: Request) -> None:
 
 @cache
 def _axe() -> str:
-    return _AXE.read_text(encoding="utf-8")
+    # Of the package only this file is used: its own code is for Playwright's other interface.
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
 
 async def complaints(place: Page | Frame) -> list[str]:
@@ -122,10 +122,18 @@ async def complaints(place: Page | Frame) -> list[str]:
     ]
 
 
-PLAYING = """(video) => new Promise((done) => {
+_MOVES = """(video) => new Promise((done) => {
   const check = () => (video.currentTime > 0 && !video.paused ? done(true) : video.requestVideoFrameCallback(check));
   check();
 })"""
-"""Resolves once a video shows moving frames."""
 
 PATIENCE_MS = PATIENCE_SECONDS * 1000
+
+
+async def playing(place: Page | Frame) -> ElementHandle:
+    """The video that is played there, once its frames move."""
+    video = await place.wait_for_selector("video[controls]", state="attached", timeout=PATIENCE_MS)
+    assert video is not None
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await video.evaluate(_MOVES)
+    return video

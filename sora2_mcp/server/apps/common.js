@@ -49,10 +49,14 @@ function sources(task) {
   return [task.download_url, task.video_url].map(safe).filter(Boolean);
 }
 
-/** Whether nothing more comes by itself: a video that only the service's key opens is saved a moment after it is done. */
+/** Whether a done video has no address yet: one that only the service's key opens is saved a moment after it is done. */
+function isComing(task) {
+  return task.status === "succeeded" && !sources(task).length && !task.file_path && !isGone(task);
+}
+
+/** Whether nothing more comes by itself. */
 function isSettled(task) {
-  const isComing = task.status === "succeeded" && !sources(task).length && !task.file_path && !isGone(task);
-  return task.status !== "generating" && !isComing;
+  return task.status !== "generating" && !isComing(task);
 }
 
 /** Whether the service has deleted its copy. */

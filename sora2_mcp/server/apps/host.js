@@ -28,6 +28,8 @@ class Host {
     this.takeContext(answer.hostContext || {});
     this.notify("ui/notifications/initialized", {});
     const measure = () => {
+      // There the page follows the frame: were the frame to follow the page, both would shrink.
+      if (this.context.displayMode === "fullscreen") return void (this.size = "");
       const { width, height } = document.documentElement.getBoundingClientRect();
       const size = { width: Math.ceil(width), height: Math.ceil(height) };
       // Only what has changed, or the host and the page would answer each other for ever.
@@ -114,13 +116,15 @@ class Host {
 
   settle({ id, result, error }) {
     const waiting = this.waiting.get(id);
-    if (!waiting) return;
+    // What comes after the end must not start anything.
+    if (!waiting || this.ended) return;
     this.waiting.delete(id);
     if (error) waiting.reject(new Error(String(error.message || "The host refused.")));
     else waiting.resolve(result || {});
   }
 
-  handle({ id, method, params = {} }) {
+  handle({ id, method, params: given }) {
+    const params = given || {};
     const handlers = {
       "ui/notifications/tool-input": () => this.onInput(params.arguments || {}),
       "ui/notifications/tool-result": () => this.onResult(params),
@@ -132,9 +136,10 @@ class Host {
       },
       ping: () => {},
     };
-    if (handlers[method]) handlers[method]();
+    const isKnown = Object.hasOwn(handlers, method);
+    if (isKnown) handlers[method]();
     if (id === undefined) return;
-    const answer = handlers[method] ? { result: {} } : { error: { code: -32601, message: "Method not found" } };
+    const answer = isKnown ? { result: {} } : { error: { code: -32601, message: "Method not found" } };
     this.post({ jsonrpc: "2.0", id, ...answer });
   }
 }

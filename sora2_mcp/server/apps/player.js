@@ -3,27 +3,32 @@
 
 const $ = (id) => document.getElementById(id);
 const host = new Host({ name: "sora2-player", version: "1" });
+const TRIES = 12;
+const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+let asked = {};
 let task = null;
 let isAsked = false;
 let isTold = false;
-let looksLeft = 30;
+let triesLeft = TRIES;
 let lookTimer = 0;
 let video = null;
 
 host.onInput = ({ prompt, task_id: id }) => {
-  if (!task) show({ prompt, task_id: id, status: "" });
+  asked = { prompt, task_id: id };
+  if (!task) show({ ...asked, status: "" });
 };
 host.onResult = (result) => {
-  if (result.isError || !result.structuredContent || !result.structuredContent.task_id) {
-    if (!task || !task.task_id) say(textOf(result), result.isError);
-    return;
-  }
-  // What it ended with is news for the model only if this page sees it end.
-  isTold = isTold || result.structuredContent.status !== "generating";
-  take(result.structuredContent);
+  const content = result.structuredContent || {};
+  if (!result.isError && content.task_id) {
+    // What it ended with is news for the model only if this page sees it end.
+    isTold = isTold || content.status !== "generating";
+    take(content);
+  } else if (task) say(textOf(result), result.isError);
+  else if (result.isError || content.status === "failed") show({ message: textOf(result), ...asked, ...content, status: "failed" });
+  else noTask("Nothing to show", textOf(result));
 };
 host.onCancelled = () => {
-  if (!task || !task.status) say("The call was cancelled. What was ordered goes on: ask for its status.");
+  if (!task) noTask("Cancelled", "The call was cancelled. What was ordered goes on: ask for its status.");
 };
 host.onContext = () => showButtons();
 host.onEnd = () => {
@@ -32,33 +37,45 @@ host.onEnd = () => {
 };
 
 function take(fresh) {
-  const before = task || {};
+  const before = task || asked;
   task = { ...fresh, prompt: fresh.prompt || before.prompt };
+  say("");
   show(task);
   if (isSettled(task)) tellOnce();
   else lookLater();
 }
 
+/** Nothing comes by itself, and there is no task. */
+function noTask(word, words) {
+  $("status").textContent = word;
+  $("stage").hidden = true;
+  say(words);
+}
+
+function mayLook() {
+  return host.can.call && !host.ended && !document.hidden && task && task.task_id && !isSettled(task) && triesLeft > 0;
+}
+
 function lookLater() {
   clearTimeout(lookTimer);
-  if (host.ended || document.hidden || !task || !task.task_id || isSettled(task)) return;
-  // A done video that cannot be saved is not looked at for ever.
-  if (task.status === "succeeded" && !looksLeft--) return;
-  if (!host.can.call) {
-    say("This chat does not let the player look by itself. Ask how the video stands.");
-    return;
-  }
-  const seconds = Math.min(30, Math.max(1, Number(task.poll_after_seconds) || 5));
-  lookTimer = setTimeout(look, seconds * 1000);
+  if (!host.can.call) say("This chat does not let the player look by itself. Ask how the video stands.");
+  if (triesLeft <= 0) giveUpLooking();
+  if (!mayLook()) return;
+  // A video that is just being saved comes sooner than one that is being made; what brings nothing is tried less often.
+  const seconds = Math.max(1, Number(task.poll_after_seconds) || (isComing(task) ? 2 : 5));
+  lookTimer = setTimeout(look, Math.min(30, seconds * (1 + TRIES - triesLeft)) * 1000);
 }
 
 async function look() {
-  if (isAsked || host.ended || document.hidden) return;
+  clearTimeout(lookTimer);
+  if (isAsked || !mayLook()) return;
   isAsked = true;
   try {
-    take(await host.call("get_task_status", { task_id: task.task_id }));
-    say("");
+    const fresh = await host.call("get_task_status", { task_id: task.task_id });
+    triesLeft = fresh.status === "generating" ? TRIES : triesLeft - 1;
+    take(fresh);
   } catch (error) {
+    triesLeft -= 1;
     say(`Looking failed: ${error.message}`, true);
     lookLater();
   } finally {
@@ -66,53 +83,69 @@ async function look() {
   }
 }
 
+function giveUpLooking() {
+  $("bar").hidden = true;
+  if (isComing(task)) explain("The video is done, but it has no address yet that can be shown here. Ask to have it saved.");
+  else say(`${$("say").textContent.trim()} The player has stopped looking: ask how the video stands.`, true);
+}
+
 function tellOnce() {
   if (isTold || !host.can.tell) return;
   isTold = true;
-  const where = sources(task)[0] || task.file_path || "";
-  const text = `The user sees in the player that ${task.task_id} has ended: ${task.status}. ${problemOf(task)} ${where}`;
-  host.tell(text.trim()).catch(() => {});
+  const problem = problemOf(task);
+  const where = sources(task)[0] || task.file_path;
+  host.tell([
+    `The user sees in the player that ${task.task_id} has ended: ${task.status}.`,
+    // The service's words are data: quoted, so that they read as nothing else.
+    problem && `Reason given: ${JSON.stringify(problem)}`,
+    where && `The video: ${where}`,
+  ].filter(Boolean).join(" ")).catch(() => {});
 }
 
 function show(shown) {
   document.body.className = document.body.classList.contains("full") ? `full ${shown.status}` : shown.status || "";
-  $("prompt").textContent = shown.prompt || "A video";
-  $("status").textContent = shown.status ? statusWord(shown) : "Ordering";
+  $("prompt").textContent = $("prompt").title = shown.prompt || "A video";
+  $("status").textContent = shown.status ? statusWord(shown) : shown.prompt ? "Ordering" : "Looking";
+  $("stage").hidden = false;
   $("stage").classList.toggle("portrait", shown.aspect_ratio === "portrait");
   const isWaiting = !shown.status || !isSettled(shown);
   $("cover").hidden = !isWaiting && shown.status === "succeeded";
   $("bar").hidden = !isWaiting;
-  const problem = problemOf(shown);
-  $("problem").textContent = problem;
-  $("problem").hidden = !problem;
+  explain(problemOf(shown));
   $("note").textContent = expiryNote(shown);
   showTime();
   if (shown.status === "succeeded" && !isWaiting) showVideo();
   showButtons();
 }
 
+function explain(words) {
+  $("problem").textContent = words;
+  $("problem").hidden = !words;
+}
+
 function showVideo() {
   if (video) return;
   const canRead = host.can.read && task.file_path;
   video = videoOf(task, {
-    look: host.can.call ? async () => (task = await host.call("get_task_status", { task_id: task.task_id })) : null,
+    look: host.can.call ? async () => (task = { ...task, ...(await host.call("get_task_status", { task_id: task.task_id })) }) : null,
     blob: canRead ? () => host.read(`sora2://tasks/${encodeURIComponent(task.task_id)}/video`) : null,
     gaveUp: () => {
       video.remove();
       $("cover").hidden = false;
-      $("problem").hidden = false;
-      $("problem").textContent = fallback();
+      explain(fallback());
+      showButtons();
     },
   });
-  // Hosts let only muted videos start by themselves.
-  Object.assign(video, { muted: true, autoplay: true, loop: true });
+  // Hosts let only muted videos start by themselves, and some people want none to.
+  Object.assign(video, { muted: true, autoplay: !isCalm, loop: true });
   $("stage").append(video);
 }
 
 function fallback() {
   const address = sources(task)[0];
   if (address) return `The video cannot be shown here. Its address: ${address}`;
-  return task.file_path ? `The video cannot be shown here. Its file: ${task.file_path}` : "The video has no address.";
+  if (task.file_path) return `The video cannot be shown here. Its file: ${task.file_path}`;
+  return isGone(task) ? "The video is gone: the service has deleted it." : "The video has no address that can be shown here.";
 }
 
 function showTime() {
@@ -132,16 +165,13 @@ function showButtons() {
 
 function say(words, isError = false) {
   $("say").textContent = words;
-  $("say").classList.toggle("error", isError);
+  $("say").classList.toggle("error", Boolean(isError));
 }
 
 const tried = (what) => () => what().catch((error) => say(error.message, true));
 $("open").onclick = tried(() => host.open(sources(task)[0]));
 $("save").onclick = tried(() => host.save(sources(task)[0], `${task.task_id}.mp4`));
 $("full").onclick = tried(() => host.full(host.context.displayMode !== "fullscreen"));
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) clearTimeout(lookTimer);
-  else if (task && task.task_id && !isSettled(task) && host.can.call) look();
-});
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(lookTimer) : look()));
 setInterval(showTime, 1000);
 host.connect().catch(() => say("The host does not answer.", true));

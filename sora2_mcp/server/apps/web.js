@@ -9,11 +9,22 @@ const META = {
 };
 
 class SignInNeeded extends Error {}
+class Ended extends Error {}
+
+// The server watches 100 resources for one client; beyond that the list tells of the newest only.
+const WATCHED = 90;
 
 class Web {
   constructor() {
-    this.token = "";
     this.lastId = 0;
+    this.begin("");
+  }
+
+  /** Speaks for this token from now on; what is under way for the one before ends with an `Ended`. */
+  begin(token) {
+    if (this.life) this.life.abort(new Ended());
+    this.life = new AbortController();
+    this.token = token;
   }
 
   headers() {
@@ -35,8 +46,7 @@ class Web {
   async request(method, params, name) {
     const id = ++this.lastId;
     const answer = await this.post(id, method, params, name);
-    const isStream = (answer.headers.get("content-type") || "").startsWith("text/event-stream");
-    if (!isStream) return resultOf(await answer.json());
+    if (!isStream(answer)) return resultOf(await answer.json());
     for await (const message of messagesIn(answer)) {
       if (message.id === id) return resultOf(message);
     }
@@ -44,29 +54,38 @@ class Web {
   }
 
   /**
-   * Calls `changed` whenever the caller's tasks change; returns when the server ends the stream.
+   * Calls `changed` once it listens, then whenever the caller's tasks change; returns when the server ends the stream.
    * A task that is watched by its id is looked at as often as one that a tool waits for.
    */
   async listen(ids, changed, signal) {
-    const uris = ["sora2://tasks", ...ids.map((id) => `sora2://tasks/${id}`)];
+    const uris = ["sora2://tasks", ...ids.slice(0, WATCHED).map((id) => `sora2://tasks/${encodeURIComponent(id)}`)];
     const params = { notifications: { resourceSubscriptions: uris } };
     const answer = await this.post(++this.lastId, "subscriptions/listen", params, "", signal);
+    if (!isStream(answer)) resultOf(await answer.json());
     for await (const message of messagesIn(answer)) {
-      if (message.method && message.method.startsWith("notifications/resources/")) changed();
+      if (message.error) resultOf(message);
+      // The first one acknowledges: what changed before it was not told.
+      if (message.method) changed();
     }
   }
 
-  async post(id, method, params, name, signal) {
+  async post(id, method, params, name, signal = this.life.signal) {
     const named = name ? { "mcp-name": name } : {};
-    const answer = await fetch("mcp", {
+    return this.fetch("mcp", {
       method: "POST",
       signal,
-      credentials: "omit",
       headers: {
         "content-type": "application/json", accept: "application/json, text/event-stream",
         "mcp-protocol-version": PROTOCOL, "mcp-method": method, ...named, ...this.headers(),
       },
       body: JSON.stringify({ jsonrpc: "2.0", id, method, params: { ...params, _meta: META } }),
+    });
+  }
+
+  async fetch(path, options) {
+    // The browser's own words for a server that is not there help nobody.
+    const answer = await fetch(path, { credentials: "omit", ...options }).catch((error) => {
+      throw error instanceof TypeError ? new Error("The server cannot be reached.") : error;
     });
     await refuseUnlessOk(answer);
     return answer;
@@ -75,9 +94,7 @@ class Web {
   /** All callers' tasks, for the operator's token only. */
   async overview({ status, cursor }) {
     const asked = new URLSearchParams({ status, cursor });
-    const answer = await fetch(`overview?${asked}`, { credentials: "omit", headers: this.headers() });
-    await refuseUnlessOk(answer);
-    return answer.json();
+    return (await this.fetch(`overview?${asked}`, { signal: this.life.signal, headers: this.headers() })).json();
   }
 }
 
@@ -86,6 +103,10 @@ async function refuseUnlessOk(answer) {
   const body = await answer.json().catch(() => ({}));
   const words = (body.error && (body.error.message || body.error)) || `The server answers HTTP ${answer.status}.`;
   throw answer.status === 401 ? new SignInNeeded(String(words)) : new Error(String(words));
+}
+
+function isStream(answer) {
+  return (answer.headers.get("content-type") || "").startsWith("text/event-stream");
 }
 
 function resultOf(message) {

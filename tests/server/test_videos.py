@@ -21,7 +21,6 @@ from sora2_mcp.simulator.motifs import clip_of
 from tests.clocks import FakeClock, eventually
 from tests.server.site import ANN, BOB, TOKENS, Site, site
 from tests.servers import agent, settings_in, text_of
-from tests.tasks.core import Fetched
 from tests.web import client_of, served
 
 pytestmark = pytest.mark.anyio
@@ -281,7 +280,7 @@ async def test_a_range_beyond_the_end_cannot_be_had(shared: tuple[Site, str], as
 )  # fmt: skip
 async def test_what_is_no_range_counts_as_none(shared: tuple[Site, str], asked_for: str) -> None:
     server, link = shared
-    answer = await server.http.get(link, headers={"range": asked_for.encode()})
+    answer = await server.http.get(link, headers=[(b"range", asked_for.encode())])
 
     assert (answer.status_code, answer.content == CLIP) == (200, True)
 
@@ -382,13 +381,12 @@ async def test_what_lies_in_the_files_place_is_never_given_out(tmp_path: Path, k
 
 async def test_a_video_that_takes_long_to_come_back_is_asked_for_again_later(tmp_path: Path, clock: FakeClock) -> None:
     simulator = Simulator(seconds_per_task=0, now=clock.now, sleep=clock.sleep)
-    gate, paths, answers = anyio.Event(), list[str](), list[httpx2.Response]()
-    gate.set()
-    simulator.app.add_middleware(Fetched, paths=paths, gate=(held := _Gate(gate)))
+    paths, answers, held = list[str](), list[httpx2.Response](), Held()
+    simulator.app.add_middleware(Holding, paths=paths, held=held)
     async with site(tmp_path, clock=clock, simulator=simulator) as server, server.person() as me:
         saved = await me.saved()
         Path(saved["file_path"]).unlink()
-        held.event = anyio.Event()
+        held.until = anyio.Event()
 
         async def ask() -> None:
             answers.append(await server.http.get(saved["download_url"]))
@@ -401,7 +399,7 @@ async def test_a_video_that_takes_long_to_come_back_is_asked_for_again_later(tmp
             await eventually(lambda: len(answers) == 1)
             assert answers[0].status_code == 503
             assert answers[0].headers["retry-after"] == "5"
-            held.event.set()
+            held.until.set()
             # It went on meanwhile.
             await ask()
 
@@ -420,14 +418,24 @@ class Gone:
         await (Response(status_code=404) if is_gone else self._app)(scope, receive, send)
 
 
-class _Gate:
-    """An event that a test can put another in the place of."""
+class Held:
+    """Until when videos are not given out; at first they are."""
 
-    def __init__(self, event: anyio.Event) -> None:
-        self.event = event
+    until: anyio.Event | None = None
 
-    async def wait(self) -> None:
-        await self.event.wait()
+
+class Holding:
+    """Put before the simulator's app: the paths of the videos that are asked for, which may be held back."""
+
+    def __init__(self, app: ASGIApp, paths: list[str], held: Held) -> None:
+        self._app, self._paths, self._held = app, paths, held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/videos/"):
+            self._paths.append(scope["path"])
+            if self._held.until is not None:
+                await self._held.until.wait()
+        await self._app(scope, receive, send)
 
 
 async def test_a_video_that_cannot_be_had_again_is_gone(tmp_path: Path) -> None:
@@ -484,7 +492,7 @@ async def test_replicas_with_the_same_keys_open_each_others_links_and_fetch_what
     tmp_path: Path,
 ) -> None:
     simulator = Simulator(seconds_per_task=0)
-    shared = {"simulator": simulator, "state_keys": KEYS}
+    shared: dict[str, Any] = {"simulator": simulator, "state_keys": KEYS}
     url = f"sqlite:///{tmp_path}/tasks.db"
     async with (
         site(tmp_path, **shared) as first,

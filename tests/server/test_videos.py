@@ -356,6 +356,7 @@ async def test_a_file_that_has_gone_is_fetched_anew(tmp_path: Path) -> None:
     assert Path(now["file_path"]).read_bytes() == CLIP
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("kind", ["shorter", "link", "folder", "dangling"])
 async def test_what_lies_in_the_files_place_is_never_given_out(tmp_path: Path, kind: str) -> None:
     secret = tmp_path / "secret"

@@ -1,11 +1,12 @@
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.tasks.store.database import Database
-from sora2_mcp.tasks.store.interface import PageMark
-from tests.clocks import FakeClock
+from sora2_mcp.tasks.store.interface import CallerUsage, PageMark
+from tests.clocks import START, FakeClock
 from tests.tasks.store.drafts import (
     OTHER_SERVICE,
     draft,
@@ -94,3 +95,50 @@ async def test_a_principal_sees_nobody_elses_tasks(store: Database, stranger: Da
     await reserve(stranger, draft(clock, service=OTHER_SERVICE))
 
     assert await store.page("local", None, 10, None) == []
+
+
+async def test_the_operator_sees_every_principals_tasks_and_no_other_services(
+    store: Database, stranger: Database, clock: FakeClock
+) -> None:
+    for number, principal in enumerate(("token:ann", "token:bob", "local", "token:ann")):
+        await reserve(store, draft(clock, prompt=f"cat {number}", principal=principal))
+        await clock.advance(1)
+    await reserve(stranger, draft(clock, service=OTHER_SERVICE))
+
+    first = await store.page(None, None, 3, None)
+    after = PageMark(created_at=first[-1].created_at, id=first[-1].id)
+
+    assert [(task.principal, task.request.prompt) for task in first] == [
+        ("token:ann", "cat 3"),
+        ("local", "cat 2"),
+        ("token:bob", "cat 1"),
+    ]
+    assert prompts(await store.page(None, None, 3, after)) == ["cat 0"]
+    assert prompts(await store.page(None, Status.FAILED, 3, None)) == []
+
+
+async def test_each_callers_orders_are_counted_and_who_ordered_most_comes_first(
+    store: Database, stranger: Database
+) -> None:
+    # One is ordered a month before, one a day before, all others today.
+    clock = FakeClock(START - timedelta(days=40))
+    ann, bob = "token:ann", "token:bob"
+    await saved(store, succeeded(await ordered(store, draft(clock, principal=bob), "task-0"), clock.now()))
+    await clock.advance(39 * 86_400)
+    await ordered(store, draft(clock, principal=ann), "task-1")
+    await clock.advance(86_400)
+    await saved(store, failed(await ordered(store, draft(clock, principal=ann, prompt="fails"), "task-2"), clock.now()))
+    unclear = draft(clock, principal=ann, prompt="unclear")
+    refused = draft(clock, principal=ann, prompt="refused")
+    await reserve(store, unclear)
+    await store.unclear(unclear.id, "no answer")
+    await reserve(store, refused)
+    await store.refuse(refusal(refused, clock.now()))
+    await ordered(store, draft(clock, principal=bob), "task-3")
+    await reserve(stranger, draft(clock, principal=bob, service=OTHER_SERVICE))
+
+    # An order that is unclear counts as unfinished for an hour; one that was refused was never one.
+    assert await store.callers() == [
+        CallerUsage(principal=ann, unfinished=2, today=2, this_month=3, failed_this_month=1),
+        CallerUsage(principal=bob, unfinished=1, today=1, this_month=1, failed_this_month=0),
+    ]

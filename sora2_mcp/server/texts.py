@@ -7,6 +7,7 @@ holds as well: what there is to say, and what to do next.
 from dataclasses import dataclass
 from datetime import datetime
 
+from sora2_mcp.domain.preview import Preview
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.server.offered import days_of
@@ -14,7 +15,6 @@ from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission, refusal_of
-from sora2_mcp.tasks.previews import Preview
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
 from sora2_mcp.words import quoted

@@ -10,6 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
 
+from sora2_mcp.domain.preview import Preview
 from sora2_mcp.domain.request import SORA2API, AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Status, Task
 from sora2_mcp.errors import DeclinedError, Sora2Error
@@ -50,7 +51,7 @@ from sora2_mcp.server.views import (
 )
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
-from sora2_mcp.tasks.previews import Preview, is_available
+from sora2_mcp.tasks.previews import is_available
 from sora2_mcp.tasks.tasks import STATUS_SECONDS
 
 DEFAULT_WAIT_SECONDS = 25

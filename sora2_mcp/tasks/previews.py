@@ -1,20 +1,29 @@
-"""A look at a finished video without playing it: from the saved file, or from as little of its address as it takes."""
+"""A look at a finished video without playing it: from the saved file, or from as little of its address as it takes.
+
+The frames are decoded by ``frames.py``, in a process of its own: what is in a file comes from strangers, and one of
+some kilobytes can make a decoder take gigabytes, or crash. That process has limits and can be killed.
+"""
 
 import io
+import json
 import re
-from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
+import struct
+import subprocess
+import sys
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO
 
-import anyio.from_thread
+import anyio
 import anyio.to_thread
 import httpx2
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
 
+from sora2_mcp.domain.preview import Facts, Preview
 from sora2_mcp.domain.task import Status, Task
 from sora2_mcp.errors import PreviewError
 from sora2_mcp.services.exchange import reason_of
@@ -25,54 +34,29 @@ from sora2_mcp.tasks.polling import Polling
 
 MOST_FRAMES = 9
 
-_FILE_SECONDS = 4.0
-_ADDRESS_SECONDS = 20.0
+_CALL_SECONDS = 25.0
+"""Several hosts cut a call after 30 s."""
+
+_FILE_SECONDS = 4.5
 _AT_ONCE = 2
 _MOST_BYTES = 64_000_000
 """Read of one video, whatever its size: enough for the index and some seconds of each part of it."""
 
 _PIECE_BYTES = 512 * 1024
-_PIECES_KEPT = 24
+_LONGEST_LINE_BYTES = 400_000
 _TIMEOUT = httpx2.Timeout(connect=5, read=10, write=10, pool=10)
 _PART = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII | re.IGNORECASE)
+_TOO_LONG = "it takes too long to read"
+_NOT_THE_PART = "its host did not send the part of it that it was asked for"
+
+# The same modules as here, whatever lies in the folder that a host has started this server in.
+_START = "import sys; sys.path[:] = sys.argv[3:]; from sora2_mcp.tasks.frames import main; main()"
+
+Source = Callable[[int], Awaitable[tuple[int, bytes]]]
+"""The size of a video, and that piece of it: ``_PIECE_BYTES``, or as many as are left."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a video is: its length in seconds, its size in pixels, its codecs. 0 and empty: it does not say."""
-
-    seconds: float
-    width: int
-    height: int
-    frame_rate: float
-    codec: str
-    sound: str
-    """The codec of its sound; empty where it has none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """Frames of a video on one JPEG of at most 200 kB, and the moments they show, in seconds from its start."""
-
-    jpeg: bytes
-    moments: tuple[float, ...]
-    facts: Facts
-
-
-class Video(Protocol):
-    """The bytes of a video, to be read in a thread."""
-
-    def read(self, size: int, /) -> bytes: ...
-    def seek(self, offset: int, whence: int = ..., /) -> int: ...
-    def tell(self) -> int: ...
-    def close(self) -> None: ...
-
-
-Opened = Callable[[Callable[[], bool]], Video]
-"""Opens a video, of which is read only while the function that it is given says that there is time."""
-
-
-class UnreadableVideoError(Exception):
+class _UnreadableVideoError(Exception):
     """The bytes did not come, or are no video that can be shown; the message says why."""
 
 
@@ -86,13 +70,13 @@ def is_available() -> bool:
 
 
 class Previews:
-    """Makes previews, few at a time, each in a thread."""
+    """Makes previews, few at a time, each in a process."""
 
     def __init__(self, core: Core, polling: Polling, http: httpx2.AsyncClient) -> None:
         self._clock = core.clock
         self._polling = polling
         self._http = http
-        self._threads = anyio.CapacityLimiter(_AT_ONCE)
+        self._turns = anyio.Semaphore(_AT_ONCE)
 
     async def of(self, task: Task, count: int) -> Preview:
         """So many frames of the task's video, and what it is.
@@ -103,134 +87,145 @@ class Previews:
         if task.status is not Status.SUCCEEDED:
             hint = "" if task.finished else f'Call wait_for_video(task_id="{task.reference}") first.'
             raise PreviewError(task.reference, f"there is none, the task is {task.status.value}.", hint)
+        with self._clock.timeout(_CALL_SECONDS):
+            try:
+                async with self._turns:
+                    return await self._made(task, count)
+            except _UnreadableVideoError as error:
+                raise PreviewError(task.reference, f"{error}.") from error
+        raise PreviewError(task.reference, f"{_TOO_LONG}.")
+
+    async def _made(self, task: Task, count: int) -> Preview:
         if task.file is not None and await is_kept(task.file):
-            path = Path(task.file.path)
-            return await self._made(task, lambda _: path.open("rb"), count, _FILE_SECONDS)
+            return await self._of_file(Path(task.file.path), count)
         save = f'Call download_video(task_id="{task.reference}") first.'
         if task.is_deleted(self._clock.now()) or not task.link:
             raise PreviewError(task.reference, "it is not saved, and the service gives no address of it.", save)
         try:
-            return await self._from_address(task, count)
+            return await _decoded(_Address(self._http, task.link).piece, count)
         except _StaleError:
             seen = await self._polling.look(task)
         try:
             if not seen.link or seen.link == task.link:
                 raise _StaleError
-            return await self._from_address(seen, count)
+            return await _decoded(_Address(self._http, seen.link).piece, count)
         except _StaleError:
             raise PreviewError(task.reference, "its host no longer gives it out.", save) from None
 
-    async def _from_address(self, task: Task, count: int) -> Preview:
-        return await self._made(task, partial(_RemoteVideo, self._http, task.link), count, _ADDRESS_SECONDS)
-
-    async def _made(self, task: Task, opened: Opened, count: int, seconds: float) -> Preview:
-        until = self._clock.monotonic() + seconds
-
-        def in_time() -> bool:
-            return self._clock.monotonic() < until
-
-        # A thread cannot be stopped: one that hangs is left behind, and keeps its place until it ends.
-        with self._clock.timeout(seconds + 0.5):
+    async def _of_file(self, path: Path, count: int) -> Preview:
+        with self._clock.timeout(_FILE_SECONDS):
             try:
-                make = partial(_preview, opened, count, in_time)
-                return await anyio.to_thread.run_sync(make, abandon_on_cancel=True, limiter=self._threads)
-            except UnreadableVideoError as error:
-                raise PreviewError(task.reference, f"{error}.") from error
+                with path.open("rb") as file:
+                    return await _decoded(_File(file).piece, count)
             except OSError as error:
-                raise PreviewError(task.reference, f"its file cannot be read ({error.strerror}).") from error
-        raise PreviewError(task.reference, "it takes too long to read.")
+                raise _UnreadableVideoError(f"its file cannot be read ({error.strerror})") from error
+        raise _UnreadableVideoError(_TOO_LONG)
 
 
-def _preview(opened: Opened, count: int, in_time: Callable[[], bool]) -> Preview:
-    """In the thread: what is imported here takes 0.2 s."""
-    from sora2_mcp.tasks.frames import preview_of  # noqa: PLC0415 - as above
+async def _decoded(source: Source, count: int) -> Preview:
+    """What the process makes of a video; it does not outlive this, however this ends.
 
-    with closing(opened(in_time)) as file:
-        return preview_of(_Bounded(file, in_time), count, in_time)
+    Raises:
+        _UnreadableVideoError: it makes nothing of it. Whatever ``source`` raises.
+    """
+    command = [sys.executable, "-I", "-c", _START, str(count), str(_PIECE_BYTES), *sys.path]
+    try:
+        process = await anyio.open_process(command, stderr=subprocess.DEVNULL)
+    except OSError as error:
+        raise _UnreadableVideoError(f"its decoder cannot be started ({error.strerror})") from error
+    async with process:
+        try:
+            return _understood(await _last_line(process, source))
+        except (anyio.EndOfStream, anyio.DelimiterNotFound, anyio.IncompleteRead, ValueError, LookupError) as error:
+            raise _UnreadableVideoError("it cannot be read as a video (its decoder gave up)") from error
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
 
 
-class _Bounded:
-    """A file of which only so much is read, and only in time: a damaged index can ask for the same bytes for ever."""
+async def _last_line(process: Process, source: Source) -> bytes:
+    """What the process says in the end, once it has got all the pieces that it asks for."""
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes are the default
+    said, left = BufferedByteReceiveStream(process.stdout), _MOST_BYTES
+    while not (line := await said.receive_until(b"\n", _LONGEST_LINE_BYTES)).startswith(b"{"):
+        size, piece = await source(int(line))
+        left -= len(piece)
+        if left < 0:
+            # A damaged index can ask for the same bytes for ever.
+            raise _UnreadableVideoError(_TOO_LONG)
+        with suppress(anyio.BrokenResourceError, OSError):
+            await process.stdin.send(struct.pack(">QI", size, len(piece)) + piece)
+    return line
 
-    def __init__(self, file: "Video", in_time: Callable[[], bool]) -> None:
+
+def _understood(line: bytes) -> Preview:
+    """Raises:
+    _UnreadableVideoError, ValueError, LookupError: it is no preview.
+    """
+    said = json.loads(line)
+    if "problem" in said:
+        raise _UnreadableVideoError(str(said["problem"]))
+    return Preview(jpeg=b64decode(said["jpeg"]), moments=tuple(said["moments"]), facts=Facts(**said["facts"]))
+
+
+class _File:
+    """A saved video."""
+
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._in_time = in_time
-        self._left = _MOST_BYTES
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
 
-    def read(self, size: int) -> bytes:
-        self._left -= size
-        if self._left < 0 or not self._in_time():
-            raise UnreadableVideoError("it takes too long to read")
-        return self._file.read(size)
+    async def piece(self, number: int) -> tuple[int, bytes]:
+        """As ``Source``."""
+        # What hangs, on a network's file system, is left behind.
+        return await anyio.to_thread.run_sync(self._read, number, abandon_on_cancel=True)
+
+    def _read(self, number: int) -> tuple[int, bytes]:
+        size = self._file.seek(0, io.SEEK_END)
+        self._file.seek(number * _PIECE_BYTES)
+        return size, self._file.read(_PIECE_BYTES)
 
 
-class _RemoteVideo:
-    """A video at its address, of which only the pieces that are read are fetched; used in a worker thread."""
+class _Address:
+    """A video at its address, of which only what is asked for is fetched."""
 
-    def __init__(self, http: httpx2.AsyncClient, url: str, in_time: Callable[[], bool]) -> None:
+    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
         self._http = http
         self._url = url
-        self._in_time = in_time
-        self._place = 0
         self._size = 0
-        self._pieces: OrderedDict[int, bytes] = OrderedDict()
 
-    def close(self) -> None:
-        self._pieces.clear()
+    async def piece(self, number: int) -> tuple[int, bytes]:
+        """As ``Source``.
 
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END and not self._size:
-            self._piece(0)
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(0, start + offset)
-        return self._place
-
-    def read(self, size: int) -> bytes:
-        """At most so many bytes, and no more than are left of the piece that they are in."""
-        if self._size and self._place >= self._size:
-            return b""
-        number, offset = divmod(self._place, _PIECE_BYTES)
-        found = self._piece(number)[offset : offset + size]
-        self._place += len(found)
-        return found
-
-    def _piece(self, number: int) -> bytes:
-        if number not in self._pieces:
-            if not self._in_time():
-                raise UnreadableVideoError("it takes too long to read")
-            self._pieces[number] = anyio.from_thread.run(self._fetched, number)
-            if len(self._pieces) > _PIECES_KEPT:
-                self._pieces.popitem(last=False)
-        self._pieces.move_to_end(number)
-        return self._pieces[number]
-
-    async def _fetched(self, number: int) -> bytes:
-        """Raises:
-        UnreadableVideoError: the piece did not come. _StaleError.
+        Raises:
+            _UnreadableVideoError: it did not come. _StaleError.
         """
         first = number * _PIECE_BYTES
         asked = {"range": f"bytes={first}-{first + _PIECE_BYTES - 1}", "accept-encoding": "identity"}
         try:
             async with self._http.stream("GET", self._url, headers=asked, timeout=_TIMEOUT) as answer:
-                if answer.status_code in STALE:
-                    raise _StaleError
-                part = _PART.fullmatch(answer.headers.get("content-range", "").strip())
-                if answer.status_code != httpx2.codes.PARTIAL_CONTENT or part is None or is_encoded(answer.headers):
-                    raise UnreadableVideoError("its host gives out whole files only; save it with download_video first")
-                if int(part[1]) != first:
-                    raise UnreadableVideoError("its host did not send the part of it that it was asked for")
-                self._size = int(part[2])
-                piece = bytearray()
-                async for some in answer.aiter_bytes():
-                    piece += some
-                    if len(piece) >= _PIECE_BYTES:
-                        break
-                return bytes(piece[:_PIECE_BYTES])
+                return self._size_of(answer, first), await self._body(answer, min(_PIECE_BYTES, self._size - first))
         except RefusedAddressError as error:
-            raise UnreadableVideoError(str(error).rstrip(".")) from error
+            raise _UnreadableVideoError(str(error).rstrip(".")) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise UnreadableVideoError(f"its host cannot be reached ({reason_of(error)})") from error
+            raise _UnreadableVideoError(f"its host cannot be reached ({reason_of(error)})") from error
+
+    def _size_of(self, answer: httpx2.Response, first: int) -> int:
+        """The size of the whole, once it is sure that this is the part of it that was asked for."""
+        if answer.status_code in STALE:
+            raise _StaleError
+        part = _PART.fullmatch(answer.headers.get("content-range", "").strip())
+        if answer.status_code != httpx2.codes.PARTIAL_CONTENT or part is None or is_encoded(answer.headers):
+            raise _UnreadableVideoError("its host gives out whole files only; save it with download_video first")
+        size = int(part[2])
+        if int(part[1]) != first or first >= size or self._size not in (0, size):
+            raise _UnreadableVideoError(_NOT_THE_PART)
+        self._size = size
+        return size
+
+    async def _body(self, answer: httpx2.Response, length: int) -> bytes:
+        piece = bytearray()
+        async for some in answer.aiter_bytes():
+            piece += some
+            if len(piece) >= length:
+                return bytes(piece[:length])
+        raise _UnreadableVideoError(_NOT_THE_PART)

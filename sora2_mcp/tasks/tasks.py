@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import anyio
 
+from sora2_mcp.domain.preview import Preview
 from sora2_mcp.domain.request import Quality, VideoRequest
 from sora2_mcp.domain.task import LOCAL, LOCAL_PREFIX, TASK_ID_LIMIT, Sighting, Snapshot, Status, Task, advance
 from sora2_mcp.errors import (
@@ -28,7 +29,7 @@ from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.orders import Orders, Submission
 from sora2_mcp.tasks.pictures import Pictures
 from sora2_mcp.tasks.polling import Polling
-from sora2_mcp.tasks.previews import Preview, Previews
+from sora2_mcp.tasks.previews import Previews
 from sora2_mcp.tasks.store.interface import CallerUsage, PageMark, Usage
 from sora2_mcp.telemetry.context import bind_task
 from sora2_mcp.telemetry.spans import LOOK, open_wait, set_outcome, traced

@@ -19,7 +19,20 @@ from sora2_mcp.tasks.tasks import Tasks
 from tests.clocks import FakeClock, eventually, settle
 from tests.network import NETWORK
 from tests.stores import store_at
-from tests.tasks.core import CAT, DOG, change, closed_address, listed, looks, opened, orders, quiet, settings_for, until
+from tests.tasks.core import (
+    CAT,
+    DOG,
+    change,
+    closed_address,
+    due_at,
+    listed,
+    looks,
+    opened,
+    orders,
+    quiet,
+    settings_for,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -524,9 +537,15 @@ async def test_an_id_that_cannot_be_looked_at_is_not_asked_for_without_end(
     order, task_id = await lost_order(service, simulator)
     simulator.add_fault(fault)
 
+    async def nothing_is_due() -> bool:
+        at = await due_at(settings)
+        return at is None or at > clock.now()
+
     assert await service.callbacks.received(secret_of(simulator), task_id)
     for _ in range(60):
         await clock.advance(10)
+        # Until the poller has had its turn: a look that is due and not begun yet leaves the store as quiet as none.
+        await eventually(nothing_is_due)
         await quiet(settings)
 
     assert len(looks(simulator)) == (1 if fault == "look-401" else 3)

@@ -178,7 +178,7 @@ def _of_store_and_files() -> list[Occasion]:
         Occasion(
             when="The video cannot be looked at: its file is damaged, of a kind that is not shown, or out of reach.",
             tool=SEE,
-            error=errors.PreviewError(TASK_ID, "it cannot be read as a video (InvalidDataError)."),
+            error=errors.PreviewError(TASK_ID, "it cannot be read as a video."),
         ),
     ]
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import anyio
 
+from sora2_mcp.domain.preview import Facts, Preview
 from sora2_mcp.domain.task import GRACE, Doubt, Failure, SavedFile, Sighting, Stage, Status, Task
 from sora2_mcp.errors import DeclinedError
 from sora2_mcp.server import texts
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
-from sora2_mcp.tasks.previews import Facts, Preview
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
 from tools.docs.markdown import block

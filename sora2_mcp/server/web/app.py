@@ -100,7 +100,8 @@ def web_app(
         *issuer_routes(runtime.settings),
         *health_routes(runtime),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestIds)])
+    own_address = Middleware(OwnAddress, runtime.settings.public_url)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestIds), own_address])
     # A redirect would name whatever host the request does, before the guard has looked at it.
     app.router.redirect_slashes = False
     return app
@@ -129,14 +130,14 @@ class _Guard:
     def for_callers(self, app: ASGIApp) -> HostGuard:
         """``app`` for callers whose token is known."""
         settings = self._settings
-        app = RequestLimit(BodyLimit(OwnAddress(app, settings.public_url)), self._opened, self._limits.connections)
+        app = RequestLimit(BodyLimit(app), self._opened, self._limits.connections)
         # Outside of the limits: a stranger learns nothing of them.
         app = authenticated(app, self._verifier, settings, self._clock) if self._verifier else app
         return self._for_hosts(app)
 
     def for_all(self, app: ASGIApp) -> HostGuard:
         """``app`` for whoever may reach this server."""
-        return self._for_hosts(BodyLimit(OwnAddress(app, self._settings.public_url), _SMALL_BODY_BYTES))
+        return self._for_hosts(BodyLimit(app, _SMALL_BODY_BYTES))
 
     def _for_hosts(self, app: ASGIApp) -> HostGuard:
         origins = self._settings.origins

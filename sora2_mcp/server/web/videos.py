@@ -4,18 +4,17 @@ import re
 from pathlib import Path
 
 import anyio
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sora2_mcp.domain.task import Task
-from sora2_mcp.errors import Sora2Error
+from sora2_mcp.domain.task import SavedFile
+from sora2_mcp.errors import DownloadError, NoVideoError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.links import VIDEO_FOLDER, own_address
 from sora2_mcp.tasks.files import is_kept
-from sora2_mcp.tasks.tasks import Tasks
 
 _FETCHING_SECONDS = 25.0
 """How long a request waits for a video that is not on this machine's disk any more, or was saved by another replica."""
@@ -27,6 +26,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "cross-origin",
     "referrer-policy": "no-referrer",
 }
+_REFUSED = {**_HEADERS, "cache-control": "no-store"}
 _GONE = "This link is not good, or not any more. Ask for a new one with download_video.\n"
 _LATER = "The video is being fetched; ask again in a few seconds.\n"
 _RANGES = re.compile(r"bytes\s*=\s*(.+)", re.IGNORECASE)
@@ -36,29 +36,32 @@ _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
 def video_routes(runtime: Runtime) -> list[Route]:
     """``GET`` and ``HEAD``: the file, whole or in ranges; 404 for any token that is not ours, too old, or of no video.
 
-    503 while the file is fetched anew. The token itself lets a caller in.
+    503 while the file is fetched anew, 304 for who has it. The token itself lets a caller in.
     """
 
     async def serve(request: Request) -> Response:
         id = runtime.video_tokens.opened(request.path_params["token"])
         if not id:
             # Before a stranger has the store opened.
-            return PlainTextResponse(_GONE, status_code=404, headers=_HEADERS)
+            return PlainTextResponse(_GONE, status_code=404, headers=_REFUSED)
         try:
-            tasks = await runtime.tasks()
-            task = await tasks.by_id(id)
-            task = await _with_file(runtime, tasks, task) if task is not None else None
-        except Sora2Error:
-            return PlainTextResponse(_LATER, status_code=503, headers={"retry-after": "5"})
-        if task is None or task.file is None:
-            return PlainTextResponse(_GONE, status_code=404, headers=_HEADERS)
-        file = task.file
-        stat = await anyio.Path(file.path).stat()
+            file = await _file(runtime, id)
+            stat = await anyio.Path(file.path).stat() if file is not None else None
+        except NoVideoError:
+            file = stat = None
+        except (Sora2Error, OSError):
+            # Also where it goes between two looks at it.
+            return PlainTextResponse(_LATER, status_code=503, headers={**_REFUSED, "retry-after": "5"})
+        if file is None or stat is None:
+            return PlainTextResponse(_GONE, status_code=404, headers=_REFUSED)
+        # The same on every replica, whenever its file was saved.
+        headers = {**_HEADERS, "etag": f'"{file.sha256}"'}
+        if _is_known(request.headers.get("if-none-match", ""), file.sha256):
+            return Response(status_code=304, headers=headers)
         _keep_satisfiable_ranges(request, stat.st_size)
         return FileResponse(
             file.path,
-            # The same on every replica, whenever its file was saved.
-            headers={**_HEADERS, "etag": f'"{file.sha256}"'},
+            headers=headers,
             media_type="video/mp4",
             filename=Path(file.path).name,
             content_disposition_type="attachment" if "save" in request.query_params else "inline",
@@ -68,17 +71,27 @@ def video_routes(runtime: Runtime) -> list[Route]:
     return [Route(f"/{VIDEO_FOLDER}/{{token}}/{{name}}", serve, methods=["GET"])]
 
 
-async def _with_file(runtime: Runtime, tasks: Tasks, task: Task) -> Task:
-    """The task with a file that is there; without one where it cannot be had in time.
+async def _file(runtime: Runtime, id: str) -> SavedFile | None:
+    """The video of a task, fetched anew where it is not there any more; None where there is no such task.
 
     Raises:
-        Sora2Error: it cannot be had now.
+        NoVideoError: it cannot be had again. Sora2Error: not now.
     """
-    if task.file is None or await is_kept(task.file):
-        return task
+    tasks = await runtime.tasks()
+    task = await tasks.by_id(id)
+    if task is None:
+        return None
+    if task.file is not None and await is_kept(task.file):
+        return task.file
     with runtime.clock.timeout(_FETCHING_SECONDS):
-        return await tasks.download(task.reference, task.principal)
-    return task
+        return (await tasks.download(task.reference, task.principal)).file
+    raise DownloadError(task.reference, "it takes too long to fetch.")
+
+
+def _is_known(etags: str, sha256: str) -> bool:
+    """Whether who asks has the file already. Source: RFC 9110, 13.1.2."""
+    given = {etag.strip().removeprefix("W/") for etag in etags.split(",")}
+    return not given.isdisjoint((f'"{sha256}"', "*"))
 
 
 def _keep_satisfiable_ranges(request: Request, size_bytes: int) -> None:
@@ -110,19 +123,24 @@ def _is_satisfiable(part: "re.Match[str]", size_bytes: int) -> bool:
 
 
 class OwnAddress:
-    """Notes for the handlers under which address a request came to this server; ``public_url`` wins."""
+    """Notes for the handlers under which address a request came to this server; ``public_url`` wins.
+
+    It is the outermost: further in, a mounted part of the application is said to be at a path of its own. What the
+    ``Host`` says is checked by the host guard, before anybody asks for this.
+    """
 
     def __init__(self, app: ASGIApp, public_url: str) -> None:
         self._app = app
         self._public_url = public_url.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        own_address.set(self._public_url or _address_asked(Request(scope)))
+        if scope["type"] == "http":
+            own_address.set(self._public_url or _address_asked(scope))
         await self._app(scope, receive, send)
 
 
-def _address_asked(request: Request) -> str:
+def _address_asked(scope: Scope) -> str:
+    headers = Headers(scope=scope)
     # Only the proxy that ends TLS knows of it. Whoever writes this header without one spoils but their own links.
-    is_secure = request.headers.get("x-forwarded-proto") == "https"
-    address = request.base_url.replace(scheme="https") if is_secure else request.base_url
-    return str(address).rstrip("/")
+    scheme = "https" if headers.get("x-forwarded-proto") == "https" else scope["scheme"]
+    return f"{scheme}://{headers.get('host', '')}{scope.get('root_path', '')}"

@@ -15,6 +15,7 @@
     ├── DownloadError               the file could not be saved
     │   ├── NoVideoError            there is no file to save
     │   └── UnwritableError         the disk, the folder or the size limit is in the way
+    ├── PreviewError                the video cannot be looked at
     ├── NotReachedError             nothing got as far as the service
     │   ├── ProxyError              the proxy refused, or its variable cannot be used
     │   ├── CertificateError        the service's certificate is not trusted
@@ -28,26 +29,9 @@ A message is one sentence: what was being done, to what, what came back. ``hint`
 ``needs_change`` that something must be changed first. None of them ever holds a key, a signed URL or a whole prompt.
 """
 
-import re
 from typing import ClassVar
 
-_HARMLESS = str.maketrans({'"': "'", "<": "‹", ">": "›"})
-_MARKUP = re.compile(r"<[^<>]{0,400}>")
-
-
-def sanitized(text: str, limit: int) -> str:
-    """Foreign words as one line of at most so many characters: no control or bidi characters, no links in Markdown."""
-    # White space can be dropped, so a bit more than the limit is looked at, and never all of what may be megabytes.
-    visible = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
-    # A link needs its two brackets side by side.
-    plain = " ".join(visible.split()).replace("](", "] (")
-    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
-
-
-def quoted(text: str, limit: int = 300) -> str:
-    """Foreign words, safe to show an agent: sanitized, no markup, shortened, in quotes."""
-    plain = sanitized(_MARKUP.sub(" ", text[: 8 * limit]), limit).translate(_HARMLESS)
-    return f'"{plain}"'
+from sora2_mcp.words import quoted
 
 
 def leaves(error: BaseException) -> list[BaseException]:
@@ -223,6 +207,14 @@ class UnwritableError(DownloadError):
 
     needs_change = True
     hint = "Ask the user to check SORA2_VIDEO_DIR (its free space and rights), then repeat the same call."
+
+
+class PreviewError(Sora2Error):
+    """A finished video cannot be looked at; it may play all the same."""
+
+    def __init__(self, task_id: str, problem: str, hint: str = "") -> None:
+        super().__init__(f"The video of task {task_id} cannot be looked at: {problem}")
+        self.hint = hint or "Give the user the video's link or path instead: a player may show it all the same."
 
 
 class NotReachedError(Sora2Error):

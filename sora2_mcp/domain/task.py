@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sora2_mcp.domain.events import TaskCorrected, TaskEvent, TaskFinished
 from sora2_mcp.domain.request import PROMPT_LIMIT, RETENTION, VideoRequest
-from sora2_mcp.errors import sanitized
+from sora2_mcp.words import sanitized
 
 LOCAL = "local"
 """The principal of stdio, the command line, and HTTP without tokens."""
@@ -132,7 +132,9 @@ class SavedFile:
     size_bytes: int
     sha256: str
     link: str = ""
-    """A signed address of ours, good for a time; only where the task is shown to a caller over HTTP."""
+    """A signed address of ours; only where the task is shown to a caller over HTTP."""
+    link_until: datetime | None = None
+    """The end of that address."""
 
     @property
     def place(self) -> str:

@@ -52,7 +52,7 @@ from mcp_types import Tool as ListedTool
 
 from sora2_mcp import __version__
 from sora2_mcp.domain.task import Status
-from sora2_mcp.errors import ArgumentError, Sora2Error, quoted
+from sora2_mcp.errors import ArgumentError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
 from sora2_mcp.server.apps import EXTENSION, app_resources, read_app
@@ -65,6 +65,7 @@ from sora2_mcp.server.resources import add_templates, build_resources, completed
 from sora2_mcp.server.tools import build_tools, noted
 from sora2_mcp.server.unread import note_call
 from sora2_mcp.telemetry.spans import tool_call
+from sora2_mcp.words import quoted
 
 logger = logging.getLogger(__name__)
 

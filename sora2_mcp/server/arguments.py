@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from sora2_mcp.errors import quoted
+from sora2_mcp.words import quoted
 
 _NAMED = 5
 """How many names are shown; more would only fill the text."""

@@ -16,7 +16,8 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 
 from sora2_mcp.domain.request import Quality, VideoRequest
-from sora2_mcp.errors import CannotAskError, DeclinedError, NotAskedError, quoted
+from sora2_mcp.errors import CannotAskError, DeclinedError, NotAskedError
+from sora2_mcp.words import quoted
 
 _QUESTION = "order"
 _PROMPT_SHOWN = 300

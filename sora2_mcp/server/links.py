@@ -22,5 +22,7 @@ def shown(runtime: Runtime, task: Task) -> Task:
     file = task.file
     # Both kinds of separator: another system may have saved it.
     name = quote(file.path.replace("\\", "/").rpartition("/")[2])
-    link = f"{address}/{VIDEO_FOLDER}/{runtime.video_tokens.token(task.id)}/{name}"
-    return replace(task, file=replace(file, link=link, path=file.path if task.principal == LOCAL else ""))
+    tokens = runtime.video_tokens
+    link = f"{address}/{VIDEO_FOLDER}/{tokens.token(task.id)}/{name}"
+    path = file.path if task.principal == LOCAL else ""
+    return replace(task, file=replace(file, path=path, link=link, link_until=tokens.until))

@@ -6,10 +6,11 @@ from mcp.server.mcpserver.prompts import Prompt
 from pydantic import Field
 
 from sora2_mcp.domain.request import PROMPT_LIMIT
-from sora2_mcp.errors import Sora2Error, quoted
+from sora2_mcp.errors import Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.principal import current_principal
+from sora2_mcp.words import quoted
 
 REVIEW = "review_failed_task"
 

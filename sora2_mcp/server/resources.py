@@ -16,7 +16,7 @@ from mcp_types import Annotations, Completion
 from mcp_types import Resource as ListedResource
 
 from sora2_mcp.domain.task import LOCAL, Status, Task
-from sora2_mcp.errors import Sora2Error, UnknownTaskError, quoted
+from sora2_mcp.errors import Sora2Error, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.links import shown
 from sora2_mcp.server.offered import wording
@@ -29,6 +29,7 @@ from sora2_mcp.tasks.files import is_kept
 from sora2_mcp.tasks.previews import is_available
 from sora2_mcp.tasks.store.interface import Usage
 from sora2_mcp.tasks.tasks import Tasks
+from sora2_mcp.words import quoted
 
 TASKS_URI = "sora2://tasks"
 TASK_URI = "sora2://tasks/{task_id}"

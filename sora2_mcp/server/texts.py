@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
-from sora2_mcp.errors import Sora2Error, quoted
+from sora2_mcp.errors import Sora2Error
 from sora2_mcp.server.offered import days_of
 from sora2_mcp.server.views import elapsed_seconds, iso, shown_status
 from sora2_mcp.settings import SIMULATED
@@ -17,6 +17,7 @@ from sora2_mcp.tasks.orders import Submission, refusal_of
 from sora2_mcp.tasks.previews import Preview
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
+from sora2_mcp.words import quoted
 
 _PROMPT_SHOWN = 60
 _NEW_KEY = "Give that order a new idempotency_key if this one had one."
@@ -110,7 +111,8 @@ def saved(task: Task, file: SavedFile, now: datetime) -> Answer:
     """After download_video."""
     address = "" if task.is_deleted(now) or is_simulated(task) or file.link else _address(task)
     path = f"\nOn the server's own disk: {file.path}" if file.link and file.path else ""
-    return Answer(f"Saved: {file.place} ({file.size_bytes / 1e6:.2f} MB).{path}{address}", _hand_over(file))
+    until = f", this link is good until {file.link_until:%Y-%m-%d %H:%M} UTC" if file.link_until else ""
+    return Answer(f"Saved: {file.place} ({file.size_bytes / 1e6:.2f} MB{until}).{path}{address}", _hand_over(file))
 
 
 def _hand_over(file: SavedFile) -> str:

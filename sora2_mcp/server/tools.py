@@ -168,7 +168,7 @@ class Tools:
             total_seconds=seconds or None,
         )
         answer = texts.described(task, self._clock.now())
-        if task.status is Status.SUCCEEDED and self._has_previews:
+        if self._has_previews and (task.file or (task.link and not task.is_deleted(self._clock.now()))):
             answer = texts.with_preview(answer, task)
         return self._result_of(task, texts.unsaved(answer, problem) if problem else answer)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import quoted
+from sora2_mcp.words import quoted
 
 
 def iso(at: datetime) -> str:

@@ -22,7 +22,7 @@ from sora2_mcp.domain.request import (
     sanitized_url,
 )
 from sora2_mcp.domain.task import Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import BadRequestError, LostAnswerError, sanitized, service_error
+from sora2_mcp.errors import BadRequestError, LostAnswerError, service_error
 from sora2_mcp.services.service import (
     LONGEST_PROMPT,
     NO_TASK,
@@ -48,6 +48,7 @@ from sora2_mcp.services.wire import (
     integer,
     object_in,
 )
+from sora2_mcp.words import sanitized
 
 DEFAULT_SECONDS = 4
 """What the original makes where none is chosen."""

@@ -23,9 +23,10 @@ from sora2_mcp.domain.request import (
     sanitized_url,
 )
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Failure, Sighting, Snapshot, Stage
-from sora2_mcp.errors import LostAnswerError, sanitized, service_error
+from sora2_mcp.errors import LostAnswerError, service_error
 from sora2_mcp.services.service import NOT_ACCEPTED, Answer, Call, Picture, Report, Service, foreign_answer
 from sora2_mcp.services.wire import WORDS_LIMIT, Callback, Envelope, Record, SubmitData, object_in
+from sora2_mcp.words import sanitized
 
 OK = 200
 NOT_FOUND = 404

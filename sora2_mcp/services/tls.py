@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 import httpx2
 
-from sora2_mcp.errors import quoted
 from sora2_mcp.settings import certificate_source
+from sora2_mcp.words import quoted
 
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d+")
 """What OpenSSL looks for in a folder: ``openssl rehash`` gives such names."""

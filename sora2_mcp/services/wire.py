@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sora2_mcp.domain.request import is_http_url
-from sora2_mcp.errors import sanitized
+from sora2_mcp.words import sanitized
 
 WORDS_LIMIT = 2000
 """Characters of what the service says of an error or a failure."""

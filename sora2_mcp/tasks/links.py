@@ -27,15 +27,20 @@ class SignedTokens:
         self._lasting_seconds = lasting.total_seconds()
         self._clock = clock
 
-    def token(self, text: str) -> str:
-        """A token for this text, good for ``lasting`` or a little less.
+    @property
+    def until(self) -> datetime:
+        """The end of a token that is made now: after ``lasting``, or a little earlier.
 
-        The end is rounded down, so that for a while it is the same token again: a page that shows a video anew does
-        not load it anew.
+        It is rounded down, so that for a while it is the same token again: a page that shows a video anew does not load
+        it anew.
         """
         step = self._lasting_seconds / _STEPS
-        until = (self._clock.now().timestamp() + self._lasting_seconds) // step * step
-        signed = f"{int(until)} {text}".encode()
+        end = (self._clock.now().timestamp() + self._lasting_seconds) // step * step
+        return datetime.fromtimestamp(int(end), UTC)
+
+    def token(self, text: str) -> str:
+        """A token for this text, good until ``until``."""
+        signed = f"{int(self.until.timestamp())} {text}".encode()
         return _spelled(self._signature(self._keys[0], signed) + signed)
 
     def opened(self, token: str) -> str:

@@ -18,9 +18,10 @@ import httpx2
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.request import VideoRequest, is_http_url
-from sora2_mcp.errors import ArgumentError, ImageNotFetchedError, LostAnswerError, quoted
+from sora2_mcp.errors import ArgumentError, ImageNotFetchedError, LostAnswerError
 from sora2_mcp.services.service import Picture, PictureForm
 from sora2_mcp.tasks.links import SignedTokens
+from sora2_mcp.words import quoted
 
 LIMIT_BYTES = 10_000_000
 PICTURE_FOLDER = "pictures"

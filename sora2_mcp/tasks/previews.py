@@ -16,7 +16,7 @@ import anyio.to_thread
 import httpx2
 
 from sora2_mcp.domain.task import Status, Task
-from sora2_mcp.errors import Sora2Error
+from sora2_mcp.errors import PreviewError
 from sora2_mcp.services.exchange import reason_of
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.fetch import STALE, RefusedAddressError, is_encoded
@@ -70,14 +70,6 @@ class Video(Protocol):
 
 Opened = Callable[[Callable[[], bool]], Video]
 """Opens a video, of which is read only while the function that it is given says that there is time."""
-
-
-class PreviewError(Sora2Error):
-    """A video cannot be looked at; the text says why."""
-
-    def __init__(self, task_id: str, problem: str, hint: str = "") -> None:
-        super().__init__(f"The video of task {task_id} cannot be looked at: {problem}")
-        self.hint = hint or "Give the user the video's link or path instead: a player may show it all the same."
 
 
 class UnreadableVideoError(Exception):

@@ -18,11 +18,11 @@ import httpcore2
 import httpx2
 
 from sora2_mcp.domain.configured import Network
-from sora2_mcp.errors import quoted
 from sora2_mcp.services.exchange import leave_others_their_turn, refuse_nested_codings
 from sora2_mcp.services.proxies import proxied_client
 from sora2_mcp.services.tls import TLSContext
 from sora2_mcp.tasks.fetch import KEYED, NotPublicError, RefusedAddressError
+from sora2_mcp.words import quoted
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[list[str]]]

@@ -66,6 +66,9 @@ async def test_every_setting_is_listed_with_its_value_and_where_it_comes_from(
         "SORA2_ALLOWED_HOSTS": ("", Source.DEFAULT),
         "SORA2_ALLOWED_ORIGINS": ("", Source.DEFAULT),
         "SORA2_STATE_KEYS": ("", Source.DEFAULT),
+        "SORA2_LINK_HOURS": ("24", Source.DEFAULT),
+        "SORA2_MEDIA_HOSTS": ("", Source.DEFAULT),
+        "SORA2_ADMIN_TOKEN": ("", Source.DEFAULT),
         "SORA2_PUBLIC_URL": ("", Source.DEFAULT),
         "SORA2_MAX_VIDEO_MB": ("2000", Source.DEFAULT),
         "SORA2_DOWNLOAD_NETWORKS": ("", Source.DEFAULT),
@@ -79,7 +82,7 @@ async def test_a_placeholder_is_named_and_no_fault(examined: Examined) -> None:
 
     assert outcome(report, "configuration") == (
         Verdict.OK,
-        "2 of 35 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
+        "2 of 38 settings are given, the others have their defaults; a placeholder counts as not set: SORA2_VIDEO_DIR.",
     )
 
 

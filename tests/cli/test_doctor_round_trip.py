@@ -16,6 +16,7 @@ from tests.cli.conftest import Examined
 from tests.cli.reading import outcome
 from tests.clocks import FakeClock, eventually
 from tests.servers import KEY
+from tools.docs.catalogue import tool_names
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,10 @@ async def test_a_whole_job_is_done_and_nothing_of_it_is_left(examined: Examined,
     report = await examined(offline=True, round_trip=True, clock=clock, SORA2_DAILY_LIMIT="bad", SORA2_SIMULATE="")
 
     status, what = outcome(report, "round_trip")
-    assert (status, " s (MCP 2026-07-28, 5 tools) and on the simulator ordered, " in what) == (Verdict.OK, True)
+    assert (status, f" s (MCP 2026-07-28, {len(tool_names())} tools) and on the simulator ordered, " in what) == (
+        Verdict.OK,
+        True,
+    )
     assert [*kept.iterdir()] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "temporary"]
     assert [*(tmp_path / "home").iterdir()] == []

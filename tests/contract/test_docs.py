@@ -232,7 +232,7 @@ def test_the_readme_shows_users_how_to_begin() -> None:
     shown = [arguments[0] for words in README.command_lines if (arguments := program_arguments(words, PROGRAM))]
 
     assert len(shown) >= 5
-    assert set(shown) <= {"serve", "generate", "tasks", "client-config", "doctor"}
+    assert set(shown) <= {"serve", "generate", "tasks", "gallery", "client-config", "doctor"}
 
 
 @each_document

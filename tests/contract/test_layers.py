@@ -13,7 +13,19 @@ PACKAGE = Path(sora2_mcp.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 # Telemetry is this low so that every room can say whose work it does and count what it did.
-LEVELS = ["errors", "domain", "clock", "telemetry", "settings", "services", "tasks", "runtime", "server", "cli"]
+LEVELS = [
+    "words",
+    "errors",
+    "domain",
+    "clock",
+    "telemetry",
+    "settings",
+    "services",
+    "tasks",
+    "runtime",
+    "server",
+    "cli",
+]
 
 HOMES = {
     "httpx2": (
@@ -22,6 +34,7 @@ HOMES = {
         "tasks/fetch.py",
         "tasks/ssrf.py",
         "tasks/pictures.py",
+        "tasks/previews.py",
         "runtime.py",
         "simulator",
     ),

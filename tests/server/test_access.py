@@ -196,6 +196,18 @@ async def test_names_and_pages_of_the_settings_are_served_with_tokens(tmp_path: 
         assert await ask(origin="https://chat.example.evil.example") == 403
 
 
+async def test_the_servers_own_page_may_call_under_each_name_the_server_has(tmp_path: Path) -> None:
+    async with in_process(settings_in(tmp_path, auth_tokens=TOKENS, allowed_hosts="sora.example")) as http:
+        ask = partial(status_of, http, authorization=f"Bearer {ANN}")
+        assert await ask(host="sora.example", origin="https://sora.example") == 200
+        assert await ask(host="sora.example:8443", origin="http://sora.example:8443") == 200
+        assert await ask(host="sora.example", origin="https://sora.example:8443") == 403
+        assert await ask(host="sora.example", origin="ftp://sora.example") == 403
+        assert await ask(host="sora.example", origin="https://evil.example") == 403
+        # A page that has its name lead here is not served at all.
+        assert await ask(host="evil.example", origin="https://evil.example") == 421
+
+
 async def test_a_page_that_may_call_gets_its_question_beforehand_answered(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, auth_tokens=TOKENS, allowed_origins="https://chat.example")
     asked = {"origin": "https://chat.example", "access-control-request-method": "POST"}

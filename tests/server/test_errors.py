@@ -35,6 +35,7 @@ def every_error() -> Iterator[Sora2Error]:
     yield errors.DownloadError("task", "its host broke off.", "Call download_video again.")
     yield errors.NoVideoError("task", "there is no video.", "Call wait_for_video first.")
     yield errors.UnwritableError("task", "the file could not be written.")
+    yield errors.PreviewError("task", "it cannot be read as a video.")
     yield errors.NotReachedError("ConnectError")
     yield errors.ProxyError("the proxy wants a login (407)")
     yield errors.CertificateError("its certificate is not accepted: self-signed certificate")
@@ -58,7 +59,7 @@ def test_every_class_of_the_tree_is_read_here() -> None:
 def test_a_text_says_what_happened_about_money_about_repeating_and_what_to_do(error: Sora2Error, tool: str) -> None:
     first, retry, following = described(error, tool).splitlines()
 
-    assert re.match(r"(Not ordered|Could not (look|wait|list)|Not saved): \S", first)
+    assert re.match(r"(Not ordered|Could not (look|wait|list)|Not saved|Not seen): \S", first)
     assert "Nothing was spent" in first
     assert retry.startswith("Repeating the same call")
     assert re.match(r"Next: [A-Z].{10,}", following)

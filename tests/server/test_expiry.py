@@ -149,7 +149,7 @@ async def test_the_dead_link_of_a_saved_video_is_not_handed_out(tmp_path: Path, 
             f"Done in 0 s; the service deleted its copy on 2026-12-07.\nSaved already: {path}\n"
             "Next: tell the user where the file is."
         )
-        assert text_of(results[1]) == f"Saved: {path} (0.04 MB).\nNext: tell the user where the file is."
+        assert text_of(results[1]) == f"Saved: {path} (0.05 MB).\nNext: tell the user where the file is."
         contents = [result.structured_content or {} for result in results]
         contents.append(await resource(me, f"sora2://tasks/{task['task_id']}"))
         contents += (await resource(me, "sora2://tasks"))["tasks"]

@@ -24,7 +24,8 @@ TASK = Task(
     task_id=TASK_ID,
 )
 
-ORDER, LOOK, LIST, SAVE = "generate_video", "get_task_status", "list_tasks", "download_video"
+ORDER, LOOK, LIST = "generate_video", "get_task_status", "list_tasks"
+SAVE, SEE = "download_video", "preview_video"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,11 @@ def _of_store_and_files() -> list[Occasion]:
                 "it has at least 2,400.0 MB, over the limit SORA2_MAX_VIDEO_MB=2000.",
                 "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB.",
             ),
+        ),
+        Occasion(
+            when="The video cannot be looked at: its file is damaged, of a kind that is not shown, or out of reach.",
+            tool=SEE,
+            error=errors.PreviewError(TASK_ID, "it cannot be read as a video (InvalidDataError)."),
         ),
     ]
 

@@ -12,6 +12,7 @@ from sora2_mcp.errors import DeclinedError
 from sora2_mcp.server import texts
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
+from sora2_mcp.tasks.previews import Facts, Preview
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.tasks import Page
 from tools.docs.markdown import block
@@ -24,6 +25,17 @@ DONE = later(
     video_url="https://cdn.example.com/x.mp4",
 )
 FILE = SavedFile(path="/home/ann/Videos/sora2/a-kitten.mp4", size_bytes=9_437_184, sha256="…")
+LINKED = replace(
+    FILE,
+    path="",
+    link="https://videos.example.com/videos/lgHJLfXo…/a-kitten.mp4",
+    link_until=NOW + timedelta(hours=24),
+)
+PREVIEW = Preview(
+    jpeg=b"",
+    moments=(0.5, 1.5, 2.5, 3.5),
+    facts=Facts(seconds=4.0, width=1280, height=720, frame_rate=24.0, codec="h264", sound="aac"),
+)
 
 
 class Result(NamedTuple):
@@ -107,6 +119,11 @@ _RESULTS = [
     ),
     Result("Done", "The video is there.", lambda: _at(130, DONE)),
     Result(
+        "Done, and can be seen",
+        "The same after `wait_for_video` where `preview_video` is there.",
+        lambda: str(texts.with_preview(texts.described(DONE, DONE.finished_at or NOW), DONE)),
+    ),
+    Result(
         "Done and saved",
         "`download_video`, or `SORA2_AUTO_DOWNLOAD`, has saved it.",
         lambda: _at(300, replace(DONE, file=FILE)),
@@ -161,6 +178,12 @@ _RESULTS = [
         "After `download_video`; asking again gives the same file.",
         lambda: str(texts.saved(DONE, FILE, DONE.finished_at or NOW)),
     ),
+    Result(
+        "Saved, over HTTP",
+        "The same for a caller over HTTP: the link comes first, the path only for the user of this machine.",
+        lambda: str(texts.saved(DONE, LINKED, DONE.finished_at or NOW)),
+    ),
     Result("Still saving", "A download that takes longer than 25 seconds goes on by itself.", _saving),
     Result("Listed", "After `list_tasks`.", _listed),
+    Result("Seen", "After `preview_video`; a picture comes with it.", lambda: str(texts.previewed(DONE, PREVIEW))),
 ]

@@ -12,13 +12,14 @@ from sora2_mcp.cli.doctor.report import Result, Verdict, fine, problem, skipped,
 from sora2_mcp.cli.doctor.setup import Setup, Source
 from sora2_mcp.cli.doctor.storage import obstacle_in
 from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES
-from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError, quoted
+from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError
 from sora2_mcp.runtime import simulator_folder
 from sora2_mcp.services.chosen import service_of
 from sora2_mcp.services.probe import Probe, Reply, open_probe
 from sora2_mcp.services.proxies import PROXY, is_proxied, unusable_proxy
 from sora2_mcp.services.tls import CAFileError, trusting
 from sora2_mcp.tasks.ssrf import Address, is_open, written_out
+from sora2_mcp.words import quoted
 
 _LOOKUP_SECONDS = 3.0
 _INSIDE = tuple(

@@ -34,8 +34,8 @@ class HostGuard:
     """Keeps out DNS rebinding, foreign pages, and doors that a proxy opens by accident: 421 for hosts, 403 for pages.
 
     A host without a port stands for all its ports; an origin counts exactly as browsers send it. This machine's own
-    names and pages always count. With ``own_only`` requests of other machines, and those that show a proxy's marks,
-    get 421 as well.
+    names and pages always count, and so do this server's own pages. With ``own_only`` requests of other machines, and
+    those that show a proxy's marks, get 421 as well.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str], own_only: bool) -> None:
@@ -56,12 +56,13 @@ class HostGuard:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        if not self._is_served(headers.getlist("host")):
+        hosts = headers.getlist("host")
+        if not self._is_served(hosts):
             return JSONResponse({"error": _MISDIRECTED}, status_code=421)
         if self._own_only and not _is_from_here(scope):
             return JSONResponse({"error": _ELSEWHERE}, status_code=421)
         origins = headers.getlist("origin")
-        if len(origins) > 1 or (origins and not self._may_call(origins[0])):
+        if len(origins) > 1 or (origins and not self._may_call(origins[0], hosts[0])):
             return JSONResponse({"error": _FOREIGN_PAGE}, status_code=403)
         return None
 
@@ -70,8 +71,10 @@ class HostGuard:
         parts = _HOST.fullmatch(host)
         return parts is not None and (host in self._hosts or parts["name"] in self._hosts)
 
-    def _may_call(self, origin: str) -> bool:
-        return origin in self._origins or re.fullmatch(_LOOPBACK_ORIGIN, origin) is not None
+    def _may_call(self, origin: str, host: str) -> bool:
+        # A page of this server's own, under the name that was just checked; which scheme it has the proxy knows.
+        is_own = origin.lower() in (f"http://{host.lower()}", f"https://{host.lower()}")
+        return is_own or origin in self._origins or re.fullmatch(_LOOPBACK_ORIGIN, origin) is not None
 
 
 def _is_from_here(scope: Scope) -> bool:

@@ -23,7 +23,7 @@ _FETCHING_SECONDS = 25.0
 _HEADERS = {
     "cache-control": "private, max-age=3600",
     "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; media-src 'self'; sandbox",
+    "content-security-policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'",
     "cross-origin-resource-policy": "cross-origin",
     "referrer-policy": "no-referrer",
 }
@@ -117,5 +117,12 @@ class OwnAddress:
         self._public_url = public_url.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        own_address.set(self._public_url or str(Request(scope).base_url).rstrip("/"))
+        own_address.set(self._public_url or _address_asked(Request(scope)))
         await self._app(scope, receive, send)
+
+
+def _address_asked(request: Request) -> str:
+    # Only the proxy that ends TLS knows of it. Whoever writes this header without one spoils but their own links.
+    is_secure = request.headers.get("x-forwarded-proto") == "https"
+    address = request.base_url.replace(scheme="https") if is_secure else request.base_url
+    return str(address).rstrip("/")

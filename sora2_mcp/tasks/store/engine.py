@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from sora2_mcp.clock import Clock
-from sora2_mcp.errors import StoreError
+from sora2_mcp.errors import STORE_CLOSED, StoreError
 
 _CLOSING_SECONDS = 1.0
 _LAST_USE_SECONDS = 0.01
@@ -32,6 +32,7 @@ class Engine(ABC):
 
     def __init__(self, pool: AsyncEngine) -> None:
         self._pool = pool
+        self._is_closed = False
 
     async def rows(self, statement: Executable, *, writes: bool = False) -> Sequence[RowMapping]:
         """What one statement gives; it is a transaction by itself.
@@ -39,7 +40,7 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used.
         """
-        with translated(self.driver_errors):
+        with self._used():
             return await self._rows(statement, writes=writes)
 
     @asynccontextmanager
@@ -49,7 +50,7 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used.
         """
-        with translated(self.driver_errors):
+        with self._used():
             async with self._transaction(writes=False) as connection:
                 yield connection
 
@@ -66,12 +67,13 @@ class Engine(ABC):
         Raises:
             StoreError: the database cannot be used. Nothing was written, unless the connection broke at the very end.
         """
-        with translated(self.driver_errors):
+        with self._used():
             async with self._transaction(writes=True, lock=lock, shared=shared, seconds=seconds) as connection:
                 yield connection
 
     async def close(self) -> None:
-        """Gives every connection back, or gives up on those that take too long."""
+        """Gives every connection back, or gives up on those that take too long. Whoever comes later is refused."""
+        self._is_closed = True
         # Cancelled halfway, a connection's thread would outlive the process's end.
         with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
             await self._unused()
@@ -92,6 +94,21 @@ class Engine(ABC):
     @abstractmethod
     def listening(self, service: str, clock: Clock) -> AbstractAsyncContextManager[News]:
         """What other engines save from now on. Errors are raised as the driver raises them."""
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        self._refuse_if_closed()
+        with translated(self.driver_errors):
+            yield
+
+    def _refuse_if_closed(self) -> None:
+        """Called before each use: SQLAlchemy would connect anew, and nobody would ever close that connection.
+
+        Raises:
+            StoreError: the engine is closed, or just closing.
+        """
+        if self._is_closed:
+            raise StoreError("is closed because the server is ending", hint=STORE_CLOSED)
 
     async def _unused(self) -> None:
         """Returns when no connection is in use: one that comes back to a closed pool is never closed."""

@@ -159,6 +159,8 @@ class PostgresEngine(Engine):
             raise store_error(error) from error
         self._connections.add(connection)
         try:
+            # Closing knows only the connections that there are by then.
+            self._refuse_if_closed()
             # An order that was reserved must survive a power failure, whatever the server is set to.
             await connection.execute(_DURABLE)
         except BaseException:

@@ -74,6 +74,7 @@ class SQLiteEngine(Engine):
     @asynccontextmanager
     async def listening(self, service: str, clock: Clock) -> AsyncIterator[News]:
         del service  # The file tells that something was saved, not what.
+        self._refuse_if_closed()
         async with self._connected() as connection:
             seen_version = await _data_version(connection)
 

@@ -18,7 +18,7 @@ from sora2_mcp.tasks.store.address import engine_at
 from sora2_mcp.tasks.store.database import Database, open_store
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.tasks.store.postgres import PostgresEngine
-from tests.clocks import FakeClock, eventually
+from tests.clocks import FakeClock, eventually, settle
 from tests.postgres import PostgresServer
 from tests.tasks.core import closed_address
 from tests.tasks.store.drafts import SERVICE, draft, ordered, reserve, saved, succeeded
@@ -261,6 +261,26 @@ async def test_a_connection_in_use_ends_with_its_engine(postgres_url: str) -> No
         await in_use.wait()
         await engine.close()
         ended.set()
+
+
+@pytest.mark.parametrize("call", [read, listen])
+async def test_a_connection_that_was_being_made_when_its_engine_closed_is_ended(
+    own_postgres: PostgresServer,
+    clock: FakeClock,
+    call: Callable[[Database, FakeClock], Awaitable[None]],
+) -> None:
+    engine = engine_at(own_postgres.migrated_place())
+    store = Database(engine, SERVICE, clock, lambda _: None)
+
+    async def told() -> None:
+        with said_to_be_unusable("is closed"):
+            await call(store, clock)
+
+    async with anyio.create_task_group() as group:
+        with own_postgres.silent():
+            group.start_soon(told)
+            await settle()
+            await engine.close()
 
 
 async def test_a_read_takes_one_round_trip(own_postgres: PostgresServer, clock: FakeClock) -> None:

@@ -69,7 +69,7 @@ postgres: setup ## The tests of the core and of the server once more, on Postgre
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/tasks/store tests/tasks tests/server tests/telemetry
 
 # A browser of the system's, not of Playwright's: Debian's plays MP4.
-apps: setup ## The player, the gallery and the page in Chromium.
+apps: setup $(SUITE) ## The player, the gallery and the page in Chromium.
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; } \
 		|| { echo "make apps needs Chromium or Chrome on the PATH: install the package chromium or google-chrome." >&2; exit 1; }

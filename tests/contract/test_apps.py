@@ -8,7 +8,7 @@ import pytest
 
 from sora2_mcp.server.apps import GALLERY, PLAYER, asset, in_one_file
 from tests.servers import agent, settings_in
-from tests.web import in_process
+from tests.web import client_of, served
 from tools.docs.catalogue import SERVICES, catalogue
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +45,7 @@ def test_no_document_names_another_host_makes_markup_of_a_text_or_stores_anythin
 
 
 async def test_the_page_allows_no_script_or_style_but_its_own_files(tmp_path: Path) -> None:
-    async with in_process(settings_in(tmp_path)) as http:
+    async with served(settings_in(tmp_path)) as base, client_of(base) as http:
         page = await http.get("/")
         files = re.findall(r'(?:src|href)="(assets/[^"]+)"', page.text)
         for answer in [page, *[await http.get(f"/{file}") for file in files]]:

@@ -30,11 +30,12 @@ function statusWord(task) {
   return STATUS_WORDS[task.status] || "Unknown";
 }
 
-/** "48 s", "2 min 10 s", "3 h", "5 days". */
+/** "48 s", "2 min 10 s", "15 min", "3 h", "5 days". */
 function span(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min`;
   if (whole < 172800) return `${Math.round(whole / 3600)} h`;
   return `${Math.round(whole / 86400)} days`;
 }

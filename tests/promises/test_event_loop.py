@@ -28,6 +28,9 @@ LONGEST_PAUSE_SECONDS = 0.05
 TRIES = 3
 """A machine's own hiccup is not the program's: the best of so many counts."""
 
+CALLER = httpx2.Client(trust_env=False, timeout=30)
+"""Made once: each client reads the certificate authorities, and for so long the watch in this process stands still."""
+
 FOX, MARKS = "\U0001f98a", "e" + "\u0301" * 1900
 ROOM = LONGEST_CALL_BYTES - 2000
 
@@ -93,7 +96,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def posted(base: str, body: str | bytes, **headers: str) -> httpx2.Response:
     content = body.encode(errors="surrogatepass") if isinstance(body, str) else body
-    return httpx2.post(f"{base}/mcp", content=content, headers={**HEADERS, **headers}, trust_env=False, timeout=30)
+    return CALLER.post(f"{base}/mcp", content=content, headers={**HEADERS, **headers})
 
 
 def called(base: str, method: str, shown: str, /, **parameters: Any) -> httpx2.Response:
@@ -156,7 +159,7 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "keys": lambda base: posted(base, "{" + ",".join(f'"{number}":1' for number in range(ROOM // 12)) + "}"),
     "twenty at once": lambda base: [posted(base, "[" + "1," * (ROOM // 2) + "1]") for _ in range(20)],
     "callbacks": lambda base: [
-        httpx2.post(f"{base}/callbacks/{'x' * 40}", content=b"[" * 65_000, trust_env=False) for _ in range(50)
+        CALLER.post(f"{base}/callbacks/{'x' * 40}", content=b"[" * 65_000) for _ in range(50)
     ],
     "long headers": lambda base: posted(
         base, "{}", **{"x-request-id": "x" * 8000, "baggage": "a=b," * 2000, "origin": "http://" + "x" * 8000}

@@ -29,7 +29,9 @@ def pyproject() -> str:
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     values = {"name": project["name"], "version": project["version"], "requires-python": _PYTHON}
     lines = ["[project]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-    lines += [f"dependencies = {json.dumps(project['dependencies'], indent=4)}", ""]
+    # A desktop host's model sees pictures.
+    needed = [*project["dependencies"], *project["optional-dependencies"]["preview"]]
+    lines += [f"dependencies = {json.dumps(needed, indent=4)}", ""]
     lines += ["[tool.uv]", "package = false", f"constraint-dependencies = {json.dumps(pins(), indent=4)}", ""]
     return "\n".join(lines)
 

@@ -270,7 +270,8 @@ class Tasks:
         Raises:
             StoreError.
         """
-        return await self._store.load(id)
+        # PostgreSQL fails at a NUL, and nothing else than such an id is a task's.
+        return await self._store.load(id) if _LOCAL_ID.fullmatch(id) else None
 
     async def _known(self, reference: str, principal: str, seconds: float) -> Task:
         """The principal's task, taken in from the service where it was ordered elsewhere and there is time to ask."""

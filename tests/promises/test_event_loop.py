@@ -158,9 +158,7 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "escapes": lambda base: posted(base, '"' + r"\ud800" * (ROOM // 6) + '"'),
     "keys": lambda base: posted(base, "{" + ",".join(f'"{number}":1' for number in range(ROOM // 12)) + "}"),
     "twenty at once": lambda base: [posted(base, "[" + "1," * (ROOM // 2) + "1]") for _ in range(20)],
-    "callbacks": lambda base: [
-        CALLER.post(f"{base}/callbacks/{'x' * 40}", content=b"[" * 65_000) for _ in range(50)
-    ],
+    "callbacks": lambda base: [CALLER.post(f"{base}/callbacks/{'x' * 40}", content=b"[" * 65_000) for _ in range(50)],
     "long headers": lambda base: posted(
         base, "{}", **{"x-request-id": "x" * 8000, "baggage": "a=b," * 2000, "origin": "http://" + "x" * 8000}
     ),

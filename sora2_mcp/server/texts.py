@@ -137,8 +137,10 @@ def unsaved(answer: Answer, problem: Sora2Error) -> Answer:
 
 
 def with_preview(answer: Answer, task: Task) -> Answer:
-    """The same of a finished video where the agent can look at it."""
-    return Answer(answer.message, f'preview_video(task_id="{task.reference}") to see what it shows; {answer.next}')
+    """The same of a finished video where the agent can look at it; keeping it comes first."""
+    return Answer(
+        answer.message, f'{answer.next} preview_video(task_id="{task.reference}") shows you what it looks like.'
+    )
 
 
 def previewed(task: Task, preview: Preview) -> Answer:

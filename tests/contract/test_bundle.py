@@ -110,7 +110,8 @@ async def test_the_bundle_holds_the_whole_program_and_nothing_else(bundle: Path)
 
 async def test_uv_installs_what_was_tested(bundle: Path) -> None:
     made = tomllib.loads((bundle / "pyproject.toml").read_text())
-    assert made["project"]["dependencies"] == PROJECT["dependencies"]
+    preview = PROJECT["optional-dependencies"]["preview"]
+    assert made["project"]["dependencies"] == [*PROJECT["dependencies"], *preview]
     assert made["project"]["requires-python"].startswith(PROJECT["requires-python"])
     locked = (ROOT / "requirements" / "run.txt").read_text().splitlines()
     assert made["tool"]["uv"]["constraint-dependencies"] == [line[:-2] for line in locked if line[:1].isalpha()]

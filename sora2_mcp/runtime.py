@@ -84,7 +84,8 @@ class Runtime:
         self.service_address = settings.base_url
         """The service's own; the simulator's once that is running."""
         self._transport = transport
-        self._endpoint = endpoint or self._usual_endpoint
+        own = partial(_simulator, settings) if settings.simulate else lambda: nullcontext(settings.base_url)
+        self._endpoint: Endpoint = endpoint or own
         self._group: TaskGroup | None = None
         self._opening: _Opening | None = None
 
@@ -94,9 +95,6 @@ class Runtime:
         from sora2_mcp.services.chosen import service_of  # noqa: PLC0415 - as above
 
         return service_of(self.settings)
-
-    def _usual_endpoint(self) -> AbstractAsyncContextManager[str]:
-        return _simulator(self.settings) if self.settings.simulate else nullcontext(self.settings.base_url)
 
     async def __aenter__(self) -> Self:
         self._group = await anyio.create_task_group().__aenter__()

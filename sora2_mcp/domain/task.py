@@ -138,7 +138,7 @@ class SavedFile:
 
     @property
     def place(self) -> str:
-        """Where whoever the task is shown to finds the video."""
+        """The link over HTTP, else the path: what the caller can use."""
         return self.link or self.path
 
 

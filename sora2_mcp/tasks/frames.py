@@ -178,7 +178,8 @@ def _preview(video: InputContainer, count: int) -> Preview:
         width=context.width,
         height=context.height,
         frame_rate=round(float(stream.average_rate or 0), 2),
-        codec=context.name,
+        # Not that of the decoder: AV1 is read by libdav1d.
+        codec=context.codec.canonical_name,
         sound=sound,
     )
     pictures = [picture for _, picture in shown]

@@ -11,6 +11,7 @@ import pytest
 from tests.clocks import PATIENCE_SECONDS
 from tests.e2e.processes import Process, completed
 from tests.faults.hosts import Service
+from tests.server.test_access import HELLO, MCP
 
 pytestmark = pytest.mark.posix
 
@@ -114,21 +115,7 @@ def test_the_gallery_shows_ones_own_videos_in_the_browser_until_it_is_ended(
         page = httpx2.get(address, trust_env=False)
         rebound = httpx2.get(address, trust_env=False, headers={"host": "sora.example"})
         overview = httpx2.get(f"{address}overview", trust_env=False)
-        called = httpx2.post(
-            f"{address}mcp",
-            trust_env=False,
-            headers={"accept": "application/json, text/event-stream"},
-            json={
-                "jsonrpc": "2.0",
-                "id": 1,
-                "method": "initialize",
-                "params": {
-                    "protocolVersion": "2025-11-25",
-                    "capabilities": {},
-                    "clientInfo": {"name": "t", "version": "1"},
-                },
-            },
-        )
+        called = httpx2.post(f"{address}mcp", trust_env=False, headers=MCP, json=HELLO)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not opened(tmp_path):
             assert time.monotonic() < deadline

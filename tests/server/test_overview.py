@@ -90,6 +90,7 @@ async def test_it_counts_for_each_caller_and_shows_everybodys_tasks(tmp_path: Pa
         whole = await overview(server, f"Bearer {ADMIN}")
         seen: dict[str, Any] = whole.json()
         failed = (await overview(server, f"Bearer {ADMIN}", status="failed")).json()
+        unknown = await overview(server, f"Bearer {ADMIN}", status="refused")
         broken = [
             await overview(server, f"Bearer {ADMIN}", cursor=cursor)
             for cursor in ("x", "é", "x" * 5000, "MjAyNi0xMS0yMnx4", "\0")
@@ -106,6 +107,8 @@ async def test_it_counts_for_each_caller_and_shows_everybodys_tasks(tmp_path: Pa
     assert [task["prompt"] for task in failed["tasks"]] == ["A kitten [sim:generation-failure]"]
     assert {answer.status_code for answer in broken} == {400}
     assert "cursor" in broken[0].json()["error"]
+    assert unknown.status_code == 400
+    assert unknown.json()["error"].startswith("status must be any, generating, succeeded, failed, unconfirmed.")
     for secret in (ANN, BOB, ADMIN, KEY, STATE_KEYS, str(tmp_path)):
         assert secret not in whole.text
 

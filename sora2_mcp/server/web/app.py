@@ -136,7 +136,7 @@ class _Guard:
         return self._for_hosts(app)
 
     def for_all(self, app: ASGIApp) -> HostGuard:
-        """``app`` for whoever may reach this server."""
+        """``app`` for every request with a ``Host`` and an ``Origin`` that are served; no token is asked for."""
         return self._for_hosts(BodyLimit(app, _SMALL_BODY_BYTES))
 
     def _for_hosts(self, app: ASGIApp) -> HostGuard:

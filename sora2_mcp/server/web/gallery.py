@@ -6,7 +6,7 @@ The page itself holds nothing of anybody: it calls the tools over ``/mcp`` with 
 import hmac
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -29,12 +29,7 @@ _ASSETS = {
     "page.js": "text/javascript",
 }
 _LIMIT = 24
-_STATUSES: dict[ShownStatus, Status] = {
-    "generating": Status.GENERATING,
-    "succeeded": Status.SUCCEEDED,
-    "failed": Status.FAILED,
-    "unconfirmed": Status.UNCONFIRMED,
-}
+_STATUSES = get_args(ShownStatus)
 _HEADERS = {
     # Videos come from wherever the service keeps them; a script never does.
     "content-security-policy": (
@@ -88,7 +83,10 @@ def _is_operator(request: Request, token: str) -> bool:
 
 async def _overview(runtime: Runtime, request: Request) -> dict[str, Any]:
     asked, tasks, now = request.query_params, await runtime.tasks(), runtime.clock.now()
-    status = next((status for name, status in _STATUSES.items() if name == asked.get("status")), None)
+    wanted = asked.get("status") or "any"
+    if wanted not in ("any", *_STATUSES):
+        raise ArgumentError("status", f"must be any, {', '.join(_STATUSES)}.")
+    status = None if wanted == "any" else Status(wanted)
     found = await tasks.overview(status=status, limit=_LIMIT, cursor=asked.get("cursor", ""))
     poll_seconds = runtime.settings.poll_seconds
     return {

@@ -141,6 +141,6 @@ class OwnAddress:
 
 def _address_asked(scope: Scope) -> str:
     headers = Headers(scope=scope)
-    # Only the proxy that ends TLS knows of it. Whoever writes this header without one spoils but their own links.
+    # The proxy that ends TLS says so. A client that sends the header itself changes only the links it is given.
     scheme = "https" if headers.get("x-forwarded-proto") == "https" else scope["scheme"]
     return f"{scheme}://{headers.get('host', '')}{scope.get('root_path', '')}"

@@ -72,7 +72,7 @@ class Engine(ABC):
                 yield connection
 
     async def close(self) -> None:
-        """Gives every connection back, or gives up on those that take too long. Whoever comes later is refused."""
+        """Gives every connection back, or gives up on those that take too long. Later uses are refused."""
         self._is_closed = True
         # Cancelled halfway, a connection's thread would outlive the process's end.
         with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
@@ -102,7 +102,7 @@ class Engine(ABC):
             yield
 
     def _refuse_if_closed(self) -> None:
-        """Called before each use: SQLAlchemy would connect anew, and nobody would ever close that connection.
+        """Called before each use: SQLAlchemy would connect anew, and that connection would never be closed.
 
         Raises:
             StoreError: the engine is closed, or just closing.

@@ -20,7 +20,7 @@ from sora2_mcp.settings import Settings
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.received import ReceivedRequest
 from sora2_mcp.tasks.tasks import Tasks
-from tests.clocks import PATIENCE_SECONDS, FakeClock, eventually
+from tests.clocks import PATIENCE_SECONDS, START, FakeClock, eventually
 from tests.network import NETWORK
 from tests.stores import store_at, store_in
 
@@ -97,10 +97,11 @@ async def quiet(settings: Settings) -> None:
     await eventually(lambda: store_at(settings.store_url).query(query) == [(0,)])
 
 
-async def waited_for(settings: Settings, task: Task) -> None:
-    """Returns once the store knows that somebody waits for the task."""
-    query = f"SELECT wanted_until FROM tasks WHERE id = '{task.id}'"  # noqa: S608 - an id of ours
-    await eventually(lambda: store_at(settings.store_url).query(query) != [(None,)])
+async def waited_for(settings: Settings, task: Task, at: datetime = START) -> None:
+    """Returns once the store knows that the task is waited for at this time."""
+    is_wanted = f"id = '{task.id}' AND wanted_until > {at.timestamp() * 1_000_000:.0f}"
+    query = f"SELECT count(*) FROM tasks WHERE {is_wanted}"  # noqa: S608 - an id of ours
+    await eventually(lambda: store_at(settings.store_url).query(query) == [(1,)])
 
 
 async def change(settings: Settings, statement: str) -> None:

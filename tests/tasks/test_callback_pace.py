@@ -120,7 +120,10 @@ async def test_after_a_look_that_failed_waiters_no_longer_rely_on_callbacks(
         # Time goes to this look and no further: the one after it is less than the spread of an idle pace away.
         seconds = (await next_look_at(settings) or 0) - clock.monotonic()
         assert 52 <= seconds <= 67.2
-        await clock.advance(seconds)
+        # A wait that the look does not know of would have the next one at the idle pace.
+        await clock.advance(seconds - 1)
+        await waited_for(settings, task, clock.now() + timedelta(seconds=1))
+        await clock.advance(1)
 
         async def has_failed() -> bool:
             return (await service.find(task.reference, "local")).look_failed_at is not None

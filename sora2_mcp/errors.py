@@ -77,14 +77,14 @@ class MissingSettingError(ConfigurationError):
         super().__init__(variable, problem)
         self.hint = (
             f"Ask the user to set {variable} in the host's configuration of this server and restart it, "
-            "or to start it with --simulate to try it without an account."
+            "or to try it without an account, with --simulate: that makes no real video."
         )
 
 
 class MissingKeyError(MissingSettingError):
     """No API key is set, so nothing can be asked of the service."""
 
-    cli_hint = "Set it to your key, or try everything without an account: add --simulate."
+    cli_hint = "Set it to your key, or try everything without an account and without a real video: add --simulate."
 
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
@@ -131,7 +131,7 @@ class LimitError(Sora2Error):
         self.variable = variable
         self.limit = limit
         self.used = used
-        self.hint = f"{frees} Tell the user; only they can raise {variable}."
+        self.hint = f"{frees} Tell the user; only they can raise {variable}, in the configuration of this server."
 
 
 class CannotAskError(Sora2Error):
@@ -139,8 +139,8 @@ class CannotAskError(Sora2Error):
 
     needs_change = True
     hint = (
-        "Ask the user to order it with `sora2-mcp generate`, to use a host that can ask (elicitation), or to set "
-        "SORA2_CONFIRM=never."
+        "Ask the user to order it with `sora2-mcp generate`, to use a host that can put questions to them, or to set "
+        "SORA2_CONFIRM=never: then every order is sent, and paid for, without asking anybody."
     )
 
     def __init__(self, problem: str = "cannot ask one") -> None:
@@ -315,8 +315,8 @@ class NoCreditsError(ServiceError):
     code = 402
     needs_change = True
     what = "The account has no credits left"
-    hint = "Ask the user to top up the account, then repeat the same call."
-    cli_hint = "Top up the account, then try again."
+    hint = "Ask the user to top up their account on the service's own site, then repeat the same call."
+    cli_hint = "Top up the account on the service's own site, then try again."
 
 
 class NotFoundError(ServiceError):

@@ -15,7 +15,7 @@ from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import LOCAL, Status, Task
 from sora2_mcp.errors import ArgumentError, Sora2Error
 from sora2_mcp.runtime import Runtime
-from sora2_mcp.server import texts
+from sora2_mcp.server import listing, texts
 from sora2_mcp.server.views import shown_status
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.files import is_kept
@@ -103,8 +103,8 @@ class Jobs:
             self._display.line("No tasks.")
         now = self._runtime.clock.now()
         for task in page.tasks:
-            self._display.line(texts.line(task, now))
-        warnings = [*filter(None, (texts.expiring(task, now) for task in page.tasks))]
+            self._display.line(listing.line(task, now))
+        warnings = [*filter(None, (listing.expiring(task, now) for task in page.tasks))]
         for warning in warnings:
             self._display.line(f"{warning}.")
         if warnings:

@@ -59,6 +59,8 @@ class KnownService:
     model: str = ""
     account_page: str = ""
     """Where API keys are created."""
+    failures_are_free: bool = False
+    """Whether it is known that failed tasks are not charged."""
     media: tuple[str, ...] = ()
     """Where its videos are; hosts that show them ask for that beforehand."""
     today: str = ""
@@ -83,6 +85,7 @@ SERVICES: Mapping[str, KnownService] = {
         model="kling-3.0/video",
         media=_MEDIA,
         account_page="https://kie.ai/api-key",
+        failures_are_free=True,
         today="Makes videos of 3 to 15 s; size and sound are the model's. Paid in credits of about $0.005 (2026-10).",
     ),
     "openai": KnownService(

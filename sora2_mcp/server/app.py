@@ -251,7 +251,8 @@ class Sora2Server(Server[Any]):
             result: CallToolResult | InputRequiredResult = await tool.run(given.known, context, convert_result=True)
         except ToolError as error:
             if isinstance(error.__cause__, Sora2Error):
-                words = errors.described(error.__cause__, tool.name, note, price_unit=price_unit)
+                has_key = bool(given.known.get("idempotency_key"))
+                words = errors.described(error.__cause__, tool.name, note, price_unit=price_unit, has_key=has_key)
                 raise ToolError(words) from error.__cause__
             logger.exception("tool %s failed unexpectedly", tool.name)
             raise ToolError(errors.crashed(tool.name, price_unit=price_unit)) from error.__cause__

@@ -9,7 +9,7 @@ from typing import Any
 from mcp.server.mcpserver.tools import Tool
 from pydantic import ValidationError
 
-from sora2_mcp.errors import ArgumentError, ServiceError, Sora2Error, UnknownTaskError
+from sora2_mcp.errors import ArgumentError, KeyReusedError, ServiceError, Sora2Error, UnknownTaskError
 from sora2_mcp.server.arguments import Arguments, in_words
 
 _FIRST = {
@@ -27,19 +27,25 @@ _GOES_ON = "The task goes on at the service whatever happens here."
 _CRASHED = {
     "generate_video": "It is not certain whether an order was sent: look with list_tasks before ordering again."
 }
+_KEY_STAYS = " The idempotency_key can be used again."
 _LOOK_LATER = "Call get_task_status again in some minutes; if it stays so, tell the user the code."
 _NO_RETRY = "Repeating the same call cannot help."
 
 
-def described(error: Sora2Error, tool: str, note: str = "", *, price_unit: str = "credits") -> str:
+def described(
+    error: Sora2Error, tool: str, note: str = "", *, price_unit: str = "credits", has_key: bool = False
+) -> str:
     """The text of a tool's failure; ``note``: a line of its own before the next step.
+
+    ``has_key``: the call gave an idempotency_key.
 
     Without a ``price_unit`` orders cost nothing, and no word is said of money.
     """
     happened = str(error)
     stop = "" if happened.endswith((".", "!", "?")) else "."
     first = f"{_FIRST.get(tool, 'Failed')}: {happened}{stop} {_spent(error, tool, price_unit)}"
-    return "\n".join(filter(None, [first.rstrip(), _retry(error), note, f"Next: {_next(error, tool)}"]))
+    retry = _retry(error) + (_KEY_STAYS if has_key and not isinstance(error, KeyReusedError) else "")
+    return "\n".join(filter(None, [first.rstrip(), retry, note, f"Next: {_next(error, tool)}"]))
 
 
 def _spent(error: Sora2Error, tool: str, price_unit: str) -> str:

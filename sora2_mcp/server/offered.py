@@ -20,8 +20,8 @@ def offered(parameters: dict[str, Any], capabilities: Capabilities, *, takes_fil
     properties["prompt"]["maxLength"] = capabilities.prompt_limit
     if "image_urls" in properties:
         properties["image_urls"]["maxItems"] = capabilities.image_limit
-        if takes_files:
-            properties["image_urls"]["description"] += " Or names of files in the user's folder for images."
+        files = ", or names of files in the user's image folder." if takes_files else "; no local files."
+        properties["image_urls"]["description"] += files
     if "seconds" in properties:
         properties["seconds"] |= _length(capabilities)
     for item in properties.values():
@@ -67,7 +67,11 @@ def wording(capabilities: Capabilities) -> dict[str, str]:
     days = days_of(capabilities.retention)
     return {
         "maker": capabilities.maker,
-        "costs": f" Costs the user {price} each time." if price else "",
+        "costs": f"Costs the user {price} each time; cannot be cancelled or refunded."
+        if price
+        else "Cannot be cancelled.",
+        "fixed": f"{'Sound' if capabilities.seconds else 'Length and sound'} cannot be chosen.",
+        "refusals": f"A limit or a person may refuse it; then nothing is {'spent' if price else 'ordered'}.",
         "it_costs": f" (it costs the user {price})" if price else "",
         "kept": f" Finished videos are kept {days}." if days else "",
         "deletes": f"the service deletes it after {days}" if days else "the service keeps it for a time only",

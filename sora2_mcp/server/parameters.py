@@ -32,7 +32,7 @@ Prompt = Annotated[
     str,
     Field(
         json_schema_extra=_lengths(1, PROMPT_LIMIT),
-        description="What to show: scene, subject, action, mood, camera (e.g. slow push in).",
+        description="Scene, subject, action, mood, camera (e.g. slow push in).",
     ),
 ]
 ImageUrls = Annotated[
@@ -42,11 +42,11 @@ ImageUrls = Annotated[
     BeforeValidator(_listed),
     Field(
         max_length=IMAGE_LIMIT,
-        description="Public http(s) addresses of images to animate.",
+        description="Public http(s) addresses of images to animate",
     ),
 ]
-Ratio = Annotated[Literal["landscape", "portrait"], Field(description="landscape for desktop, portrait for phones.")]
-QualityName = Annotated[Literal["standard", "hd"], Field(description="hd {hd}: only for the final version.")]
+Ratio = Annotated[Literal["landscape", "portrait"], Field(description="portrait suits phones.")]
+QualityName = Annotated[Literal["standard", "hd"], Field(description="hd {hd}: for the final version.")]
 Seconds = Annotated[int, BeforeValidator(_whole), Field(description="Length of the video.")]
 Watermark = Annotated[
     str,
@@ -56,7 +56,7 @@ CallbackUrl = Annotated[
     str,
     Field(
         json_schema_extra=_lengths(0, URL_LIMIT),
-        description="The user's own http(s) address to notify, if they gave one.",
+        description="The user's http(s) address to notify, if they gave one.",
     ),
 ]
 Key = Annotated[
@@ -64,8 +64,8 @@ Key = Annotated[
     Field(
         json_schema_extra=_lengths(0, KEY_LIMIT),
         description=(
-            "A name for this order. Repeat it when repeating the same order, so that it is never {paid} twice; another "
-            "one orders the same again."
+            "A name for this order. Repeat it when repeating the same order: then it is never {paid} twice. Another "
+            "name orders again."
         ),
     ),
 ]
@@ -81,10 +81,13 @@ StatusFilter = Annotated[
 Timeout = Annotated[
     int,
     BeforeValidator(_whole),
-    Field(description="Seconds to wait at most. More than the server allows (200 by default) is cut to that."),
+    Field(description="Seconds to wait at most. Stay at 25 unless you know your host: many stop calls at 30 or 60 s."),
 ]
 Frames = Annotated[int, Field(ge=1, le=MOST_FRAMES, description=f"How many frames, 1 to {MOST_FRAMES}.")]
 Filename = Annotated[
     str,
-    Field(json_schema_extra=_lengths(0, _NAME_LIMIT), description="A name for the file. Empty: made from the prompt."),
+    Field(
+        json_schema_extra=_lengths(0, _NAME_LIMIT),
+        description="The file's name; .mp4 is added, and the task_id if it is taken. Empty: made from the prompt.",
+    ),
 ]

@@ -19,9 +19,9 @@ from sora2_mcp.domain.task import LOCAL, Status, Task
 from sora2_mcp.errors import Sora2Error, UnknownTaskError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.links import shown
+from sora2_mcp.server.listing import expiry
 from sora2_mcp.server.offered import wording
 from sora2_mcp.server.principal import current_principal
-from sora2_mcp.server.texts import expiry
 from sora2_mcp.server.unread import Turns
 from sora2_mcp.server.views import TaskListView, shown_status, task_view
 from sora2_mcp.settings import Settings

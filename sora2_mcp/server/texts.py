@@ -1,13 +1,16 @@
-"""What the agent reads: 1 to 5 short lines, most important first, the URL always in it, the next call always named.
+"""What the agent reads: 1 to 5 short lines, most important first, the URL always in it, the next step always named.
 
 Some hosts show the model the text of a result, others only its data, so each text comes in the two parts that the data
 holds as well: what there is to say, and what to do next.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
+from sora2_mcp.domain.configured import SERVICES
 from sora2_mcp.domain.preview import Preview
+from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, SavedFile, Sighting, Task
 from sora2_mcp.errors import Sora2Error
 from sora2_mcp.server.offered import days_of
@@ -16,26 +19,40 @@ from sora2_mcp.settings import SIMULATED
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission, refusal_of
 from sora2_mcp.tasks.store.interface import Outcome
-from sora2_mcp.tasks.tasks import Page
 from sora2_mcp.words import quoted
 
-_PROMPT_SHOWN = 60
-_NEW_KEY = "Give that order a new idempotency_key if this one had one."
+_SECONDS_PER_MINUTE = 60
+_CONTENT_CODES = (400, 422, 451)
+"""The service refused the prompt or an image: the same again fails again."""
+
+_FAULT_CODES = (408, 500, 502, 503, 504)
+"""The service failed by itself: the same order may do the next time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a result says, in lines, and the call or the word to the user that comes next, as one sentence."""
+    """What a result says, in lines, and the call or the word to the user that comes next, as one sentence.
+
+    ``next`` is empty where there is nothing to do.
+    """
 
     message: str
-    next: str
+    next: str = ""
 
     def __str__(self) -> str:
-        return f"{self.message}\nNext: {self.next}"
+        return f"{self.message}\nNext: {self.next}" if self.next else self.message
 
     def after(self, line: str) -> "Answer":
         """The same, with a line before it."""
         return Answer(f"{line}\n{self.message}", self.next)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """How long the caller has waited in this call, and how long such videos took lately; None where not known."""
+
+    timeout_seconds: int | None = None
+    usual_seconds: float | None = None
 
 
 def submitted(submission: Submission, now: datetime) -> Answer:
@@ -74,27 +91,37 @@ def _submitted(submission: Submission, now: datetime) -> Answer:
     if shown_status(task) != "generating":
         # The answer was unclear, a refusal, or came from a service that is done at once.
         return described(task, now)
-    request = task.request
+    if not task.task_id:
+        first = f"Being ordered: task {task.reference}, {chosen(task.request)}. The service is slow to answer; the "
+        return Answer(f"{first}order goes on by itself. This id stays valid.", f"{wait_call(task)}.")
+    charged = f" and is charged in {task.price_unit}" if task.price_unit else ""
+    what = (
+        "The simulator gives a small clip of its own in a few seconds, and nothing is spent"
+        if is_simulated(task)
+        else f"A video takes one to several minutes{charged}"
+    )
+    return Answer(f"Ordered: task {task.reference}, {chosen(task.request)}. {what}.", f"{wait_call(task)}.")
+
+
+def chosen(request: VideoRequest) -> str:
+    """``landscape, hd, 8 s, 2 images``: what was chosen for a video."""
     length = f", {request.seconds} s" if request.seconds else ""
-    kind = f"{request.aspect_ratio}, {request.quality}{length}"
-    if task.task_id:
-        paid = " and is paid for now" if task.price_unit else ""
-        what = (
-            "The simulator gives a small clip of its own in a few seconds, and nothing is spent"
-            if is_simulated(task)
-            else f"A video takes one to several minutes{paid}"
-        )
-        first = f"Ordered: task {task.reference}, {kind}. {what}."
-    else:
-        first = (
-            f"Being ordered: task {task.reference}, {kind}. The service is slow to answer; the order goes on by itself."
-        )
-    return Answer(first, f"{_wait(task)}.")
+    count = len(request.image_urls)
+    images = f", {count} image{'s' if count > 1 else ''}" if count else ""
+    return f"{request.aspect_ratio}, {request.quality}{length}{images}"
 
 
-def described(task: Task, now: datetime) -> Answer:
-    """A task as it stands."""
-    return _DESCRIBE[shown_status(task)](task, now)
+def described(task: Task, now: datetime, wait: Wait | None = None) -> Answer:
+    """A task as it stands; ``wait`` is of the call that asks for it."""
+    match shown_status(task):
+        case "generating":
+            return _generating(task, now, wait or Wait())
+        case "succeeded":
+            return _succeeded(task, now)
+        case "failed":
+            return _failed(task)
+        case "unconfirmed":
+            return _unconfirmed(task)
 
 
 def declined(error: Sora2Error, price_unit: str = "credits") -> Answer:
@@ -107,12 +134,13 @@ def _unspent(price_unit: str) -> str:
     return " Nothing was spent." if price_unit else ""
 
 
-def saved(task: Task, file: SavedFile, now: datetime) -> Answer:
-    """After download_video."""
+def saved(task: Task, file: SavedFile, now: datetime, *, is_new: bool = True) -> Answer:
+    """After download_video, which has just saved it or has found it saved."""
     address = "" if task.is_deleted(now) or is_simulated(task) or file.link else _address(task)
     path = f"\nOn the server's own disk: {file.path}" if file.link and file.path else ""
     until = f", this link is good until {file.link_until:%Y-%m-%d %H:%M} UTC" if file.link_until else ""
-    return Answer(f"Saved: {file.place} ({file.size_bytes / 1e6:.2f} MB{until}).{path}{address}", _hand_over(file))
+    first = "Saved" if is_new else "Already saved"
+    return Answer(f"{first}: {file.place} ({file.size_bytes / 1e6:.2f} MB{until}).{path}{address}", _hand_over(file))
 
 
 def _hand_over(file: SavedFile) -> str:
@@ -168,33 +196,40 @@ def _so_far(download: Download) -> str:
     return f"{download.received_bytes / 1e6:.1f}{of_all} MB so far"
 
 
-def listed(page: Page, now: datetime, *, status: str, limit: int) -> Answer:
-    """After list_tasks: one line for each."""
-    if not page.tasks:
-        nothing = "No tasks yet." if status == "any" else f"No task is {status}."
-        return Answer(nothing, "list_tasks() shows every task; generate_video orders a new one.")
-    lines = [line(task, now) for task in page.tasks]
-    lines += filter(None, (expiry_warning(task, now) for task in page.tasks))
-    following = "get_task_status(task_id=…) for one of them."
-    if page.next_cursor:
-        following = f'list_tasks(status="{status}", limit={limit}, cursor="{page.next_cursor}") for older ones.'
-    return Answer("\n".join(lines), following)
-
-
-def _generating(task: Task, now: datetime) -> Answer:
+def _generating(task: Task, now: datetime, wait: Wait) -> Answer:
     seconds = elapsed_seconds(task, now)
     so_far = "" if seconds is None else f", {duration(seconds)} so far"
-    lines = [f"Still generating: {task.reference}{so_far}. Nothing is lost; it goes on without you."]
+    kind = chosen(task.request)
+    lines = [f"Still generating: {task.reference}{so_far} ({kind}). Nothing is lost; it goes on without you."]
+    if wait.usual_seconds:
+        lines.append(f"Such videos took about {duration(wait.usual_seconds)} lately.")
     if task.doubts:
         lines.append(_DOUBTS[task.doubts[-1].sighting])
     if task.look_failed_at is not None:
         code = f" ({task.look_error_code})" if task.look_error_code else ""
         lines.append(f"The last look failed at {iso(task.look_failed_at)}{code}; looks go on by themselves.")
-    return Answer("\n".join(lines), f"{_wait(task)} again, or tell the user and come back later.")
+    return Answer("\n".join(lines), _when_to_come_back(task, seconds, wait))
+
+
+def _when_to_come_back(task: Task, seconds: float | None, wait: Wait) -> str:
+    call = wait_call(task, wait.timeout_seconds)
+    if task.doubts and task.doubts[-1].sighting is Sighting.NO_URL:
+        return f"{call} once more at most; without an address by then, tell the user and come back in ten minutes."
+    if seconds is None or wait.usual_seconds is None:
+        return f"{call} again, or tell the user and come back later."
+    left = wait.usual_seconds - seconds
+    if left < -wait.usual_seconds:
+        return f"{call} again, or tell the user that it takes longer than usual, and come back later."
+    if left <= (wait.timeout_seconds or 0):
+        return f"{call} once more: it is probably done by then."
+    minutes = math.ceil(left / _SECONDS_PER_MINUTE)
+    in_minutes = f"{minutes} minutes" if minutes > 1 else "a minute"
+    return f"{call} again, or tell the user and come back in {in_minutes}."
 
 
 _DOUBTS = {
-    Sighting.NO_URL: "The service calls it done but has given no video address yet; looks go on for ten minutes.",
+    Sighting.NO_URL: "The service calls it done but has given no video address yet; after ten minutes without one it "
+    "counts as failed, and get_task_status then asks once more.",
     Sighting.MISSING: "The service does not know this task at the moment; looks go on for ten minutes.",
 }
 
@@ -202,6 +237,7 @@ _DOUBTS = {
 def _succeeded(task: Task, now: datetime) -> Answer:
     seconds = elapsed_seconds(task, now)
     took = "" if seconds is None else f" in {duration(seconds)}"
+    kind = f", {chosen(task.request)}"
     if task.has_expired(now):
         return Answer(
             f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
@@ -210,64 +246,87 @@ def _succeeded(task: Task, now: datetime) -> Answer:
             f"{f', and costs {task.price_unit}' if _costs(task) else ''}.",
         )
     if task.is_deleted(now):
-        done = f"Done{took}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
+        done = f"Done{took}{kind}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
     elif task.needs_key:
-        done = f"Done{took}. Only the service's key opens its address, so this server saves the video by itself."
+        done = f"Done{took}{kind}. Only the service's key opens its address, so this server saves the video by itself."
     else:
-        done = f"Done{took}: {task.link} ({_kept(task, now)})"
+        done = f"Done{took}{kind}: {task.link} ({_kept(task, now)})"
     done += f"\n{cost}" if (cost := _has_cost(task)) else ""
     if task.file is not None:
-        return Answer(f"{done}\nSaved already: {task.file.place}", _hand_over(task.file))
+        return Answer(f"{done}\nAlready saved: {task.file.place}", _hand_over(task.file))
     if task.download_attempts >= DOWNLOAD_ATTEMPTS:
         done += f"\nSaving it failed {task.download_attempts} times, so it is not tried by itself any more."
     return Answer(done, f'download_video(task_id="{task.reference}") to keep the file.')
 
 
-def _failed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four with the same shape
+def _failed(task: Task) -> Answer:
     failure = task.failure
     if failure is None or not task.task_id:
         # A refusal that came after the caller had the local id.
         refusal = refusal_of(task)
         said = f"Failed before it was created: {refusal}.{_unspent(task.price_unit)}"
-        return Answer(said, f"{refusal.hint} {_NEW_KEY}")
+        return Answer(said, f"{refusal.hint}{_used_key(task)}")
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
         # Only concluded, so the service may still have the video.
-        paid = " It has probably been paid for." if _costs(task) else ""
+        charged = " It has probably been charged." if _costs(task) else ""
         lost = " A server of one's own forgets its jobs when it is restarted." if not task.price_unit else ""
         return Answer(
-            f"Failed {where}{code}: {failure.message}.{paid}{lost}",
+            f"Failed {where}{code}: {failure.message}.{charged}{lost}",
             f'get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the user, '
-            f"and order again with generate_video only if they agree. {_NEW_KEY}",
+            f"and order again with generate_video only if they agree.{_used_key(task)}",
         )
     reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
-    cost = f" {told}" if (told := _has_cost(task)) else ""
+    charge = _charge_of_failed(task)
+    ask = "ask the user, and if they agree " if charge == _UNKNOWN_CHARGE else ""
     return Answer(
-        f"Failed {where}{code}{reason}{cost} Nothing more will come of this task.",
-        f"change the prompt and order again with generate_video. {_NEW_KEY}",
+        " ".join(filter(None, [f"Failed {where}{code}{reason}", charge, "Nothing more will come of this task."])),
+        f"{ask}{_another_try(failure.code)}{_used_key(task)}",
     )
 
 
-def _unconfirmed(task: Task, now: datetime) -> Answer:  # noqa: ARG001 - one of four with the same shape
+_UNKNOWN_CHARGE = "Whether it was charged is not known."
+
+
+def _charge_of_failed(task: Task) -> str:
+    """What is known of the cost of a failed task; empty where orders cost nothing."""
+    if not _costs(task):
+        return ""
+    if task.cost is not None:
+        return _has_cost(task)
+    service = SERVICES.get(task.service.partition(" ")[0])
+    charges_nothing = service is not None and service.failures_are_free
+    return "The service charges nothing for failed tasks." if charges_nothing else _UNKNOWN_CHARGE
+
+
+def _another_try(code: int) -> str:
+    """Whether the same order may do, or what to change, by the code of a failure."""
+    if code in _CONTENT_CODES:
+        return "change what the service objects to, then order again with generate_video: the same would fail again."
+    if code in _FAULT_CODES:
+        return "order again with generate_video: the service failed by itself, so the same prompt may do."
+    return (
+        "order again with generate_video: the same prompt may do, but change it where the service's words object to it."
+    )
+
+
+def _used_key(task: Task) -> str:
+    return " Its idempotency_key is used up: give a new one, or none." if task.idempotency_key else ""
+
+
+def _unconfirmed(task: Task) -> Answer:
     because = (
         f"no readable answer came back ({task.unclear_because})" if task.unclear_because else "no answer came back"
     )
     charged = "It may have been charged, so it" if _costs(task) else "It"
+    known_key = " and the same idempotency_key give" if task.idempotency_key else " give"
     return Answer(
         f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
-        f"{charged} was not sent again.",
-        "list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call generate_video "
-        "with a new idempotency_key.",
+        f"{charged} was not sent again. No call can settle this; the user's account page at the service can.",
+        f"tell the user, and ask before ordering again. The same arguments{known_key} this task again; if the user "
+        "agrees to a new order, call generate_video with a new idempotency_key.",
     )
-
-
-_DESCRIBE = {
-    "generating": _generating,
-    "succeeded": _succeeded,
-    "failed": _failed,
-    "unconfirmed": _unconfirmed,
-}
 
 
 def _repeated(task: Task, now: datetime) -> Answer:
@@ -291,6 +350,8 @@ def _has_cost(task: Task) -> str:
     """What it has cost, in a sentence; empty where that is not known."""
     if task.cost is None or not task.price_unit:
         return ""
+    if task.cost == 0:
+        return "It has cost nothing."
     return f"It has cost {task.cost:g} {'simulated ' if is_simulated(task) else ''}{task.price_unit}."
 
 
@@ -303,55 +364,21 @@ def _kept(task: Task, now: datetime) -> str:
     if expires_at is None:
         return f"kept {days_of(task.retention)} from its end, which is not known here; give the user this link"
     if task.expires_soon(now):
-        return f"NOT SAVED, and deleted {_when(expires_at, now)}: save it now with download_video"
+        return f"NOT SAVED, and deleted {when(expires_at, now)}: save it now with download_video"
     return f"kept until {expires_at:%Y-%m-%d}; give the user this link"
 
 
-def _when(instant: datetime, now: datetime) -> str:
+def when(instant: datetime, now: datetime) -> str:
+    """``in 2 days, on 2026-12-07 12:00 UTC``"""
     days = (instant - now).days
     within = f"in {days} days" if days > 1 else "within two days" if days else "within a day"
     return f"{within}, on {instant:%Y-%m-%d %H:%M} UTC"
 
 
-def expiring(task: Task, now: datetime) -> str:
-    """A sentence about an unsaved video that the service is about to delete; empty for any other task."""
-    if not task.expires_soon(now) or task.video_expires_at is None:
-        return ""
-    return f"The video of {task.reference} is not saved and deleted {_when(task.video_expires_at, now)}"
-
-
-def expiry_warning(task: Task, now: datetime) -> str:
-    """The same with the call that saves it."""
-    sentence = expiring(task, now)
-    return f'{sentence}: download_video(task_id="{task.reference}").' if sentence else ""
-
-
-def expiry(task: Task, now: datetime) -> str:
-    """The warning, or that it is too late for one; empty for a video that is safe for now."""
-    if not task.has_expired(now):
-        return expiry_warning(task, now)
-    on = f"{task.video_expires_at:%Y-%m-%d}"
-    return f"The video of {task.reference} is gone: nobody saved it, and the service deleted it on {on}."
-
-
-def _wait(task: Task) -> str:
-    return f'wait_for_video(task_id="{task.reference}")'
-
-
-def line(task: Task, now: datetime) -> str:
-    """A task on one line."""
-    status = shown_status(task)
-    prompt = task.request.prompt
-    short = quoted(prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…")
-    at = f"{task.created_at:%Y-%m-%d %H:%M} UTC"
-    return f"{task.reference} · {status} · {at} · {short}{_result(task, now) if status == 'succeeded' else ''}"
-
-
-def _result(task: Task, now: datetime) -> str:
-    if task.has_expired(now):
-        return f" expired {task.video_expires_at:%Y-%m-%d}, not saved"
-    cost = f" · {task.cost:g} {task.price_unit}" if task.cost is not None and task.price_unit else ""
-    return f" {task.file.place if task.file else task.link or '(being saved)'}{cost}"
+def wait_call(task: Task, timeout_seconds: int | None = None) -> str:
+    """The call that waits for a task, as long as the caller did before."""
+    timeout = "" if timeout_seconds is None else f", timeout_seconds={timeout_seconds}"
+    return f'wait_for_video(task_id="{task.reference}"{timeout})'
 
 
 def duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ from sora2_mcp.server import texts
 from sora2_mcp.server.apps import GALLERY, PLAYER, shown_by
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
 from sora2_mcp.server.links import shown
+from sora2_mcp.server.listing import Filter, listed
 from sora2_mcp.server.offered import offered, tellable, without, wording
 from sora2_mcp.server.parameters import (
     CallbackUrl,
@@ -71,6 +72,7 @@ _PREVIEW = "sora2-mcp/preview"
 """The key of what a preview says of its video, for programs."""
 
 _OF_THE_END = ("cost", "download_url", "file_path", "finished_at", "video_expires_at")
+_OF_THE_ORDER = ("prompt", "aspect_ratio", "quality", "image_urls", "watermark", "seconds", "elapsed_seconds")
 
 
 class Tools:
@@ -96,9 +98,9 @@ class Tools:
     ) -> CallToolResult | InputRequiredResult:
         """Order a new AI video ({maker}) from a text prompt, or from images plus a prompt.
 
-        {costs} Gives a task_id within 3 s; the video takes one to several minutes: call wait_for_video next. Not to
-        check or fetch a video ordered before (get_task_status, list_tasks), nor again
-        because one is not ready yet.
+        {costs} {fixed} If the user wants what is not offered here, say so before ordering. Gives a task_id within 3 s;
+        the video takes one to several minutes: call wait_for_video next. Several may be under way at once. {refusals}
+        Not to check or fetch a video ordered before (get_task_status, list_tasks), nor again because one is not ready.
         """
         request = VideoRequest(
             prompt=prompt,
@@ -142,7 +144,8 @@ class Tools:
         tasks = await self._runtime.tasks()
         left = LOOKING_SECONDS - (self._clock.monotonic() - called_at)
         task = shown(self._runtime, await tasks.get(task_id, current_principal(), min(left, STATUS_SECONDS)))
-        return self._result_of(task, texts.described(task, self._clock.now()))
+        usual = None if task.finished else await tasks.usual_seconds(task)
+        return self._result_of(task, texts.described(task, self._clock.now(), texts.Wait(usual_seconds=usual)))
 
     async def wait_for_video(
         self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
@@ -156,19 +159,21 @@ class Tools:
         """
         seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
-        async def wait() -> tuple[Task, Sora2Error | None]:
+        async def wait() -> tuple[Task, Sora2Error | None, float | None]:
             tasks = await self._runtime.tasks()
             task = await tasks.wait(task_id, current_principal(), seconds)
-            return shown(self._runtime, task), tasks.saving_problem(task)
+            usual = None if task.finished else await tasks.usual_seconds(task)
+            return shown(self._runtime, task), tasks.saving_problem(task), usual
 
-        task, problem = await with_progress(
+        task, problem, usual = await with_progress(
             ctx,
             self._clock,
             wait,
             message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
             total_seconds=seconds or None,
         )
-        answer = texts.described(task, self._clock.now())
+        waited = texts.Wait(timeout_seconds=timeout_seconds, usual_seconds=usual)
+        answer = texts.described(task, self._clock.now(), waited)
         if self._has_previews and (task.file or (task.link and not task.is_deleted(self._clock.now()))):
             answer = texts.with_preview(answer, task)
         return self._result_of(task, texts.unsaved(answer, problem) if problem else answer)
@@ -181,11 +186,19 @@ class Tools:
         """
         tasks = await self._runtime.tasks()
         wanted = None if status == "any" else Status(status)
-        page = await tasks.page(current_principal(), status=wanted, limit=limit, cursor=cursor)
+        principal = current_principal()
+        page = await tasks.page(principal, status=wanted, limit=limit, cursor=cursor)
         page = replace(page, tasks=tuple(shown(self._runtime, task) for task in page.tasks))
         now = self._clock.now()
         views = [task_view(task, now, self._settings.poll_seconds) for task in page.tasks]
-        answer = texts.listed(page, now, status=status, limit=limit)
+        answer = listed(
+            page,
+            now,
+            asked=Filter(status=status, limit=limit),
+            total=await tasks.count(principal, wanted),
+            usage=await tasks.usage(principal),
+            daily_limit=self._settings.daily_limit,
+        )
         return _result(answer, TaskListView(tasks=views, next_cursor=page.next_cursor))
 
     async def download_video(self, ctx: Context, task_id: TaskId, filename: Filename = "") -> CallToolResult:
@@ -200,6 +213,7 @@ class Tools:
             nonlocal download
             tasks = await self._runtime.tasks()
             task, download = await tasks.begin_download(task_id, current_principal(), filename)
+            is_new = download is not None
             if download is not None:
                 with self._clock.timeout(SAVING_SECONDS):
                     await download.done.wait()
@@ -207,7 +221,9 @@ class Tools:
                     return task, texts.saving(task, download)
                 task = await download.result()
             task, now = shown(self._runtime, task), self._clock.now()
-            return task, texts.saved(task, task.file, now) if task.file else texts.described(task, now)
+            if task.file is None:
+                return task, texts.described(task, now)
+            return task, texts.saved(task, task.file, now, is_new=is_new)
 
         task, answer = await with_progress(ctx, self._clock, save, message=lambda _: texts.saving_now(download))
         return _result(answer, saved_video_view(task, self._clock.now(), self._settings.poll_seconds))
@@ -280,8 +296,11 @@ def build_tools(runtime: Runtime) -> list[Tool]:
         tool.description = " ".join(tool.description.format_map(wording(capabilities)).split())
         if tool.fn_metadata.output_schema:
             tool.fn_metadata.output_schema = tellable(tool.fn_metadata.output_schema, capabilities)
-    # What is known once it has ended a new order's result does not tell.
-    order.fn_metadata.output_schema = without(order.fn_metadata.output_schema or {}, *_OF_THE_END)
+    # What is known once it has ended a new order's result does not tell, and its own arguments the caller knows.
+    result = without(order.fn_metadata.output_schema or {}, *_OF_THE_END, *_OF_THE_ORDER)
+    # Its parts stand in the schema of every other tool; once more they would cost more than they tell.
+    result["properties"]["failure"] = {"type": "object"}
+    order.fn_metadata.output_schema = result
     return listed
 
 
@@ -321,7 +340,7 @@ def _schema_of(view: type[View]) -> dict[str, Any]:
 
 def _result(answer: texts.Answer, view: View) -> CallToolResult:
     """The same words in the text and in the data: hosts differ in which they show the model."""
-    content = view.model_copy(update={"message": answer.message, "next": answer.next}).content()
+    content = view.model_copy(update={"message": answer.message, "next": answer.next or None}).content()
     return CallToolResult(content=[TextContent(type="text", text=str(answer))], structured_content=content)
 
 
@@ -330,7 +349,7 @@ def noted(result: CallToolResult, note: str) -> CallToolResult:
     content = result.structured_content
     if content is None:
         return result.model_copy(update={"content": [*result.content, TextContent(type="text", text=note)]})
-    answer = texts.Answer(f"{content['message']}\n{note}", content["next"])
+    answer = texts.Answer(f"{content['message']}\n{note}", content.get("next", ""))
     return CallToolResult(
         content=[TextContent(type="text", text=str(answer))], structured_content={**content, "message": answer.message}
     )

@@ -204,7 +204,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def reason_of(error: Exception) -> str:
     """Why a request failed, in words that hold no value of the environment."""
-    return next(filter(None, map(_in_words, causes(error))), type(error).__name__)
+    return next(filter(None, map(_in_words, causes(error))), "the connection broke off")
 
 
 def _in_words(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import binascii
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -41,6 +42,9 @@ STATUS_SECONDS = 8.0
 
 _STORE_PATIENCE_SECONDS = 30.0
 """How long a wait that has begun outlasts a store that fails; a database is restarted in less."""
+
+_USUAL_LIMIT_SECONDS = 1.0
+"""A number for a text is not worth a longer wait."""
 
 _FRESH = timedelta(seconds=2)
 _LOCAL_ID = re.compile(r"[0-9a-f]{32}")
@@ -193,6 +197,20 @@ class Tasks:
         """
         page = await self._page(None, status, limit, cursor)
         return Overview(page=page, callers=await self._store.callers(), usage=await self._store.usage(LOCAL))
+
+    async def count(self, principal: str, status: Status | None = None) -> int:
+        """How many tasks ``page`` would give in all, counted up to ``MOST_COUNTED``.
+
+        Raises:
+            StoreError.
+        """
+        return await self._store.count(principal, status)
+
+    async def usual_seconds(self, task: Task) -> float | None:
+        """How long videos of the same quality and length took lately; None where that is not known, or not in time."""
+        with suppress(StoreError), self._clock.timeout(_USUAL_LIMIT_SECONDS):
+            return await self._store.usual_seconds(task.request)
+        return None
 
     async def _page(self, principal: str | None, status: Status | None, limit: int, cursor: str) -> Page:
         after = _mark(cursor) if cursor.strip() else None

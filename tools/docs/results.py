@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -11,9 +11,10 @@ from sora2_mcp.domain.preview import Facts, Preview
 from sora2_mcp.domain.task import GRACE, Doubt, Failure, SavedFile, Sighting, Stage, Status, Task
 from sora2_mcp.errors import DeclinedError
 from sora2_mcp.server import texts
+from sora2_mcp.server.listing import Filter, listed
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
-from sora2_mcp.tasks.store.interface import Outcome
+from sora2_mcp.tasks.store.interface import Outcome, Usage
 from sora2_mcp.tasks.tasks import Page
 from tools.docs.markdown import block
 from tools.docs.occasions import NOW, TASK, later
@@ -55,19 +56,27 @@ def _ordered(outcome: Outcome = Outcome.NEW, task: Task = TASK, seconds: float =
     return str(texts.submitted(Submission(task=task, outcome=outcome), NOW + timedelta(seconds=seconds)))
 
 
-def _at(seconds: float, task: Task) -> str:
-    return str(texts.described(task, NOW + timedelta(seconds=seconds)))
+def _at(seconds: float, task: Task, wait: texts.Wait | None = None) -> str:
+    return str(texts.described(task, NOW + timedelta(seconds=seconds), wait))
 
 
-def _failed(stage: Stage, code: int, message: str, *, task_id: str = TASK.task_id, doubtful: bool = False) -> str:
+def _failed(stage: Stage, code: int, message: str, *, doubtful: bool = False, **changes: Any) -> str:
     failure = Failure(stage=stage, code=code, message=message, doubtful=doubtful)
-    return _at(130, later(status=Status.FAILED, task_id=task_id, failure=failure, finished_at=NOW))
+    return _at(130, later(status=Status.FAILED, failure=failure, finished_at=NOW, **changes))
 
 
 def _still_generating() -> str:
     failing = later(look_failed_at=NOW + timedelta(seconds=90), look_error_code=500)
-    doubted = later(doubts=(Doubt(seen_at=NOW + GRACE, sighting=Sighting.MISSING),))
-    return "\n\n".join([_at(48, TASK), _at(100, failing), _at(100, doubted)])
+    missing, no_url = (
+        later(doubts=(Doubt(seen_at=NOW + GRACE, sighting=sighting),))
+        for sighting in (Sighting.MISSING, Sighting.NO_URL)
+    )
+    return "\n\n".join([_at(48, TASK), _at(100, failing), _at(100, missing), _at(100, no_url)])
+
+
+def _still_waiting() -> str:
+    wait = texts.Wait(timeout_seconds=25, usual_seconds=130)
+    return "\n\n".join(_at(seconds, TASK, wait) for seconds in (25, 110, 300))
 
 
 def _saving() -> str:
@@ -81,7 +90,13 @@ def _saving() -> str:
 
 def _listed() -> str:
     saved = replace(DONE, file=FILE, task_id="sora2_task_abc122")
-    return str(texts.listed(Page(tasks=(TASK, saved), next_cursor=""), NOW, status="any", limit=10))
+    unsaved = replace(DONE, task_id="sora2_task_abc121")
+    usage = Usage(
+        mine_today=2, mine_failed_today=0, mine_this_month=14, mine_failed_this_month=1, all_today=2, all_active=1
+    )
+    asked = Filter(status="any", limit=3)
+    page = Page(tasks=(TASK, saved, unsaved), next_cursor="eyJ…")
+    return str(listed(page, NOW, asked=asked, total=12, usage=usage, daily_limit=5))
 
 
 _REQUEST_REFUSED = "Insufficient credits"
@@ -98,8 +113,15 @@ _RESULTS = [
     Result(
         "Still generating",
         "The time of `wait_for_video` is up, or `get_task_status` looked. The second text says that the latest look "
-        "failed, the third that the service does not know the task just now; neither changes anything.",
+        "failed, the third that the service does not know the task just now, the fourth that it calls the task done "
+        "and gives no video; none of them changes anything.",
         _still_generating,
+    ),
+    Result(
+        "Still generating after a wait",
+        "`wait_for_video` repeats the caller's own `timeout_seconds`, says how long such videos took lately (the "
+        "median of the last 20 of the same quality and length) and what to choose by that.",
+        _still_waiting,
     ),
     Result(
         "Joined a repeat",
@@ -141,9 +163,15 @@ _RESULTS = [
     Result("Expired", "Nobody saved it in time.", lambda: _at(20 * 86_400, DONE)),
     Result(
         "Failed",
-        "`failed` and `failure.stage: generation`: the service took the order and could not fulfil it. Whether it "
-        "charges for that is the vendor's business.",
-        lambda: _failed(Stage.GENERATION, 501, "The video could not be generated"),
+        "`failed` and `failure.stage: generation`: the service took the order and could not fulfil it. The text says "
+        "what is known of the money, and by the code whether the same order may do.",
+        lambda: "\n\n".join(
+            [
+                _failed(Stage.GENERATION, 501, "The video could not be generated"),
+                _failed(Stage.GENERATION, 500, "Internal error", service="kie", idempotency_key="spring-1"),
+                _failed(Stage.GENERATION, 400, "The prompt is not allowed", cost=0),
+            ]
+        ),
     ),
     Result(
         "Failed before it was created",
@@ -176,7 +204,9 @@ _RESULTS = [
     Result(
         "Saved",
         "After `download_video`; asking again gives the same file.",
-        lambda: str(texts.saved(DONE, FILE, DONE.finished_at or NOW)),
+        lambda: "\n\n".join(
+            str(texts.saved(DONE, FILE, DONE.finished_at or NOW, is_new=is_new)) for is_new in (True, False)
+        ),
     ),
     Result(
         "Saved, over HTTP",
@@ -184,6 +214,6 @@ _RESULTS = [
         lambda: str(texts.saved(DONE, LINKED, DONE.finished_at or NOW)),
     ),
     Result("Still saving", "A download that takes longer than 25 seconds goes on by itself.", _saving),
-    Result("Listed", "After `list_tasks`.", _listed),
+    Result("Listed", "After `list_tasks`. Where nothing is left to do, there is no next step.", _listed),
     Result("Seen", "After `preview_video`; a picture comes with it.", lambda: str(texts.previewed(DONE, PREVIEW))),
 ]

@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
+from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import SavedFile, Status, Task
 
 LOOK_LEASE = timedelta(seconds=30)
 """A lease covers one look; a look that lasts longer has died."""
+
+MOST_COUNTED = 1000
+"""Tasks are counted no further, so that a long history costs a list nothing."""
 
 LONGEST_SENDING = timedelta(minutes=10)
 """No order is being sent for longer."""
@@ -249,6 +253,14 @@ class Store(Protocol):
         self, principal: str | None, status: Status | None, limit: int, after: PageMark | None
     ) -> Sequence[Task]:
         """Tasks of a principal (None: of all), newest first; costs the same however many there are."""
+        ...
+
+    async def count(self, principal: str, status: Status | None) -> int:
+        """How many tasks ``page`` would give in all, up to ``MOST_COUNTED``."""
+        ...
+
+    async def usual_seconds(self, request: VideoRequest) -> float | None:
+        """The median of how long the last 20 videos of the same quality and length took; None where there are none."""
         ...
 
     async def callers(self) -> Sequence[CallerUsage]:

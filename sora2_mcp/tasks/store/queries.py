@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Any
 
 from sqlalchemy import ColumnElement, Label, ScalarSelect, and_, case, func, literal, or_, select
 
+from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, LOCAL_PREFIX, Status, Task
-from sora2_mcp.tasks.store.interface import LONGEST_SENDING, CallerUsage, LookPlan, PageMark, Usage
+from sora2_mcp.tasks.store.interface import LONGEST_SENDING, MOST_COUNTED, CallerUsage, LookPlan, PageMark, Usage
 from sora2_mcp.tasks.store.part import Part
 from sora2_mcp.tasks.store.rows import task_from
 from sora2_mcp.tasks.store.schema import Instant, tasks
@@ -15,6 +17,7 @@ from sora2_mcp.tasks.store.schema import Instant, tasks
 UNCONFIRMED_COUNTS_ACTIVE = timedelta(hours=1)
 
 _CALLERS_SHOWN = 100
+_USUAL_OF = 20
 
 _CLOCKS_APART = timedelta(minutes=1)
 """How far another process may be ahead: its clock, and the time that a statement of ours waited for its lock."""
@@ -94,6 +97,20 @@ class Queries(Part):
             conditions.append(or_(tasks.c.created_at < after.created_at, same_time))
         newest_first = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
         return [task_from(row) for row in await self.engine.rows(newest_first.where(*self._mine(*conditions)))]
+
+    async def count(self, principal: str, status: Status | None) -> int:
+        shown = tasks.c.status == status.value if status else tasks.c.status != Status.REFUSED.value
+        found = select(tasks.c.id).where(*self._mine(tasks.c.principal == principal, shown)).limit(MOST_COUNTED)
+        [row] = await self.engine.rows(select(func.count().label("tasks")).select_from(found.subquery()))
+        return int(row["tasks"])
+
+    async def usual_seconds(self, request: VideoRequest) -> float | None:
+        same = (tasks.c.quality == request.quality.value, tasks.c.seconds == request.seconds)
+        done = and_(tasks.c.status == Status.SUCCEEDED.value, tasks.c.adopted.is_(False))
+        newest = select(tasks.c.created_at, tasks.c.finished_at).order_by(tasks.c.created_at.desc()).limit(_USUAL_OF)
+        rows = await self.engine.rows(newest.where(*self._mine(done, *same)))
+        took = [(row["finished_at"] - row["created_at"]).total_seconds() for row in rows]
+        return median(took) if took else None
 
     async def unsaved(self, limit: int, *, only_keyed: bool = False) -> Sequence[Task]:
         promising = tasks.c.download_attempts < DOWNLOAD_ATTEMPTS

@@ -88,7 +88,7 @@ def _add_demo(commands: _Commands) -> None:
 
 def _add_generate(commands: _Commands) -> None:
     generate = _add(commands, "generate", "order a video, wait for it and save it (may cost credits or money)")
-    generate.add_argument("prompt", help="what to show")
+    generate.add_argument("prompt", metavar="PROMPT", help="what to show, in quotes")
     generate.add_argument(
         "--image",
         action="append",
@@ -111,6 +111,7 @@ def _add_generate(commands: _Commands) -> None:
     generate.add_argument("--filename", default="", help="a name for the saved file")
     generate.add_argument("--no-wait", action="store_true", help="only order; find it again with: sora2-mcp tasks list")
     generate.add_argument("--timeout", type=_seconds, default=1800.0, help="seconds to wait at most (default 1800)")
+    _add_json_switch(generate)
     _add_simulate_switch(generate)
 
 
@@ -127,10 +128,12 @@ def _add_tasks(commands: _Commands) -> None:
     saved = _add(verbs, "download", "save a finished video, or all of them")
     saved.add_argument("--filename", default="", help="a name for the file")
     saved.add_argument("--all", action="store_true", help="every finished video that is not saved yet")
+    what = "the id that generate or list shows, or its beginning"
     for verb in (shown, waited, opened):
-        verb.add_argument("task_id", help="the id that generate or list shows")
-    saved.add_argument("task_id", nargs="?", default="", help="the id that generate or list shows")
+        verb.add_argument("task_id", metavar="TASK_ID", help=what)
+    saved.add_argument("task_id", nargs="?", default="", metavar="TASK_ID", help=what)
     for verb in (listed, shown, waited, opened, saved):
+        _add_json_switch(verb)
         _add_simulate_switch(verb)
 
 
@@ -199,6 +202,10 @@ def _add_client_config(commands: _Commands) -> None:
         "--token", action="store_true", help="with --http: that server has tokens, though it is on this machine"
     )
     _add_simulate_switch(config)
+
+
+def _add_json_switch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs: one object a line, as docs/commands.md says")
 
 
 def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,11 @@
 """Output for people: bars on a terminal, plain lines elsewhere."""
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -33,11 +35,26 @@ class Cell:
 
 
 class Display:
-    """Writes to stdout; progress only on a terminal."""
+    """Writes to stdout; progress only on a terminal. With ``for_machines`` stdout is for records, stderr for words."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_machines: bool = False) -> None:
         self._console = Console(highlight=False)
-        self._is_terminal = self._console.is_terminal
+        self._is_terminal = self._console.is_terminal and not for_machines
+        self._words = sys.stderr if for_machines else sys.stdout
+
+    @property
+    def columns(self) -> int:
+        """The width of the terminal; 0 elsewhere."""
+        return self._console.width if self._is_terminal else 0
+
+    def table(self, table: Table) -> None:
+        """A table, on a terminal."""
+        self._console.print(table)
+
+    def record(self, content: Mapping[str, Any]) -> None:
+        """An object of JSON on a line of its own, in letters that every encoding has."""
+        sys.stdout.write(f"{json.dumps(content)}\n")
+        sys.stdout.flush()
 
     def title(self, text: str) -> None:
         """A heading."""
@@ -86,8 +103,8 @@ class Display:
             self._console.print(Text(text), soft_wrap=True)
             return
         # Without rich, which would wrap the line at 80 characters: scripts read it.
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        self._words.write(f"{text}\n")
+        self._words.flush()
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from functools import partial
 
 import anyio
 
+from sora2_mcp.cli import hints
 from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.terminal import Wire
 from sora2_mcp.errors import ConfigurationError, Sora2Error, leaves
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         print(end="", flush=True)  # noqa: T201
         return code
     except Sora2Error as error:
-        return _shown(error)
+        return _shown(error, arguments)
     except KeyboardInterrupt:
         return _INTERRUPTED
     # Within a task group the broken pipe arrives as a group.
@@ -42,10 +43,10 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         return 0
 
 
-def _shown(error: Sora2Error) -> int:
+def _shown(error: Sora2Error, arguments: argparse.Namespace) -> int:
     """Prints what went wrong and what to do; the exit code."""
-    print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
-    if hint := error.hint if error.cli_hint is None else error.cli_hint:
+    print(f"sora2-mcp: {hints.problem(error)}", file=sys.stderr)  # noqa: T201 - the command line's own words
+    if hint := hints.hint(error, simulate=getattr(arguments, "simulate", False)):
         print(hint, file=sys.stderr)  # noqa: T201
     return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
 
@@ -87,7 +88,7 @@ def _demo(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     settings = Settings.load(simulate=True)
     configure("WARNING", settings.log_format)
-    return anyio.run(_interruptible, partial(demo, settings, arguments.prompt, arguments.aspect_ratio))
+    return anyio.run(_interruptible, arguments, partial(demo, settings, arguments.prompt, arguments.aspect_ratio))
 
 
 def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
@@ -96,11 +97,13 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     settings = _settings(arguments)
     configure("WARNING", settings.log_format)
     runtime = Runtime(settings)
-    return anyio.run(_interruptible, partial(perform, arguments, runtime), runtime)
+    return anyio.run(_interruptible, arguments, partial(perform, arguments, runtime), runtime)
 
 
 async def _interruptible(
-    work: Callable[[], Awaitable[int]], around: AbstractAsyncContextManager[object] | None = None
+    arguments: argparse.Namespace,
+    work: Callable[[], Awaitable[int]],
+    around: AbstractAsyncContextManager[object] | None = None,
 ) -> int:
     """The exit code of ``work``, which SIGINT or SIGTERM ends; ``around`` it ends in its own order, and in time."""
     # The event loop's own way with SIGINT cancels past every shield, and a transaction that is cut off hangs.
@@ -113,7 +116,7 @@ async def _interruptible(
                 try:
                     code = await work()
                 except Sora2Error as error:
-                    code = _shown(error)
+                    code = _shown(error, arguments)
             # The work is done: whatever cannot be closed holds the program up no longer than this.
             end_soon(code)
     return code
@@ -124,7 +127,7 @@ def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     # The doctor's report shows what it finds; log lines of libraries have no place in it.
     configure("CRITICAL", "text")
-    return anyio.run(_interruptible, partial(doctor, arguments))
+    return anyio.run(_interruptible, arguments, partial(doctor, arguments))
 
 
 def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:

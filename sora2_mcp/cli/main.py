@@ -136,6 +136,12 @@ def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     return client_config(arguments)
 
 
+def _completion(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.completion import completion  # noqa: PLC0415 - no other command needs shtab
+
+    return completion(arguments.shell)
+
+
 _COMMANDS = {
     "serve": _serve,
     "simulate": _simulate,
@@ -145,6 +151,7 @@ _COMMANDS = {
     "gallery": _gallery,
     "doctor": _doctor,
     "client-config": _client_config,
+    "completion": _completion,
 }
 
 

@@ -18,6 +18,19 @@ class Wire(NamedTuple):
     write_fd: int
 
 
+_WAITS = """\
+sora2-mcp waits for an MCP host on this terminal's input; Ctrl+C ends it.
+You may want instead: sora2-mcp demo, generate, client-config or --help
+"""
+
+
+def say_what_it_waits_for() -> None:
+    """Tells a person who has started the server by hand what it does; no host starts it in a terminal."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        sys.stderr.write(_WAITS)
+        sys.stderr.flush()
+
+
 def claim_wire() -> Wire:
     """Keeps stdin and stdout for the protocol: other readers get EOF, other output goes to stderr."""
     wire = Wire(os.dup(0), os.dup(1))

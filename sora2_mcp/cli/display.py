@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -105,6 +106,13 @@ class Display:
         # Without rich, which would wrap the line at 80 characters: scripts read it.
         self._words.write(f"{text}\n")
         self._words.flush()
+
+    def words(self, text: str) -> None:
+        """Sentences, which a terminal gets in lines of its width; elsewhere as they are."""
+        for line in text.splitlines():
+            # Addresses, paths and commands stay whole, to be copied.
+            is_whole = not self._is_terminal or any(mark in line for mark in ("/", "\\", "sora2-mcp"))
+            self.line(line if is_whole else textwrap.fill(line, self.columns, break_on_hyphens=False))
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:

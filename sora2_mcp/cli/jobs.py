@@ -67,7 +67,7 @@ class Jobs:
         if not task.task_id:
             self._show(task)
             return 1
-        self._display.line(words.ordered(submission, task, self._runtime.clock.now()))
+        self._display.words(words.ordered(submission, task, self._runtime.clock.now()))
         for warning in texts.limits_nearly_reached(submission):
             self._display.line(warning)
         if arguments.no_wait:
@@ -78,7 +78,7 @@ class Jobs:
         if shown_status(task) != "succeeded":
             self._show(task)
             return 1
-        self._display.line(words.state(task, self._runtime.clock.now()))
+        self._display.words(words.state(task, self._runtime.clock.now()))
         return await self._save_ordered(task, arguments.filename)
 
     async def _save_ordered(self, task: Task, filename: str) -> int:
@@ -192,7 +192,7 @@ class Jobs:
                 await _follow(download, advance)
             task = await download.result()
         if filename.strip() and not _has_name(task, filename):
-            self._display.line(words.saved_elsewhere(filename))
+            self._display.words(words.saved_elsewhere(filename))
         self._show_saved(task)
         return 0
 
@@ -288,7 +288,7 @@ class Jobs:
         if self._for_machines:
             self._display.record(task_view(task, now, self._runtime.settings.poll_seconds).content())
         else:
-            self._display.line(words.described(task, now, simulate=self._simulate))
+            self._display.words(words.described(task, now, simulate=self._simulate))
 
     def _line(self, text: str) -> None:
         """A line that ends with a command about the same tasks."""

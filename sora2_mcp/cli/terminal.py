@@ -19,8 +19,8 @@ class Wire(NamedTuple):
 
 
 _WAITS = """\
-sora2-mcp waits for an MCP host on this terminal's input; Ctrl+C ends it.
-You may want instead: sora2-mcp demo, generate, client-config or --help
+sora2-mcp serves MCP here and waits for a host to speak; Ctrl+C ends it.
+Or: sora2-mcp demo (a try), generate (a video), client-config (hosts), --help
 """
 
 

@@ -96,7 +96,8 @@ def _succeeded(task: Task, now: datetime) -> Iterator[str]:
         )
         yield f"Only a new order makes it again{f', and costs {task.price_unit}' if _is_paid(task) else ''}."
         return
-    yield f"Done{took}, {chosen(task.request)}: {_where(task, now)}"
+    yield f"Done{took}: {chosen(task.request)}."
+    yield from _where(task, now)
     if task.cost is not None and task.price_unit:
         unit = f"simulated {task.price_unit}" if is_simulated(task) else task.price_unit
         yield f"It has cost {f'{task.cost:g} {unit}' if task.cost else 'nothing'}."
@@ -106,22 +107,25 @@ def _succeeded(task: Task, now: datetime) -> Iterator[str]:
         yield f"Saving it failed {task.download_attempts} times, so it is not tried by itself any more."
 
 
-def _where(task: Task, now: datetime) -> str:
+def _where(task: Task, now: datetime) -> Iterator[str]:
     """The video's address, and for how long it is good."""
     expires_at = task.video_expires_at
     if task.is_deleted(now):
-        return f"the service deleted its copy on {expires_at:%Y-%m-%d}"
+        yield f"The service deleted its copy on {expires_at:%Y-%m-%d}."
+        return
     if task.needs_key:
-        return "only the service's key opens its address"
+        yield "Only the service's key opens its address, so it must be saved to be seen."
+        return
+    yield task.link
     if is_simulated(task):
-        return f"{task.link} (a clip of the simulator's, there only while it runs)"
-    if expires_at is None:
-        kept = "it is not known for how long" if task.retention is None else f"kept {days_of(task.retention)}"
+        yield "A clip of the simulator's, there only while it runs."
+    elif expires_at is None:
+        known = f"{days_of(task.retention)} from its end" if task.retention else "for a time that is not known"
+        yield f"Kept there {known}."
     elif task.expires_soon(now):
-        kept = f"NOT SAVED, and deleted {when(expires_at, now)}"
+        yield f"NOT SAVED, and deleted {when(expires_at, now)}."
     else:
-        kept = f"kept until {expires_at:%Y-%m-%d}"
-    return f"{task.link} ({kept})"
+        yield f"Kept there until {expires_at:%Y-%m-%d}."
 
 
 def _failed(task: Task) -> Iterator[str]:

@@ -53,7 +53,7 @@ def test_without_a_key_both_ways_out_are_named(tmp_path: Path) -> None:
     run = completed(tmp_path, "generate", "A kitten")
 
     assert (run.returncode, run.stdout) == (2, "")
-    assert "or try everything without an account: add --simulate." in run.stderr
+    assert "or try everything without an account and without a real video: add --simulate." in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -61,7 +61,7 @@ def test_of_a_task_there_is_not_it_is_said_where_tasks_are_found(tmp_path: Path)
     run = completed(tmp_path, "tasks", "show", "nope", "--simulate")
 
     assert (run.returncode, run.stdout) == (1, "")
-    assert "See them with: sora2-mcp tasks list" in run.stderr
+    assert run.stderr.splitlines()[-1] == "See them with: sora2-mcp tasks list --simulate"
     assert "Traceback" not in run.stderr
 
 

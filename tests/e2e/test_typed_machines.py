@@ -75,11 +75,11 @@ async def test_a_video_that_is_made_but_not_saved_is_still_named(
 
 async def test_a_list_is_an_object_a_line_newest_first(typed: Typed) -> None:
     ids = [await ordered(typed, f"Kitten {number}") for number in range(3)]
-    code, written, said = await typed("tasks", "list", "--json")
+    code, written, _ = await typed("tasks", "list", "--json")
 
     views = [TaskView.model_validate_json(line) for line in written.splitlines()]
-    assert (code, said, [view.task_id for view in views]) == (0, "", ids[::-1])
-    assert await typed("tasks", "list", "--json", "--status", "failed") == (0, "", "")
+    assert (code, [view.task_id for view in views]) == (0, ids[::-1])
+    assert (await typed("tasks", "list", "--json", "--status", "failed"))[:2] == (0, "")
 
 
 async def test_every_verb_gives_the_task(typed: Typed) -> None:
@@ -167,12 +167,11 @@ async def test_what_no_id_begins_with_is_unknown(typed: Typed, reference: str) -
 async def test_a_video_keeps_the_place_of_its_first_file_and_that_is_said(tmp_path: Path, typed: Typed) -> None:
     task_id = await ordered(typed, "A kitten")
     await typed("tasks", "wait", task_id)
-    first = await typed("tasks", "download", task_id, "--filename", "kitten.mp4")
-    again = await typed("tasks", "download", task_id, "--filename", "kitten")
-    other = await typed("tasks", "download", task_id, "--filename", "cat")
+    names = ("kitten.mp4", "kitten", "cat")
+    first, again, other = [(await typed("tasks", "download", task_id, "--filename", name))[:2] for name in names]
 
     path = str(tmp_path / "videos" / "kitten.mp4")
-    assert first == again == (0, f"Saved:\n{path}\n", "")
+    assert first == again == (0, f"Saved:\n{path}\n")
     assert (other[0], other[1].splitlines()[-1]) == (0, path)
     assert other[1].startswith("It was saved before, so --filename cat is not used")
 

@@ -54,7 +54,8 @@ class Agent:
         if not result.is_error:
             content = result.structured_content or {}
             # Some hosts show the model the text only, others the data only.
-            assert text_of(result) == f"{content['message']}\nNext: {content['next']}"
+            following = f"\nNext: {content['next']}" if "next" in content else ""
+            assert text_of(result) == f"{content['message']}{following}"
         return result
 
     async def content(self, tool: str, /, **arguments: Any) -> dict[str, Any]:

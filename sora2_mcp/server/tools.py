@@ -55,9 +55,6 @@ from sora2_mcp.tasks.orders import Submission
 from sora2_mcp.tasks.previews import is_available
 from sora2_mcp.tasks.tasks import STATUS_SECONDS
 
-DEFAULT_WAIT_SECONDS = 25
-"""Several hosts and frameworks cut a call after 30 s, a long download's as well."""
-
 SAVING_SECONDS = 25.0
 """A download that takes longer goes on in the background, and the call ends normally."""
 
@@ -148,7 +145,7 @@ class Tools:
         return self._result_of(task, texts.described(task, self._clock.now(), texts.Wait(usual_seconds=usual)))
 
     async def wait_for_video(
-        self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
+        self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = texts.DEFAULT_WAIT_SECONDS
     ) -> CallToolResult:
         """Wait until a video is finished, and get its address.
 
@@ -172,7 +169,9 @@ class Tools:
             message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
             total_seconds=seconds or None,
         )
-        waited = texts.Wait(timeout_seconds=timeout_seconds, usual_seconds=usual)
+        # The default need not be repeated.
+        limit = None if timeout_seconds == texts.DEFAULT_WAIT_SECONDS else int(seconds)
+        waited = texts.Wait(timeout_seconds=limit, usual_seconds=usual)
         answer = texts.described(task, self._clock.now(), waited)
         if self._has_previews and (task.file or (task.link and not task.is_deleted(self._clock.now()))):
             answer = texts.with_preview(answer, task)

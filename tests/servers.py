@@ -1,12 +1,13 @@
 """Whole servers for tests: the real assembly, in this process, on the simulator."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mcp.client import Client
+from mcp.client.extension import ClientExtension
 from mcp.client.session import ElicitationFnT, MessageHandlerFnT
 from mcp_types import CallToolResult, TextContent
 
@@ -88,13 +89,17 @@ async def agent(
     clock: Clock | None = None,
     person: ElicitationFnT | None = None,
     told: MessageHandlerFnT | None = None,
+    extensions: Sequence[ClientExtension] = (),
     **values: Any,
 ) -> AsyncIterator[Agent]:
     """An agent connected to the real server, in the protocol era ``mode`` asks for."""
     simulator = simulator or Simulator(seconds_per_task=0)
     runtime = simulated(settings_in(folder, **values), simulator, clock)
     server = build_server(runtime)
-    async with runtime, Client(server, mode=mode, elicitation_callback=person, message_handler=told) as client:
+    client = Client(
+        server, mode=mode, elicitation_callback=person, message_handler=told, extensions=list(extensions) or None
+    )
+    async with runtime, client:
         if clock is None:
             # An order's three seconds include opening the store, which a busy machine's imports can use up.
             with suppress(Sora2Error):

@@ -465,7 +465,7 @@ async def test_the_public_address_wins(tmp_path: Path) -> None:
 async def test_a_proxy_that_ends_tls_is_believed_that_it_did(tmp_path: Path) -> None:
     async with (
         site(tmp_path, auth_tokens=TOKENS) as server,
-        server.person(ANN, **{"x-forwarded-proto": "https"}) as ann,
+        server.person(ANN, headers={"x-forwarded-proto": "https"}) as ann,
     ):
         link = (await ann.saved())["download_url"]
 

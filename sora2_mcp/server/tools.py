@@ -114,8 +114,6 @@ class Tools:
         agreed = await self._consent(ctx, request, idempotency_key)
         if not isinstance(agreed, str):
             return agreed
-        # A person may have thought for minutes: the three seconds begin with the answer.
-        called_at = self._clock.monotonic() if agreed else called_at
 
         async def order() -> Submission:
             tasks = await self._runtime.tasks(OPENING_PATIENCE_SECONDS)
@@ -125,7 +123,8 @@ class Tools:
                 key=idempotency_key,
                 consent=agreed,
                 needs_consent=must_ask(self._settings.confirm, request),
-                called_at=called_at,
+                # A person may have thought for minutes: the three seconds begin with the answer.
+                called_at=None if agreed else called_at,
                 joins_running=declares_tasks(ctx.protocol_version, ctx.client_capabilities),
             )
             return replace(submission, task=shown(self._runtime, submission.task))

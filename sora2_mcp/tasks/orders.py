@@ -368,7 +368,9 @@ class Orders:
     async def _refuse(self, task: Task, error: Sora2Error) -> Task:
         set_outcome("refused", error)
         logger.info("order %s was not accepted: %s", task.reference, error.own_words)
-        code, words = (error.code, error.message) if isinstance(error, ServiceError) else (NOT_REACHED, _reason(error))
+        code, words = NOT_REACHED, error.reason if isinstance(error, NotReachedError) else str(error)
+        if isinstance(error, ServiceError):
+            code, words = error.code, error.message
         failure = Failure(stage=Stage.CREATION, code=code, message=words)
         refused = replace(task, status=Status.FAILED, failure=failure, finished_at=self._clock.now())
         return await self._record(task, self._store.refuse(refused)) or replace(refused, status=Status.REFUSED)
@@ -394,7 +396,3 @@ def refusal_of(task: Task) -> Sora2Error:
     if failure is None or failure.code == NOT_REACHED:
         return NotReachedError(failure.message if failure else "no reason is known")
     return service_error(failure.code, failure.message)
-
-
-def _reason(error: Sora2Error) -> str:
-    return error.reason if isinstance(error, NotReachedError) else str(error)

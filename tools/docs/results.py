@@ -75,7 +75,7 @@ def _still_generating() -> str:
 
 
 def _still_waiting() -> str:
-    wait = texts.Wait(timeout_seconds=25, usual_seconds=130)
+    wait = texts.Wait(timeout_seconds=30, usual_seconds=130)
     return "\n\n".join(_at(seconds, TASK, wait) for seconds in (25, 110, 300))
 
 

@@ -84,7 +84,7 @@ class MissingSettingError(ConfigurationError):
 class MissingKeyError(MissingSettingError):
     """No API key is set, so nothing can be asked of the service."""
 
-    cli_hint = "Set it to your key, or try everything without an account and without a real video: add --simulate."
+    cli_hint = "Set it to your key, or try everything without an account: add --simulate. That makes no real video."
 
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")

@@ -185,6 +185,19 @@ def _add_client_config(commands: _Commands) -> None:
         help="put it into the host's file, with the key of SORA2_API_KEY; all else there stays, and a backup is kept",
     )
     config.add_argument(
+        "--remove",
+        action="store_true",
+        help="take it out of the host's file; all else there stays, and a backup is kept",
+    )
+    config.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="a variable for the entry: a SORA2_… setting, a proxy's or SSL_CERT_…; NAME alone takes the value that is "
+        "set here; repeatable",
+    )
+    config.add_argument(
         "--project", action="store_true", help="for this folder only, in a file that can be shared: it holds no key"
     )
     config.add_argument("--name", default="sora2", help="the server's name in the host (default sora2)")

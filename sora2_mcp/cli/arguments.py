@@ -170,7 +170,9 @@ def _add_doctor(commands: _Commands) -> None:
 
 def _add_client_config(commands: _Commands) -> None:
     config = _add(
-        commands, "client-config", "print the entry that gives a host this server, or put it into the host's own file"
+        commands,
+        "client-config",
+        "print the entry that gives a host this server, put it into the host's own file, or take it out again",
     )
     config.add_argument("host", nargs="?", default="", metavar="HOST", help="the host; leave it out for a list")
     config.add_argument(

@@ -56,7 +56,7 @@ def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
         return run.stdout + run.stderr
 
     assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in advice()
-    assert "No key is ever printed: --write puts yours in, or put it in the place of" in advice(SORA2_API_KEY=KEY)
+    assert "Keys are never printed: --write puts yours in the place of your-key." in advice(SORA2_API_KEY=KEY)
     assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in advice("--write")
     assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in advice("--write", SORA2_API_KEY=KEY)
     assert "The API key that the file had is kept; it is not shown here.\n" in advice("--write")
@@ -92,7 +92,7 @@ def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
     assert run(parse(["client-config", "cursor", "--write"])) == 0
     assert stderr.getvalue() == (
         f"Other users of this machine may read the secret there: chmod 600 {path}\n"
-        "SORA2_DAILY_LIMIT=20 is in the entry: at most 20 orders a day, as each may cost something.\n"
+        "SORA2_DAILY_LIMIT=20 is in the entry: at most 20 orders a day.\n"
         "Another limit: --env SORA2_DAILY_LIMIT=50; none: --env SORA2_DAILY_LIMIT=0.\n"
     )
     assert seen == [False, True]
@@ -326,7 +326,7 @@ def test_of_the_simulator_in_the_place_of_real_videos_that_is_said(home: Path, t
     no_videos = "This entry makes no real videos: it runs on the simulator.\n"
     assert new.stderr == ""
     assert over_a_key.stderr == (
-        f"{no_videos}The key that it had is still in it, unused: without --simulate this command makes it real again.\n"
+        f"{no_videos}The key that it had stays in it, unused, until it is written without --simulate.\n"
     )
     assert with_a_key.stderr.endswith(f"{no_videos}The key in SORA2_API_KEY was not used and not written.\n")
     assert other_service.stderr == (

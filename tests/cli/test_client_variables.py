@@ -13,7 +13,7 @@ from tests.servers import KEY
 
 TOKEN = "tok-0123456789abcdef"
 LIMIT = (
-    "SORA2_DAILY_LIMIT=20 is in the entry: at most 20 orders a day, as each may cost something.\n"
+    "SORA2_DAILY_LIMIT=20 is in the entry: at most 20 orders a day.\n"
     "Another limit: --env SORA2_DAILY_LIMIT=50; none: --env SORA2_DAILY_LIMIT=0.\n"
 )
 
@@ -95,8 +95,8 @@ def test_secrets_are_neither_printed_nor_written_where_others_read(home: Path, t
     names = "SORA2_ADMIN_TOKEN, SORA2_DATABASE_URL, HTTPS_PROXY"
     assert printed.stderr.splitlines()[-3:] == [
         "sora2-mcp: this entry does not work yet: it holds your-key and your-secret.",
-        "No key is ever printed: --write puts yours in, or put it in the place of your-key yourself.",
-        f"No secret is ever printed: --write puts in your {names}.",
+        "Keys are never printed: --write puts yours in the place of your-key.",
+        f"Secrets are never printed: --write puts in your {names}.",
     ]
     for name, run in zip(secrets, shared, strict=True):
         assert (run.code, run.stdout) == (2, "")

@@ -72,7 +72,7 @@ def notes(host: Host, wanted: Wanted, entry: Document, before: Document) -> Iter
         yield "SORA2_SIMULATE is set here, but this entry makes real videos; --simulate gives one for the simulator."
     if wanted.daily_limit and DAILY_LIMIT in variables and DAILY_LIMIT not in {*had, *wanted.chosen}:
         limit = variables[DAILY_LIMIT]
-        yield f"{DAILY_LIMIT}={limit} is in the entry: at most {limit} orders a day, as each may cost something."
+        yield f"{DAILY_LIMIT}={limit} is in the entry: at most {limit} orders a day."
         yield f"Another limit: --env {DAILY_LIMIT}=50; none: --env {DAILY_LIMIT}=0."
     if names := left_behind(wanted, variables):
         options = " ".join(f"--env {name}" for name in names)
@@ -87,7 +87,7 @@ def _about_simulation(had: object, has: object) -> Iterator[str]:
         return
     yield "This entry makes no real videos: it runs on the simulator."
     if has_key:
-        yield "The key that it had is still in it, unused: without --simulate this command makes it real again."
+        yield "The key that it had stays in it, unused, until it is written without --simulate."
     elif had_key:
         yield "The key that it had was for another service and is no longer in it, only in the copy of the file."
     if key_is_set():
@@ -106,7 +106,7 @@ def what_it_lacks(host: Host, wanted: Wanted, entry: Document, how: str) -> list
     if wanted.needs_key and not host.asks and API_KEY in variables and is_unset(variables[API_KEY]):
         remedies[YOUR_KEY] = _about_missing_key(wanted, how)
     if hidden := [name for name, value in variables.items() if value == YOUR_SECRET]:
-        remedies[YOUR_SECRET] = f"No secret is ever printed: --write puts in your {', '.join(hidden)}."
+        remedies[YOUR_SECRET] = f"Secrets are never printed: --write puts in your {', '.join(hidden)}."
     if not remedies:
         return []
     return [f"sora2-mcp: this entry does not work yet: it holds {' and '.join(remedies)}.", *remedies.values()]
@@ -114,7 +114,7 @@ def what_it_lacks(host: Host, wanted: Wanted, entry: Document, how: str) -> list
 
 def _about_missing_key(wanted: Wanted, how: str) -> str:
     if API_KEY in wanted.given:
-        return f"No key is ever printed: --write puts yours in, or put it in the place of {YOUR_KEY} yourself."
+        return f"Keys are never printed: --write puts yours in the place of {YOUR_KEY}."
     page = f" ({wanted.service.account_page})" if wanted.service.account_page else ""
     otherwise = f"set {API_KEY} and run this command {how}"
     return f"Put your {wanted.service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."

@@ -19,14 +19,13 @@ from sora2_mcp.cli.client_config.variables import (
 )
 from sora2_mcp.cli.hosts.entry import Document, Wanted, entry_of, holds_secret, merged, variables_of
 from sora2_mcp.cli.hosts.file import Change, printed, put, take_out
-from sora2_mcp.cli.hosts.machine import Machine, file_of, launch_of_this_process
-from sora2_mcp.cli.hosts.table import HOSTS, Host, System
+from sora2_mcp.cli.hosts.machine import Machine, file_of, launch_of_this_process, this_machine
+from sora2_mcp.cli.hosts.table import HOSTS, Host
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.settings import environment
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,40}")
-_SYSTEMS: dict[str, System] = {"win32": "windows", "darwin": "macos"}
 _NOT_WITH_REMOVE = ("write", "service", "env", "http", "token", "simulate")
 
 
@@ -39,7 +38,7 @@ def client_config(arguments: argparse.Namespace) -> int:
         ConfigurationError: an option does not fit.
         HostError: the host's file cannot be changed.
     """
-    machine = _this_machine(project=arguments.project)
+    machine = this_machine(environment(), project=arguments.project)
     if not arguments.host:
         if action := "--write" if arguments.write else "--remove" if arguments.remove else "":
             raise ConfigurationError(action, "needs a host; see them with: sora2-mcp client-config")
@@ -91,21 +90,6 @@ def _warn(host: Host, wanted: Wanted, change: Change) -> None:
         where = shlex.quote(str(change.path))
         sys.stderr.write(_lines([f"Other users of this machine may read the secret there: chmod 600 {where}"]))
         sys.stderr.flush()
-
-
-def _this_machine(*, project: bool) -> Machine:
-    try:
-        home = Path.home()
-    except RuntimeError:
-        home = Path()
-    if not home.is_absolute():
-        raise ConfigurationError("HOME", "names no home folder, which is where hosts keep their files; set it.")
-    # The working folder may be gone, which matters to --project alone.
-    try:
-        here = Path.cwd() if project else home
-    except FileNotFoundError as error:
-        raise ConfigurationError("--project", "means the working folder, which is gone.") from error
-    return Machine(system=_SYSTEMS.get(sys.platform, "linux"), home=home, variables=environment(), project=here)
 
 
 def _listed(machine: Machine) -> str:

@@ -49,6 +49,16 @@ def printed(host: Host, document: Document) -> str:
     return _edited(host, "", {}, document)
 
 
+def document_of(host: Host, path: Path) -> Document:
+    """What a file holds; nothing if there is none.
+
+    Raises:
+        HostError: it cannot be read or understood.
+    """
+    with _understanding(host, path, "Mend it."):
+        return _parsed(host, _text(path, _read(path)))
+
+
 def put(
     host: Host,
     wanted: Wanted,

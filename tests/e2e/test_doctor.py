@@ -145,7 +145,7 @@ async def test_a_setting_that_stops_the_server_does_not_stop_the_doctor(examined
     assert "problem: configuration: SORA2_POLL_SECONDS cannot be used, so the server does not start" in text
     assert "ok: store: " in text
     lines = text.splitlines()
-    assert lines[2] == "It does not work: 1 problem."
+    assert lines[0] == "It does not work: 1 problem."
     assert lines[lines.index("What to do") + 1] == (
         "1. Set SORA2_POLL_SECONDS to a number of seconds from 0.05 to 86,400, or take it out."
     )

@@ -1,12 +1,14 @@
 """``client-config --env``: which variables an entry carries, and what is said of those that it does not."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sora2_mcp.cli.hosts.table import HOSTS
+from tests.certificates import self_signed
 from tests.cli.conftest import Type
 from tests.cli.host_reading import FILES, started_by
 from tests.servers import KEY
@@ -67,11 +69,18 @@ def test_a_name_alone_takes_the_value_that_is_set_here_in_any_spelling(home: Pat
     assert KEY not in run.stdout + run.stderr
 
 
+def test_a_companys_certificates_can_be_named(home: Path, typed: Type, tmp_path: Path) -> None:
+    named = {"SSL_CERT_FILE": str(self_signed(tmp_path))}
+    typed("codex", "--write", *env(named), SORA2_API_KEY=KEY)
+
+    assert variables("codex", home) == {"SORA2_API_KEY": KEY, **named}
+
+
 def test_a_service_and_its_address_can_be_named_too(home: Path, typed: Type) -> None:
     named = {"SORA2_SERVICE": "openai", "SORA2_API_BASE_URL": "http://gpu:8000/v1"}
-    run = typed("codex", "--write", *env(named))
-
-    assert (run.code, run.stderr, variables("codex", home)) == (0, "", named)
+    for options in ((), ("--service", "openai")):
+        run = typed("codex", "--write", *options, *env(named))
+        assert (run.code, run.stderr, variables("codex", home)) == (0, "", named)
 
 
 def test_secrets_are_neither_printed_nor_written_where_others_read(home: Path, typed: Type) -> None:
@@ -126,6 +135,7 @@ def test_other_users_who_can_read_a_secret_that_was_named_are_warned_of(home: Pa
         (["HTTP_PROXIES=http://p"], "--env knows no HTTP_PROXIES; did you mean HTTP_PROXY?"),
         (["PATH=/bin"], "--env knows no PATH; it takes SORA2_… settings and HTTPS_PROXY, HTTP_PROXY, ALL_PROXY,"),
         (["sk-0123"], "--env needs NAME=VALUE, or NAME alone for the value that is set here"),
+        (["sk_0123"], "--env needs NAME=VALUE, or NAME alone for the value that is set here"),
         (["=sk-0123"], "--env needs NAME=VALUE, or NAME alone for the value that is set here"),
         (["SORA2_CONFIRM"], "--env SORA2_CONFIRM needs a value, since none is set here: --env SORA2_CONFIRM=…"),
         (["SORA2_CONFIRM= "], "--env SORA2_CONFIRM has no value: give it one, or leave the option out."),
@@ -135,6 +145,11 @@ def test_other_users_who_can_read_a_secret_that_was_named_are_warned_of(home: Pa
         (["SORA2_VIDEO_DIR=$HOME/x"], "SORA2_VIDEO_DIR cannot be used; allowed is a path of a folder, written out"),
         (["HTTPS_PROXY=socks://sk-0123"], "--env HTTPS_PROXY cannot be used; allowed is an address that begins with"),
         (["SSL_CERT_FILE=/no/file"], '--env is refused: SSL_CERT_FILE names "/no/file", which cannot be used (No such'),
+        (["SSL_CERT_FILE=ca.pem"], "--env SSL_CERT_FILE is relative to whatever folder a host starts the server in"),
+        (
+            ["SSL_CERT_DIR=/"],
+            '--env is refused: SSL_CERT_DIR names "/", which cannot be used (it holds no certificates',
+        ),
         (["SORA2_SIMULATE=1"], "--env SORA2_SIMULATE is not needed: --simulate makes an entry for the simulator."),
         (["SORA2_API_KEY=sk-0123", "--simulate"], "--env SORA2_API_KEY does not go with --simulate"),
         (["SORA2_SERVICE=kie", "--service", "openai"], "--env SORA2_SERVICE and --service openai name two services"),
@@ -148,7 +163,7 @@ def test_what_cannot_be_taken_is_refused_without_its_value(
 
     assert (run.code, run.stdout) == (2, "")
     assert run.stderr.startswith(f"sora2-mcp: {problem}")
-    assert "sk-0123" not in run.stderr
+    assert not re.search("sk.0123", run.stderr, re.IGNORECASE)
     assert not list(home.rglob("*.json"))
 
 

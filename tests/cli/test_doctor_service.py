@@ -105,6 +105,7 @@ async def test_a_key_that_stands_in_hosts_files_alone_is_found_there_and_not_sho
         ".config/zed/settings.json": {"context_servers": {"x": {"command": {**ours, "env": {"SORA2_API_KEY": KEY}}}}},
         ".cursor/mcp.json": {"mcpServers": {"sora2": {**ours, "env": {"SORA2_API_KEY": "your-key"}}}},
         ".gemini/settings.json": {"mcpServers": {"other": {"command": "x", "env": {"SORA2_API_KEY": KEY}}}},
+        ".lmstudio/mcp.json": {"mcpServers": {"sora2": {**ours, "env": {"SORA2_API_KEY": "${env:KEY}"}}}},
         ".claude.json": {"mcpServers": [KEY]},
     }
     for name, document in servers.items():

@@ -32,7 +32,7 @@ NETWORK = (*_PROXIES, "NO_PROXY", *_AUTHORITIES)
 
 _SETTINGS = {variable_of(name): name for name in Settings.model_fields}
 _KNOWN = (*_SETTINGS, *NETWORK)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SUGGESTED_LIMIT = "20"
 
 
@@ -69,10 +69,11 @@ def given_variables(arguments: argparse.Namespace, chosen: Mapping[str, str]) ->
     Raises:
         ConfigurationError: a value cannot be used; or the service needs an address or a model, and none is set.
     """
-    named_service = {"service": arguments.service} if arguments.service else {}
-    overrides = {_SETTINGS[name]: value for name, value in chosen.items() if name in _SETTINGS}
     # The entry says itself whether it is for the simulator, which lacks nothing.
-    settings = Settings.load(**overrides, **named_service, simulate=False)
+    overrides: dict[str, str | bool] = {"simulate": False}
+    overrides |= {_SETTINGS[name]: value for name, value in chosen.items() if name in _SETTINGS}
+    overrides |= {"service": arguments.service} if arguments.service else {}
+    settings = Settings.load(**overrides)
     missing = [variable for variable in settings.lacking if variable != API_KEY]
     if missing and not (arguments.simulate or arguments.http):
         raise ConfigurationError(missing[0], f"is not set, and {settings.service} needs it: set it and run this again.")
@@ -129,12 +130,12 @@ def _shell() -> dict[str, str]:
 
 def _pair(word: str, shell: Mapping[str, str]) -> tuple[str, str]:
     spelled, mark, value = word.partition("=")
-    if not _NAME.fullmatch(spelled.strip()):
+    name = spelled.strip().upper()
+    nearest = get_close_matches(name, _KNOWN, n=1)
+    if not _NAME.fullmatch(name) or not (mark or nearest):
         # What stands there instead of a name may be the secret itself.
         raise ConfigurationError("--env", "needs NAME=VALUE, or NAME alone for the value that is set here")
-    name = spelled.strip().upper()
     if name not in _KNOWN:
-        nearest = get_close_matches(name, _KNOWN, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"it takes SORA2_… settings and {', '.join(NETWORK)}."
         raise ConfigurationError("--env", f"knows no {name}; {hint}")
     if not mark and name not in shell:
@@ -164,6 +165,9 @@ def _check_network(name: str, value: str) -> None:
     if name in _PROXIES and not is_proxy(value):
         raise ConfigurationError(f"--env {name}", f"cannot be used; allowed is {PROXY}.")
     if name in _AUTHORITIES:
+        if not Path(value).is_absolute():
+            problem = "is relative to whatever folder a host starts the server in: give it a whole path."
+            raise ConfigurationError(f"--env {name}", problem)
         try:
             check_authorities(name, Path(value))
         except CAFileError as error:

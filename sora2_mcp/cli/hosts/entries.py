@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sora2_mcp.cli.hosts.entry import API_KEY, is_unset, servers_of, variables_of
+from sora2_mcp.cli.hosts.entry import API_KEY, is_reference, is_unset, servers_of, variables_of
 from sora2_mcp.cli.hosts.file import HostError, document_of
 from sora2_mcp.cli.hosts.machine import file_of, this_machine
 from sora2_mcp.cli.hosts.table import HOSTS, Host
@@ -31,5 +31,7 @@ def hosts_with_key(variables: Mapping[str, str]) -> Iterator[tuple[Host, Path]]:
         ours = [
             entry for entry in servers if isinstance(entry, dict) and any(name in str(entry) for name in _OUR_NAMES)
         ]
-        if any(not is_unset(variables_of(host, entry).get(API_KEY, "")) for entry in ours):
+        keys = [variables_of(host, entry).get(API_KEY, "") for entry in ours]
+        # Whether a reference leads to a key, only the host knows.
+        if any(not is_unset(key) and not is_reference(key) for key in keys):
             yield host, path

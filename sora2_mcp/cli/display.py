@@ -39,10 +39,10 @@ class Display:
         self._console = Console(highlight=False)
         self._is_terminal = self._console.is_terminal
 
-    def title(self, text: str) -> None:
+    def title(self, text: str, style: str = "bold") -> None:
         """A heading."""
         if self._is_terminal:
-            self._console.print(Text(text, style="bold"))
+            self._console.print(Text(text, style=style))
         else:
             self.line(text)
 

@@ -104,7 +104,10 @@ def test_facts_are_attributes() -> None:
     store = errors.StoreError("is locked", variable="SORA2_STATE")
 
     assert (limit.variable, limit.limit, limit.used) == ("SORA2_DAILY_LIMIT", 3, 4)
-    assert limit.hint == "It frees itself at midnight UTC. Tell the user; only they can raise SORA2_DAILY_LIMIT."
+    assert limit.hint == (
+        "It frees itself at midnight UTC. Tell the user; only they can raise SORA2_DAILY_LIMIT, "
+        "in the configuration of this server."
+    )
     assert (store.variable, "SORA2_STATE" in store.hint) == ("SORA2_STATE", True)
     assert errors.UnknownTaskError("t1").task_id == "t1"
     assert errors.KeyReusedError("k", "is taken", "Use another.").key == "k"

@@ -183,7 +183,9 @@ def _add_doctor(commands: _Commands) -> None:
 
 def _add_client_config(commands: _Commands) -> None:
     config = _add(
-        commands, "client-config", "print the entry that gives a host this server, or put it into the host's own file"
+        commands,
+        "client-config",
+        "print the entry that gives a host this server, put it into the host's own file, or take it out again",
     )
     config.add_argument("host", nargs="?", default="", metavar="HOST", help="the host; leave it out for a list")
     config.add_argument(
@@ -196,6 +198,19 @@ def _add_client_config(commands: _Commands) -> None:
         "--write",
         action="store_true",
         help="put it into the host's file, with the key of SORA2_API_KEY; all else there stays, and a backup is kept",
+    )
+    config.add_argument(
+        "--remove",
+        action="store_true",
+        help="take it out of the host's file; all else there stays, and a backup is kept",
+    )
+    config.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="a variable for the entry: a SORA2_… setting, a proxy's or SSL_CERT_…; NAME alone takes the value that is "
+        "set here; repeatable",
     )
     config.add_argument(
         "--project", action="store_true", help="for this folder only, in a file that can be shared: it holds no key"

@@ -57,10 +57,10 @@ class Display:
         sys.stdout.write(f"{json.dumps(content)}\n")
         sys.stdout.flush()
 
-    def title(self, text: str) -> None:
+    def title(self, text: str, style: str = "bold") -> None:
         """A heading."""
         if self._is_terminal:
-            self._console.print(Text(text, style="bold"))
+            self._console.print(Text(text, style=style))
         else:
             self.line(text)
 

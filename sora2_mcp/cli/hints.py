@@ -26,7 +26,7 @@ _HINTS: dict[type[Sora2Error], str] = {
     errors.ConfigurationError: "",
     errors.ArgumentError: "",
     errors.MissingKeyError: (
-        "Set it to your key, or try everything without an account and without a real video: add --simulate."
+        "Set it to your key, or try everything without an account: add --simulate. That makes no real video."
     ),
     errors.UnknownTaskError: "See them with: sora2-mcp tasks list",
     errors.KeyReusedError: "Give another --idempotency-key, or none, to order this.",

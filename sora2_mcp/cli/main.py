@@ -131,7 +131,7 @@ def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
 
 def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
-    from sora2_mcp.cli.client_config import client_config  # noqa: PLC0415 - brings tomlkit
+    from sora2_mcp.cli.client_config.command import client_config  # noqa: PLC0415 - brings tomlkit
 
     return client_config(arguments)
 

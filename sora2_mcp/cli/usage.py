@@ -34,8 +34,8 @@ _RULES = (
     ),
     _Rule(
         "client-config",
-        ("--service", "--project", "--name", "--http", "--token", "--simulate"),
-        lambda given: not (given.host or given.write),
+        ("--service", "--env", "--project", "--name", "--http", "--token", "--simulate"),
+        lambda given: not (given.host or given.write or given.remove),
         "without a HOST only the hosts are listed; name one",
     ),
     _Rule(

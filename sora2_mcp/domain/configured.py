@@ -59,6 +59,8 @@ class KnownService:
     model: str = ""
     account_page: str = ""
     """Where API keys are created."""
+    costs: bool = True
+    """Whether videos cost money or credits; on a server of one's own they usually do not."""
     failures_are_free: bool = False
     """Whether it is known that failed tasks are not charged."""
     media: tuple[str, ...] = ()
@@ -91,6 +93,7 @@ SERVICES: Mapping[str, KnownService] = {
     "openai": KnownService(
         title="OpenAI-compatible server",
         needs=("api_base_url",),
+        costs=False,
         today="A server on a GPU of one's own, where videos cost nothing, or a gateway (2026-11).",
     ),
     "openrouter": KnownService(

@@ -57,12 +57,13 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import errors
 from sora2_mcp.server.apps import EXTENSION, app_resources, read_app
 from sora2_mcp.server.arguments import in_words, left_aside, sorted_out
+from sora2_mcp.server.mcp_tasks import MCP_TASKS, McpTasks
 from sora2_mcp.server.middleware import Request, explain_late_answers, observed, with_own_words
 from sora2_mcp.server.notifications import Notifications
 from sora2_mcp.server.offered import wording
 from sora2_mcp.server.prompts import REVIEW, build_prompts
 from sora2_mcp.server.resources import add_templates, build_resources, completed_ids, recent_tasks
-from sora2_mcp.server.tools import build_tools, noted
+from sora2_mcp.server.tools import Tools, build_tools, noted
 from sora2_mcp.server.unread import note_call
 from sora2_mcp.telemetry.spans import tool_call
 from sora2_mcp.words import quoted
@@ -103,7 +104,8 @@ class Sora2Server(Server[Any]):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._notifications = Notifications(runtime)
+        self._mcp_tasks = McpTasks(runtime, Tools(runtime).waited)
+        self._notifications = Notifications(runtime, self._mcp_tasks)
         self._open_since: dict[object, float] = {}
         self._idle = anyio.Event()
         super().__init__(
@@ -124,7 +126,6 @@ class Sora2Server(Server[Any]):
             # For arguments in HTTP headers, which the SDK checks before any middleware runs.
             get_tool_input_schema=self._input_schema,
             on_list_tools=self._list_tools,
-            on_call_tool=self._call_tool,
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_templates,
             on_read_resource=self._read_resource,
@@ -135,7 +136,10 @@ class Sora2Server(Server[Any]):
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
         )
-        self.extensions = EXTENSION
+        self.extensions = {**EXTENSION, MCP_TASKS: {}}
+        # Not an option of the base: its result may be a task, which is no result of a tool.
+        self.add_request_handler("tools/call", CallToolRequestParams, self._call_tool)
+        self._mcp_tasks.add_to(self)
         self.add_notification_handler(_INITIALIZED, NotificationParams, self._notifications.initialized)
 
     @cached_property
@@ -220,7 +224,7 @@ class Sora2Server(Server[Any]):
         ]
         return ListToolsResult(tools=listed)
 
-    async def _call_tool(self, ctx: Request, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+    async def _call_tool(self, ctx: Request, params: CallToolRequestParams) -> HandlerResult:
         """Calls a tool; every failure reads as the table in ``server/errors.py`` says.
 
         Raises:
@@ -232,7 +236,12 @@ class Sora2Server(Server[Any]):
             raise MCPError(INVALID_PARAMS, f"Unknown tool {quoted(params.name[:60])}; there are {names}.")
         try:
             with tool_call(tool.name, self._runtime.clock):
-                return await self._called(tool, params.arguments or {}, self._context(ctx, params))
+                given = params.arguments or {}
+                arguments = self._mcp_tasks.shortened(ctx, tool.name, given)
+                result = await self._called(tool, arguments, self._context(ctx, params))
+                if not isinstance(result, CallToolResult):
+                    return result
+                return await self._mcp_tasks.taken(ctx, tool.name, given, result)
         except ToolError as error:
             # No more than the class: the words may quote what the service says.
             logger.info("%s failed: %s", tool.name, type(error.__cause__).__name__)

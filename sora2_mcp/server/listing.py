@@ -53,14 +53,15 @@ def _ordered(usage: Usage, daily_limit: int) -> str:
 
 
 def _steps(page: Page, asked: Filter) -> list[str]:
-    """What is left to do, most pressing first; empty where nothing is."""
+    """What is left to do; empty where nothing is."""
     steps = []
+    if page.next_cursor:
+        call = f'list_tasks(status="{asked.status}", limit={asked.limit}, cursor="{page.next_cursor}")'
+        steps.append(f"{call} for older ones.")
     if generating := [task for task in page.tasks if shown_status(task) == "generating"]:
         steps.append(f"{wait_call(generating[0])} for the video that is still being made.")
     if any(shown_status(task) == "unconfirmed" for task in page.tasks):
         steps.append("Tell the user which orders are unconfirmed: only their account page at the service can tell.")
-    if page.next_cursor:
-        steps.append(f'list_tasks(status="{asked.status}", limit={asked.limit}, cursor="{page.next_cursor}") for more.')
     return steps
 
 

@@ -7,7 +7,7 @@ those of tasks that do not exist.
 
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -39,6 +39,7 @@ from mcp_types import (
 from sora2_mcp.domain.task import Task
 from sora2_mcp.errors import Sora2Error, StoreError, UnknownTaskError
 from sora2_mcp.runtime import Runtime
+from sora2_mcp.server.mcp_tasks import TASK_IDS, McpTaskChanged, McpTasks
 from sora2_mcp.server.principal import current_principal
 from sora2_mcp.server.resources import LISTED_TASKS
 from sora2_mcp.server.subscriptions import (
@@ -82,8 +83,9 @@ class Notifications:
     A task that has changed is read once, however many clients watch it, and not at all while no client does.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, mcp_tasks: McpTasks) -> None:
         self._runtime = runtime
+        self._mcp_tasks = mcp_tasks
         self._subscribers: dict[Subscriber, None] = {}
         self._known: OrderedDict[str, Task] = OrderedDict()
         self._changed: dict[str, object] = {}
@@ -101,7 +103,7 @@ class Notifications:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen needs a request id")
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         subscriber = Subscriber(current_principal(), self._runtime.clock)
-        honored = _granted(subscriber, params.notifications)
+        honored = self._granted(ctx, subscriber, params.notifications)
         send = partial(ctx.session.send_notification, related_request_id=ctx.request_id)
         await self._catch_up()
         # Admitted before it is acknowledged: the client reads after that, and whatever comes later is sent.
@@ -113,10 +115,42 @@ class Notifications:
             if not self._runtime.settings.missing and not subscriber.closed:
                 # What other processes save is heard only while the store is open.
                 self._runtime.begin()
-            await subscriber.deliver(lambda event: send(event_to_notification(event, meta)))
+            deliver = partial(self._send, send, meta)
+            for event in subscriber.mcp_tasks:
+                # How it stands: it may have ended before it was listened to.
+                await subscriber.in_time(deliver(event))
+            await subscriber.deliver(deliver)
         finally:
             self._dismiss(subscriber)
         return SubscriptionsListenResult(_meta=meta)
+
+    def _granted(self, ctx: Request, subscriber: Subscriber, asked: SubscriptionFilter) -> SubscriptionFilter:
+        """Notes what a stream asked for; gives what of it there is: tools and prompts never change.
+
+        Raises:
+            MCPError: it asks for too much, or for tasks without the extension.
+        """
+        if asked.resources_list_changed:
+            subscriber.wish(ResourcesListChanged(), LIST)
+        uris = [uri for uri in dict.fromkeys(asked.resource_subscriptions or ()) if topic_of(uri) is not None]
+        for uri in uris:
+            subscriber.wish(ResourceUpdated(uri), checked_topic(uri))
+        task_ids = self._mcp_tasks.listened(ctx, asked)
+        for task_id in task_ids:
+            subscriber.wish(McpTaskChanged(task_id), Topic("task", task_id))
+        return SubscriptionFilter(
+            resources_list_changed=True if asked.resources_list_changed else None,
+            resource_subscriptions=uris or None,
+            **({TASK_IDS: task_ids} if task_ids else {}),
+        )
+
+    async def _send(self, send: Callable[[Any], Awaitable[None]], meta: dict[str, Any], event: Event) -> None:
+        if not isinstance(event, McpTaskChanged):
+            await send(event_to_notification(event, meta))
+            return
+        # One that is unknown, or another principal's, is heard of no more than it is shown.
+        with suppress(Sora2Error):
+            await send(await self._mcp_tasks.notification(event, meta))
 
     async def subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
         """Adds a resource to those that a legacy session hears of."""
@@ -203,7 +237,7 @@ class Notifications:
         async def send(event: Event) -> None:
             if isinstance(event, ResourceUpdated):
                 await connection.send_resource_updated(event.uri)
-            else:
+            elif isinstance(event, ResourcesListChanged):
                 await connection.send_resource_list_changed()
 
         try:
@@ -306,18 +340,6 @@ class Notifications:
             elif task is not None:
                 tasks.want(task)
         await self._runtime.clock.sleep(max(self._runtime.settings.poll_seconds, 1.0))
-
-
-def _granted(subscriber: Subscriber, asked: SubscriptionFilter) -> SubscriptionFilter:
-    """Notes what a stream asked for; gives what of it there is: tools and prompts never change."""
-    if asked.resources_list_changed:
-        subscriber.wish(ResourcesListChanged(), LIST)
-    uris = [uri for uri in dict.fromkeys(asked.resource_subscriptions or ()) if topic_of(uri) is not None]
-    for uri in uris:
-        subscriber.wish(ResourceUpdated(uri), checked_topic(uri))
-    return SubscriptionFilter(
-        resources_list_changed=True if asked.resources_list_changed else None, resource_subscriptions=uris or None
-    )
 
 
 def _is_only_a_failed_look(before: Task | None, now: Task) -> bool:

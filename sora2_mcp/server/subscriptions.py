@@ -14,6 +14,7 @@ from mcp_types import INVALID_PARAMS
 
 from sora2_mcp.clock import Clock
 from sora2_mcp.domain.task import LOCAL_PREFIX, Task
+from sora2_mcp.server.mcp_tasks import McpTaskChanged
 from sora2_mcp.server.resources import GUIDE_URI, TASK_URI, TASKS_URI, USAGE_URI, VIDEO_URI
 from sora2_mcp.server.views import shown_status
 
@@ -27,7 +28,7 @@ URIS_LIMIT = 100
 
 _TASK = re.compile(r"sora2://tasks/([^/?#\s]{1,600})(/video)?")
 
-Event = ResourceUpdated | ResourcesListChanged
+Event = ResourceUpdated | ResourcesListChanged | McpTaskChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,18 @@ class Subscriber:
     def topics(self) -> Iterable[Topic]:
         return self._wishes.values()
 
+    @property
+    def mcp_tasks(self) -> list[McpTaskChanged]:
+        """The tasks that are listened to by their ids."""
+        return [event for event in self._wishes if isinstance(event, McpTaskChanged)]
+
     def wish(self, event: Event, topic: Topic) -> None:
         """Asks for ``event`` whenever what the topic is about has changed.
 
         Raises:
             MCPError: it asks for too much.
         """
-        watched = sum(isinstance(wish, ResourceUpdated) for wish in self._wishes)
+        watched = sum(not isinstance(wish, ResourcesListChanged) for wish in self._wishes)
         if watched >= URIS_LIMIT and event not in self._wishes:
             raise MCPError(INVALID_PARAMS, f"At most {URIS_LIMIT} resources can be watched; watch {TASKS_URI} instead.")
         self._wishes[event] = topic

@@ -21,6 +21,9 @@ from sora2_mcp.tasks.orders import Submission, refusal_of
 from sora2_mcp.tasks.store.interface import Outcome
 from sora2_mcp.words import quoted
 
+DEFAULT_WAIT_SECONDS = 25
+"""Several hosts and frameworks cut a call after 30 s, a long download's as well."""
+
 _SECONDS_PER_MINUTE = 60
 _CONTENT_CODES = (400, 422, 451)
 """The service refused the prompt or an image: the same again fails again."""
@@ -49,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """How long the caller has waited in this call, and how long such videos took lately; None where not known."""
+    """The limit that the caller set for its wait, and how long such videos took lately; None where there is neither."""
 
     timeout_seconds: int | None = None
     usual_seconds: float | None = None
@@ -220,7 +223,7 @@ def _when_to_come_back(task: Task, seconds: float | None, wait: Wait) -> str:
     left = wait.usual_seconds - seconds
     if left < -wait.usual_seconds:
         return f"{call} again, or tell the user that it takes longer than usual, and come back later."
-    if left <= (wait.timeout_seconds or 0):
+    if left <= (wait.timeout_seconds or DEFAULT_WAIT_SECONDS):
         return f"{call} once more: it is probably done by then."
     minutes = math.ceil(left / _SECONDS_PER_MINUTE)
     in_minutes = f"{minutes} minutes" if minutes > 1 else "a minute"
@@ -324,8 +327,8 @@ def _unconfirmed(task: Task) -> Answer:
     return Answer(
         f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
         f"{charged} was not sent again. No call can settle this; the user's account page at the service can.",
-        f"tell the user, and ask before ordering again. The same arguments{known_key} this task again; if the user "
-        "agrees to a new order, call generate_video with a new idempotency_key.",
+        f"ask the user before ordering again. The same arguments{known_key} this task again; if they agree to a new "
+        "order, call generate_video with a new idempotency_key.",
     )
 
 
@@ -377,7 +380,7 @@ def when(instant: datetime, now: datetime) -> str:
 
 def wait_call(task: Task, timeout_seconds: int | None = None) -> str:
     """The call that waits for a task, as long as the caller did before."""
-    timeout = "" if timeout_seconds is None else f", timeout_seconds={timeout_seconds}"
+    timeout = f", timeout_seconds={timeout_seconds}" if timeout_seconds else ""
     return f'wait_for_video(task_id="{task.reference}"{timeout})'
 
 

@@ -13,13 +13,14 @@ from mcp_types import CallToolResult, ImageContent, InputRequiredResult, TextCon
 from sora2_mcp.domain.preview import Preview
 from sora2_mcp.domain.request import SORA2API, AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import TASK_ID_LIMIT, Status, Task
-from sora2_mcp.errors import DeclinedError, Sora2Error
+from sora2_mcp.errors import DeclinedError
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import texts
 from sora2_mcp.server.apps import GALLERY, PLAYER, shown_by
 from sora2_mcp.server.confirm import consent, is_answered, must_ask
 from sora2_mcp.server.links import shown
 from sora2_mcp.server.listing import Filter, listed
+from sora2_mcp.server.mcp_tasks import declares_tasks
 from sora2_mcp.server.offered import offered, tellable, without, wording
 from sora2_mcp.server.parameters import (
     CallbackUrl,
@@ -53,10 +54,7 @@ from sora2_mcp.server.views import (
 from sora2_mcp.tasks.downloads import Download
 from sora2_mcp.tasks.orders import Submission
 from sora2_mcp.tasks.previews import is_available
-from sora2_mcp.tasks.tasks import STATUS_SECONDS
-
-DEFAULT_WAIT_SECONDS = 25
-"""Several hosts and frameworks cut a call after 30 s, a long download's as well."""
+from sora2_mcp.tasks.tasks import STATUS_SECONDS, Tasks
 
 SAVING_SECONDS = 25.0
 """A download that takes longer goes on in the background, and the call ends normally."""
@@ -116,8 +114,6 @@ class Tools:
         agreed = await self._consent(ctx, request, idempotency_key)
         if not isinstance(agreed, str):
             return agreed
-        # A person may have thought for minutes: the three seconds begin with the answer.
-        called_at = self._clock.monotonic() if agreed else called_at
 
         async def order() -> Submission:
             tasks = await self._runtime.tasks(OPENING_PATIENCE_SECONDS)
@@ -127,7 +123,9 @@ class Tools:
                 key=idempotency_key,
                 consent=agreed,
                 needs_consent=must_ask(self._settings.confirm, request),
-                called_at=called_at,
+                # A person may have thought for minutes: the three seconds begin with the answer.
+                called_at=None if agreed else called_at,
+                joins_running=declares_tasks(ctx.protocol_version, ctx.client_capabilities),
             )
             return replace(submission, task=shown(self._runtime, submission.task))
 
@@ -148,7 +146,7 @@ class Tools:
         return self._result_of(task, texts.described(task, self._clock.now(), texts.Wait(usual_seconds=usual)))
 
     async def wait_for_video(
-        self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = DEFAULT_WAIT_SECONDS
+        self, ctx: Context, task_id: TaskId, timeout_seconds: Timeout = texts.DEFAULT_WAIT_SECONDS
     ) -> CallToolResult:
         """Wait until a video is finished, and get its address.
 
@@ -159,24 +157,21 @@ class Tools:
         """
         seconds = float(max(0, min(timeout_seconds, self._settings.max_wait_seconds)))
 
-        async def wait() -> tuple[Task, Sora2Error | None, float | None]:
+        async def wait() -> CallToolResult:
             tasks = await self._runtime.tasks()
             task = await tasks.wait(task_id, current_principal(), seconds)
+            # The default need not be repeated.
+            limit = None if timeout_seconds == texts.DEFAULT_WAIT_SECONDS else int(seconds)
             usual = None if task.finished else await tasks.usual_seconds(task)
-            return shown(self._runtime, task), tasks.saving_problem(task), usual
+            return self.waited(tasks, task, texts.Wait(timeout_seconds=limit, usual_seconds=usual))
 
-        task, problem, usual = await with_progress(
+        return await with_progress(
             ctx,
             self._clock,
             wait,
             message=lambda waited: f"Waiting for the video, {texts.duration(waited)} so far",
             total_seconds=seconds or None,
         )
-        waited = texts.Wait(timeout_seconds=timeout_seconds, usual_seconds=usual)
-        answer = texts.described(task, self._clock.now(), waited)
-        if self._has_previews and (task.file or (task.link and not task.is_deleted(self._clock.now()))):
-            answer = texts.with_preview(answer, task)
-        return self._result_of(task, texts.unsaved(answer, problem) if problem else answer)
 
     async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> CallToolResult:
         """List this user's video tasks, newest first, with their ids, states and video addresses.
@@ -247,6 +242,14 @@ class Tools:
             ],
             _meta={_PREVIEW: {**asdict(preview.facts), "task_id": task.reference, "moments": list(preview.moments)}},
         )
+
+    def waited(self, tasks: Tasks, task: Task, wait: texts.Wait | None = None) -> CallToolResult:
+        """The result of a wait for the task."""
+        task, problem, now = shown(self._runtime, task), tasks.saving_problem(task), self._clock.now()
+        answer = texts.described(task, now, wait)
+        if self._has_previews and (task.file or (task.link and not task.is_deleted(now))):
+            answer = texts.with_preview(answer, task)
+        return self._result_of(task, texts.unsaved(answer, problem) if problem else answer)
 
     async def _consent(
         self, ctx: Context, request: VideoRequest, key: str

@@ -204,7 +204,22 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def reason_of(error: Exception) -> str:
     """Why a request failed, in words that hold no value of the environment."""
-    return next(filter(None, map(_in_words, causes(error))), "the connection broke off")
+    return next(filter(None, map(_in_words, causes(error))), "") or _kind_in_words(error)
+
+
+def _kind_in_words(error: Exception) -> str:
+    """What is known by the error's kind alone: no reader knows our libraries' classes."""
+    kinds = {
+        httpx2.ConnectTimeout: "no connection in time",
+        httpx2.PoolTimeout: "no connection was free in time",
+        httpx2.TimeoutException: "no answer in time",
+        httpx2.ConnectError: "no connection could be made",
+        httpx2.NetworkError: "the connection broke off",
+        httpx2.DecodingError: "its answer cannot be unpacked",
+        httpx2.UnsupportedProtocol: "its address cannot be used",
+        httpx2.InvalidURL: "its address cannot be used",
+    }
+    return next((words for kind, words in kinds.items() if isinstance(error, kind)), "an unexpected failure")
 
 
 def _in_words(error: BaseException) -> str:

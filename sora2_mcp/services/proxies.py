@@ -64,12 +64,14 @@ def is_proxied(url: str) -> bool:
 
 def unusable_proxy() -> str:
     """The variable whose proxy httpx2 would not take; empty where it takes all."""
-    for variable, value in environment_proxies().items():
-        try:
-            port = httpx2.Proxy(value if "://" in value else f"http://{value}").url.port
-        except (ValueError, httpx2.InvalidURL):
-            return variable
-        # httpx2 takes such a port, and fails with an error that names no variable once it connects.
-        if port is not None and port not in _PORTS:
-            return variable
-    return ""
+    return next((variable for variable, value in environment_proxies().items() if not is_proxy(value)), "")
+
+
+def is_proxy(value: str) -> bool:
+    """Whether httpx2 takes this for a proxy's address."""
+    try:
+        port = httpx2.Proxy(value if "://" in value else f"http://{value}").url.port
+    except (ValueError, httpx2.InvalidURL):
+        return False
+    # httpx2 takes such a port, and fails with an error that names no variable once it connects.
+    return port is None or port in _PORTS

@@ -3,6 +3,8 @@
 import os
 import re
 import ssl
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,13 +68,26 @@ def trusting() -> ssl.SSLContext:
     Raises:
         CAFileError: that cannot be read, or is no certificate.
     """
-    variable, path = certificate_source()
+    return _read(*certificate_source(), httpx2.create_ssl_context)
+
+
+def check_authorities(variable: str, path: Path) -> None:
+    """Reads what a variable is to name; nothing is trusted yet.
+
+    Raises:
+        CAFileError: that cannot be read, or is no certificate.
+    """
+    file = path if variable == "SSL_CERT_FILE" else None
+    _read(variable, path, partial(ssl.create_default_context, cafile=file))
+
+
+def _read(variable: str, path: Path, read: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     place = f"{variable} names {quoted(str(path))}, which" if variable else "this machine's list of authorities"
     try:
         # OpenSSL accepts a folder without certificates, and then trusts no server.
         if variable == "SSL_CERT_DIR" and not _holds_certificates(path):
             raise CAFileError(f"{place} cannot be used ({_NONE}; `openssl rehash` gives them the names it looks for)")
-        return httpx2.create_ssl_context()
+        return read()
     except OSError as error:
         reason = _NONE if isinstance(error, ssl.SSLError) else error.strerror
         raise CAFileError(f"{place} cannot be used ({reason})") from error

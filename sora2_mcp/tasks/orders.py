@@ -16,7 +16,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from sora2_mcp.domain.request import Quality, VideoRequest, checked_key
-from sora2_mcp.domain.task import NOT_REACHED, Failure, Stage, Status, Task
+from sora2_mcp.domain.task import GIVEN_UP_AFTER, NOT_REACHED, Failure, Stage, Status, Task
 from sora2_mcp.errors import (
     STORE_CLOSED,
     STORE_PASSES,
@@ -36,7 +36,7 @@ from sora2_mcp.tasks.callbacks import NO_CALLBACK, CallbackPath, CallbackPaths
 from sora2_mcp.tasks.core import Core
 from sora2_mcp.tasks.pictures import PREPARING_SECONDS, Pictures, Prepared
 from sora2_mcp.tasks.polling import Polling
-from sora2_mcp.tasks.store.interface import LimitUse, Outcome, Reservation
+from sora2_mcp.tasks.store.interface import Budget, LimitUse, Outcome, Reservation
 from sora2_mcp.telemetry.context import bind_task
 from sora2_mcp.telemetry.spans import ORDER, set_attributes, set_outcome, traced
 
@@ -142,6 +142,7 @@ class Orders:
         *,
         is_local: bool,
         needs_consent: bool,
+        joins_running: bool,
     ) -> Submission:
         """See ``Tasks.submit``."""
         request, key = await self._checked(request, is_local=is_local), checked_key(key)
@@ -151,7 +152,10 @@ class Orders:
         deadline = called_at + SUBMIT_SECONDS - _MARGIN_SECONDS
         # Not in this task: a host that gives the call up must not stop an order that may be paid.
         order = _Order(may_be_new=bool(consent) or not needs_consent)
-        self._senders.start_soon(self._place, order, request, principal, key, consent)
+        budget = self._budget
+        if joins_running and budget.duplicate_window:
+            budget = replace(budget, duplicate_window=GIVEN_UP_AFTER)
+        self._senders.start_soon(self._place, order, request, principal, key, consent, budget)
         with self._clock.timeout(max(0.0, deadline - self._clock.monotonic())):
             await order.reserved.done.wait()
         reservation = await order.reserved.result() if order.reserved.done.is_set() else order.admitted
@@ -186,14 +190,16 @@ class Orders:
             **self._core.terms(request.quality),
         )
 
-    async def _place(self, order: _Order, request: VideoRequest, principal: str, key: str, consent: str) -> None:
+    async def _place(
+        self, order: _Order, request: VideoRequest, principal: str, key: str, consent: str, budget: Budget
+    ) -> None:
         """Reserves and sends in one task, so that no caller's end can tear the two apart."""
         callback = self._callback_for(request)
         draft = self._draft(request, principal, key, callback.hash)
         with traced(ORDER, quality=request.quality.value, aspect_ratio=request.aspect_ratio.value):
             set_attributes(images=len(request.image_urls))
             reservation = await order.reserved.carry_out(
-                partial(self._store.reserve, draft, self._budget, consent, order.admit), "the reservation of an order"
+                partial(self._store.reserve, draft, budget, consent, order.admit), "the reservation of an order"
             )
             # No await from here to the sending: an intent that is saved must not be left without its outcome.
             if reservation is None:
@@ -362,7 +368,9 @@ class Orders:
     async def _refuse(self, task: Task, error: Sora2Error) -> Task:
         set_outcome("refused", error)
         logger.info("order %s was not accepted: %s", task.reference, error.own_words)
-        code, words = (error.code, error.message) if isinstance(error, ServiceError) else (NOT_REACHED, _reason(error))
+        code, words = NOT_REACHED, error.reason if isinstance(error, NotReachedError) else str(error)
+        if isinstance(error, ServiceError):
+            code, words = error.code, error.message
         failure = Failure(stage=Stage.CREATION, code=code, message=words)
         refused = replace(task, status=Status.FAILED, failure=failure, finished_at=self._clock.now())
         return await self._record(task, self._store.refuse(refused)) or replace(refused, status=Status.REFUSED)
@@ -388,7 +396,3 @@ def refusal_of(task: Task) -> Sora2Error:
     if failure is None or failure.code == NOT_REACHED:
         return NotReachedError(failure.message if failure else "no reason is known")
     return service_error(failure.code, failure.message)
-
-
-def _reason(error: Sora2Error) -> str:
-    return error.reason if isinstance(error, NotReachedError) else str(error)

@@ -101,11 +101,13 @@ class Tasks:
         consent: str = "",
         needs_consent: bool = False,
         called_at: float | None = None,
+        joins_running: bool = False,
     ) -> Submission:
         """Orders a video, or joins the order this one repeats; returns within 3 s of ``called_at`` (monotonic).
 
         ``consent`` identifies a person's yes: the same one never orders twice. ``needs_consent``: without one only an
-        order that is known already is found.
+        order that is known already is found. ``joins_running``: an exact repeat joins an order under way however old,
+        for callers that are given nothing before the video is done.
 
         The order goes on when the caller is cancelled. A task still without an answer then is ``generating`` under its
         ``local-…`` id.
@@ -116,7 +118,14 @@ class Tasks:
         """
         is_local = principal == LOCAL
         submission = await self._orders.submit(
-            request, principal, key, called_at, consent, is_local=is_local, needs_consent=needs_consent
+            request,
+            principal,
+            key,
+            called_at,
+            consent,
+            is_local=is_local,
+            needs_consent=needs_consent,
+            joins_running=joins_running,
         )
         bind_task(submission.task)
         return submission
@@ -156,7 +165,7 @@ class Tasks:
         task = await self._known(reference, principal, min(seconds, STATUS_SECONDS))
         failing_since: float | None = None
         with self._core.bus.watching(task.id) as signal, open_wait():
-            if self._settled(task):
+            if self.is_settled(task):
                 return task
             while not self._stopping.is_set():
                 try:
@@ -167,7 +176,7 @@ class Tasks:
                     if now >= min(deadline, failing_since + _STORE_PATIENCE_SECONDS):
                         raise
                 left = deadline - self._clock.monotonic()
-                if self._settled(task) or left <= 0 or self._stopping.is_set():
+                if self.is_settled(task) or left <= 0 or self._stopping.is_set():
                     return task
                 _raise_if_unauthorized(task, began_at)
                 if not task.finished:
@@ -351,7 +360,8 @@ class Tasks:
             raise UnknownTaskError(task.reference)
         return stored
 
-    def _settled(self, task: Task) -> bool:
+    def is_settled(self, task: Task) -> bool:
+        """Whether a wait for the task would end at once."""
         if task.needs_key and task.file is None and task.download_attempts <= 1 and not self.saving_problem(task):
             # It is being saved and cannot be seen before; a second try is not waited for.
             return False

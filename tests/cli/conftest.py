@@ -1,13 +1,17 @@
-"""A doctor to be asked, in an environment of the test's own."""
+"""A doctor to be asked and a command to be typed, in an environment of the test's own."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from sora2_mcp.cli.arguments import parse
+from sora2_mcp.cli.client_config.variables import NETWORK
 from sora2_mcp.cli.doctor.command import examine
 from sora2_mcp.cli.doctor.report import Report
 from sora2_mcp.cli.doctor.setup import load_setup
+from sora2_mcp.cli.main import run
 from sora2_mcp.clock import Clock
 from sora2_mcp.tasks.ssrf import Resolve, resolved
 from tests.servers import KEY
@@ -40,3 +44,39 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
         )
 
     return report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    code: int
+    stdout: str
+    stderr: str
+
+
+Type = Callable[..., Ran]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder; the command is typed in a project elsewhere."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    # Those of the machine would be offered for each entry.
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", *NETWORK):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def typed(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:  # noqa: ARG001
+    """Runs the command with these arguments, and these variables set."""
+
+    def typed(*arguments: str, **variables: str) -> Ran:
+        with monkeypatch.context() as patched:
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            code = run(parse(["client-config", *arguments]))
+        shown = capsys.readouterr()
+        return Ran(code=code, stdout=shown.out, stderr=shown.err)
+
+    return typed

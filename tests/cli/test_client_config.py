@@ -5,8 +5,6 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import json5
@@ -15,44 +13,9 @@ import pytest
 from sora2_mcp.cli.arguments import parse
 from sora2_mcp.cli.hosts.table import HOSTS, Host
 from sora2_mcp.cli.main import run
+from tests.cli.conftest import Type
 from tests.cli.host_reading import FILES, PROJECT_FILES, started_by
-
-KEY = "sk-0123456789"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    code: int
-    stdout: str
-    stderr: str
-
-
-Type = Callable[..., Ran]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder; the command is typed in a project elsewhere."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def typed(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:  # noqa: ARG001
-    """Runs the command with these arguments, and these variables set."""
-
-    def typed(*arguments: str, **variables: str) -> Ran:
-        with monkeypatch.context() as patched:
-            for name, value in variables.items():
-                patched.setenv(name, value)
-            code = run(parse(["client-config", *arguments]))
-        shown = capsys.readouterr()
-        return Ran(code=code, stdout=shown.out, stderr=shown.err)
-
-    return typed
+from tests.servers import KEY
 
 
 @pytest.mark.parametrize("host", PROJECT_FILES)
@@ -80,7 +43,8 @@ def test_stdout_holds_the_file_alone_and_the_key_is_shown_nowhere(home: Path, ty
     assert f"This belongs into {path};" in printed.stderr
     assert str(path) in written.stdout
     assert again.stdout.startswith(f"sora2 is in {path} as it should be; nothing was changed.\n")
-    assert [run.code for run in (printed, written, again)] == [0, 0, 0]
+    assert [run.code for run in (printed, written, again)] == [int("your-key" in printed.stdout), 0, 0]
+    assert ("your-key" in printed.stdout) == (host.id != "vscode")
     assert not [run for run in (printed, written, again) if KEY in run.stdout + run.stderr]
     assert (KEY in path.read_text()) == (host.id != "vscode")
     assert not [one for one in path.parent.iterdir() if ".bak" in one.name]
@@ -92,6 +56,7 @@ def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
         return run.stdout + run.stderr
 
     assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in advice()
+    assert "Keys are never printed: --write puts yours in the place of your-key." in advice(SORA2_API_KEY=KEY)
     assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in advice("--write")
     assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in advice("--write", SORA2_API_KEY=KEY)
     assert "The API key that the file had is kept; it is not shown here.\n" in advice("--write")
@@ -106,6 +71,7 @@ def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
     assert "in the place of your-token.\n" in advice("--http", "http://127.0.0.1:8000/mcp", "--token")
 
 
+@pytest.mark.usefixtures("typed")
 def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,8 +90,12 @@ def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
     monkeypatch.setenv("SORA2_API_KEY", KEY)
 
     assert run(parse(["client-config", "cursor", "--write"])) == 0
-    assert stderr.getvalue() == f"Other users of this machine may read the secret there: chmod 600 {path}\n"
-    assert seen == [False]
+    assert stderr.getvalue() == (
+        f"Other users of this machine may read the secret there: chmod 600 {path}\n"
+        "SORA2_DAILY_LIMIT=20 is in the entry: at most 20 orders a day.\n"
+        "Another limit: --env SORA2_DAILY_LIMIT=50; none: --env SORA2_DAILY_LIMIT=0.\n"
+    )
+    assert seen == [False, True]
     assert KEY in path.read_text()
 
 
@@ -167,6 +137,23 @@ def test_without_a_host_or_with_one_that_is_unknown_the_hosts_are_listed(home: P
 
 
 @pytest.mark.parametrize(
+    ("typed_name", "meant"),
+    [
+        ("curser", "cursor"),
+        ("vs-code", "vscode"),
+        ("Claude Desktop", "claude-desktop"),
+        ("claude", "claude-code or claude-desktop"),
+        ("gemini", "gemini-cli"),
+    ],
+)
+def test_a_host_that_was_probably_meant_is_named(typed: Type, typed_name: str, meant: str) -> None:
+    run = typed(typed_name)
+
+    assert (run.code, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"sora2-mcp: {typed_name!r} is no host that is known. Did you mean {meant}")
+
+
+@pytest.mark.parametrize(
     ("service", "variables"),
     [
         ("kie", {"SORA2_API_KEY": KEY}),
@@ -183,18 +170,14 @@ def test_one_command_configures_a_service(
 
     assert run.code == 0
     assert KEY not in run.stdout + run.stderr
-    assert {name: value for name, value in started.variables.items() if name != "SORA2_MAX_WAIT_SECONDS"} == {
-        "SORA2_SERVICE": service,
-        **variables,
-    }
+    wait = {"SORA2_MAX_WAIT_SECONDS": "50"} if host == "cursor" else {}
+    limit = {"SORA2_DAILY_LIMIT": "20"} if host != "codex" and service != "openai" else {}
+    assert started.variables == {"SORA2_SERVICE": service, **variables, **wait, **limit}
 
 
 def test_another_service_takes_the_place_of_the_first_with_all_that_was_said_of_it(home: Path, typed: Type) -> None:
     old = {"SORA2_API_KEY": KEY, "SORA2_API_BASE_URL": "https://old.example/v1", "SORA2_DAILY_LIMIT": "5"}
-    typed("cursor", "--write", **old)
-    document = json.loads((home / FILES["cursor"]).read_text())
-    document["mcpServers"]["sora2"]["env"]["SORA2_DAILY_LIMIT"] = "5"
-    (home / FILES["cursor"]).write_text(json.dumps(document))
+    typed("cursor", "--write", "--env", "SORA2_DAILY_LIMIT", **old)
     typed("cursor", "--service", "kie", "--write")
     started = started_by("cursor", home / FILES["cursor"], {})
 
@@ -308,3 +291,55 @@ def test_a_file_that_cannot_be_read_ends_with_the_way_out(home: Path, typed: Typ
         f"sora2-mcp: {path} cannot be understood as JSON ({problem}); it was left as it is",
         "Mend it, or put the entry there yourself: sora2-mcp client-config claude-code prints it.",
     ]
+
+
+def test_what_still_holds_a_placeholder_ends_with_that_and_another_code(typed: Type) -> None:
+    printed = typed("zed", "--service", "kie")
+    written = typed("zed", "--service", "kie", "--write")
+    literal = typed("zed", "--service", "kie", "--write", SORA2_API_KEY="your-key")
+    token = typed("cursor", "--http", "https://a.example/mcp", "--write")
+
+    assert [run.code for run in (printed, written, literal, token)] == [1, 1, 1, 1]
+    problem = "sora2-mcp: this entry does not work yet: it holds your-key."
+    assert printed.stderr.splitlines()[-2] == problem
+    assert written.stderr.splitlines()[-2:] == literal.stderr.splitlines()[-2:]
+    remedy = "Put your Kie key (https://kie.ai/api-key) in the place of your-key; or set SORA2_API_KEY and"
+    assert written.stderr.splitlines()[-2:] == [problem, f"{remedy} run this command again."]
+    assert token.stderr.splitlines()[0] == "sora2-mcp: this entry does not work yet: it holds your-token."
+
+
+def test_a_placeholder_in_the_shell_takes_the_place_of_no_key(home: Path, typed: Type) -> None:
+    typed("zed", "--write", SORA2_API_KEY=KEY)
+    run = typed("zed", "--write", SORA2_API_KEY="your-key")
+
+    assert (run.code, run.stderr) == (0, "")
+    assert started_by("zed", home / FILES["zed"], {}).variables["SORA2_API_KEY"] == KEY
+
+
+def test_of_the_simulator_in_the_place_of_real_videos_that_is_said(home: Path, typed: Type) -> None:
+    new = typed("claude-code", "--simulate", "--write")
+    typed("claude-code", "--service", "kie", "--write", SORA2_API_KEY=KEY)
+    over_a_key = typed("claude-code", "--simulate", "--write")
+    with_a_key = typed("claude-code", "--simulate", SORA2_API_KEY=KEY)
+    other_service = typed("claude-code", "--simulate", "--service", "openrouter", "--write")
+
+    no_videos = "This entry makes no real videos: it runs on the simulator.\n"
+    assert new.stderr == ""
+    assert over_a_key.stderr == (
+        f"{no_videos}The key that it had stays in it, unused, until it is written without --simulate.\n"
+    )
+    assert with_a_key.stderr.endswith(f"{no_videos}The key in SORA2_API_KEY was not used and not written.\n")
+    assert other_service.stderr == (
+        f"{no_videos}"
+        "The key that it had was for another service and is no longer in it, only in the copy of the file.\n"
+    )
+    assert KEY not in (home / FILES["claude-code"]).read_text()
+    assert [run.code for run in (new, over_a_key, with_a_key, other_service)] == [0, 0, 0, 0]
+
+
+def test_a_shell_on_the_simulator_is_told_that_the_entry_is_not(typed: Type) -> None:
+    run = typed("claude-code", "--write", SORA2_API_KEY=KEY, SORA2_SIMULATE="1")
+
+    assert run.stderr == (
+        "SORA2_SIMULATE is set here, but this entry makes real videos; --simulate gives one for the simulator.\n"
+    )

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def result(name: str, status: Verdict, what: str, hint: str = "") -> Result:
 FITS = result("program", Verdict.OK, "It fits.")
 LATE = result("clock", Verdict.WARNING, "It is late.", "Set it.")
 REFUSED = result("key", Verdict.PROBLEM, "It is refused.", "Correct it.")
+TOOK = "It took 2.5 s; nothing was ordered or changed."
+PAGE = "https://github.com/sora2-mcp/sora2-mcp/blob/main/docs/configuration.md"
+IGNORED = "SORA2_VIDEO_DIR is a placeholder, SORA2_POLL_SECONDS is empty"
 NOT_ASKED = result("http", Verdict.SKIPPED, "Not asked.")
 
 
@@ -51,8 +55,8 @@ def lines_of(report: Report, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_elsewhere_than_on_a_terminal_each_thing_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines_of(report(FITS, LATE, REFUSED, NOT_ASKED), capsys) == [
-        "",
         "It does not work: 1 problem, 1 warning.",
+        TOOK,
         "",
         "What is wrong",
         "problem: key: It is refused. (0.0 s)",
@@ -68,39 +72,50 @@ def test_elsewhere_than_on_a_terminal_each_thing_is_a_line(capsys: pytest.Captur
         "",
         "Settings",
         "SORA2_API_KEY: (hidden) [environment]",
-        "SORA2_VIDEO_DIR: /home/ann/Videos/sora2 (placeholder ignored) [default]",
-        "SORA2_POLL_SECONDS: 5 (empty variable ignored) [default]",
         "SORA2_CONFIRM: not usable; allowed is never, hd or always [environment]",
+        f"The other 3 are at their defaults ({IGNORED}, which counts as not set): {PAGE}",
     ]
 
 
-def test_where_nothing_is_wrong_and_nothing_set_only_the_checks_follow(capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_is_wrong_and_nothing_set_the_checks_and_a_count_follow(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     default = Setting(variable="SORA2_PUBLIC_URL", value="", source=Source.DEFAULT)
 
     assert lines_of(report(FITS, settings=[default]), capsys) == [
-        "",
         "Everything is in order.",
+        TOOK,
         "Put it into your host: sora2-mcp client-config HOST",
         "",
         "Checks",
         "ok: program: It fits. (0.0 s)",
+        "",
+        "Settings",
+        f"All 1 are at their defaults: {PAGE}",
     ]
 
 
 @pytest.mark.parametrize(
     ("results", "first"),
-    [([FITS], "Everything is in order."), ([LATE], "It works; what is below can wait.")],
+    [
+        ([FITS], "Everything is in order."),
+        ([LATE], "It works; 1 warning can wait."),
+        ([LATE, replace(LATE, what="And more.")], "It works; 2 warnings can wait."),
+    ],
 )
 def test_where_nothing_stands_in_the_way_it_begins_with_how_to_put_it_into_a_host(
     capsys: pytest.CaptureFixture[str], results: list[Result], first: str
 ) -> None:
-    assert lines_of(report(*results), capsys)[1:3] == [first, "Put it into your host: sora2-mcp client-config HOST"]
+    advice = "Put it into your host: sora2-mcp client-config HOST"
+    assert lines_of(report(*results), capsys)[:3] == [first, TOOK, advice]
 
 
 def test_of_the_simulator_it_is_said_that_the_service_was_not_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lines_of(report(FITS, simulate=True), capsys)[1] == (
-        "Everything is in order. This was about the simulator: without --simulate the real service is asked."
-    )
+    assert lines_of(report(FITS, simulate=True), capsys)[:3] == [
+        "Everything is in order.",
+        TOOK,
+        "This was about the simulator: without --simulate the real service is asked.",
+    ]
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -115,6 +130,7 @@ def test_on_a_terminal_every_line_fits_and_every_word_is_there(
 
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(len(line) for line in lines) <= columns
+    assert lines[0] == "It does not work: 1 problem."
     text = " ".join(" ".join(lines).split())
     assert "problem configuration A long sentence" in text
     assert text.count("another,") == 24

@@ -1,9 +1,11 @@
 """Whether the service answers and accepts the key, over real sockets; and whether this machine's clock agrees."""
 
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import anyio
 import pytest
@@ -26,6 +28,7 @@ from tests.web import listening
 
 pytestmark = pytest.mark.anyio
 
+SOURCE = " The key is the one of SORA2_API_KEY in the environment."
 ADDRESS_HINT = (
     "Check SORA2_API_BASE_URL, path included (the vendor's is https://api.sora2api.ai/api/v1/sora2); if it is right, "
     "something on the way answers in the service's place: a proxy, or the network's login page."
@@ -56,6 +59,7 @@ async def test_a_service_that_answers_and_takes_the_key_is_only_looked_at(examin
     assert the(report, "service").what.startswith(f"{base_url} answers in ")
     assert the(report, "key").status is Verdict.OK
     assert the(report, "key").what.startswith("The key is accepted (asked without spending, ")
+    assert the(report, "key").what.endswith(SOURCE)
     assert [(request.method, request.code) for request in simulator.received] == [("GET", 401), ("GET", 404)]
     assert (report.status, report.next_steps) == (Verdict.OK, [])
 
@@ -69,7 +73,7 @@ async def test_a_key_that_is_refused_is_a_problem_with_where_to_correct_it(exami
         Verdict.PROBLEM,
         (
             'The service does not accept the key (401, the service says "You do not have access permissions: '
-            'the API key is missing or wrong").'
+            'the API key is missing or wrong"). The key is the one of SORA2_API_KEY in the environment.'
         ),
     )
     assert report.next_steps == [
@@ -86,8 +90,39 @@ async def test_words_of_the_service_that_repeat_the_key_are_shown_without_it(exa
         report = await examined(SORA2_API_BASE_URL=base_url)
 
     assert the(report, "key").what == (
-        'The service does not accept the key (401, the service says "Unknown key ***, go away").'
+        'The service does not accept the key (401, the service says "Unknown key ***, go away"). '
+        "The key is the one of SORA2_API_KEY in the environment."
     )
+
+
+async def test_a_key_that_stands_in_hosts_files_alone_is_found_there_and_not_shown(
+    examined: Examined, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    ours = {"command": "/opt/sora2-mcp", "args": ["serve"]}
+    servers = {
+        ".config/Claude/claude_desktop_config.json": {"mcpServers": {"films": {**ours, "env": {"SORA2_API_KEY": KEY}}}},
+        ".config/zed/settings.json": {"context_servers": {"x": {"command": {**ours, "env": {"SORA2_API_KEY": KEY}}}}},
+        ".cursor/mcp.json": {"mcpServers": {"sora2": {**ours, "env": {"SORA2_API_KEY": "your-key"}}}},
+        ".gemini/settings.json": {"mcpServers": {"other": {"command": "x", "env": {"SORA2_API_KEY": KEY}}}},
+        ".lmstudio/mcp.json": {"mcpServers": {"sora2": {**ours, "env": {"SORA2_API_KEY": "${env:KEY}"}}}},
+        ".claude.json": {"mcpServers": [KEY]},
+    }
+    for name, document in servers.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(json.dumps(document))
+    async with running(Simulator()) as base_url:
+        report = await examined(SORA2_API_BASE_URL=base_url, SORA2_API_KEY="")
+
+    assert outcome(report, "key") == (
+        Verdict.PROBLEM,
+        (
+            "SORA2_API_KEY is empty, which counts as not set: nothing can be ordered without a key. An entry has one, "
+            f"which only its host sees: Claude Desktop ({home}/.config/Claude/claude_desktop_config.json), "
+            f"Zed ({home}/.config/zed/settings.json)."
+        ),
+    )
+    assert KEY not in json.dumps(report.as_json())
 
 
 @pytest.mark.parametrize(
@@ -151,7 +186,7 @@ async def test_what_answers_otherwise_than_the_service_gets_no_key(
     assert outcome(report, "service") == (Verdict.PROBLEM, f"{base_url} did not answer as Sora2API does: {kind}.")
     assert outcome(report, "key") == (
         Verdict.SKIPPED,
-        "SORA2_API_KEY is set; it was not shown to a service that did not answer as it should.",
+        "SORA2_API_KEY is set in the environment; it was not shown to a service that did not answer as it should.",
     )
     assert report.next_steps == [ADDRESS_HINT]
 
@@ -209,7 +244,7 @@ async def test_a_service_that_cannot_work_just_now_leaves_the_key_open(examined:
     )
     assert outcome(report, "key") == (
         Verdict.WARNING,
-        f'Whether the key is accepted is not known ({code}, the service says "Later").',
+        f'Whether the key is accepted is not known ({code}, the service says "Later").{SOURCE}',
     )
     assert report.status is Verdict.WARNING
 
@@ -228,7 +263,10 @@ async def test_an_account_without_credits_is_a_warning(examined: Examined) -> No
 
     assert outcome(report, "key") == (
         Verdict.WARNING,
-        'The key is accepted, but the account has no credits left (402, the service says "Insufficient credits").',
+        (
+            "The key is accepted, but the account has no credits left (402, the service says "
+            f'"Insufficient credits").{SOURCE}'
+        ),
     )
     assert report.next_steps == ["Top up the account."]
 

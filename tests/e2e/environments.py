@@ -99,7 +99,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "generate": ("generate", PROMPT, "--simulate"),
     "tasks-list": ("tasks", "list", "--simulate"),
     "doctor": ("doctor", "--simulate", "--no-round-trip"),
-    "client-config": ("client-config", "cursor"),
+    "client-config": ("client-config", "cursor", "--simulate"),
 }
 SERVING = {"serve-http": "/healthz", "simulate": "/api/v1/sora2/record-info"}
 """What a server is asked, to see that it serves."""

@@ -56,7 +56,7 @@ def test_without_a_key_both_ways_out_are_named(tmp_path: Path) -> None:
     run = completed(tmp_path, "generate", "A kitten")
 
     assert (run.returncode, run.stdout) == (2, "")
-    assert "or try everything without an account and without a real video: add --simulate." in run.stderr
+    assert "or try everything without an account: add --simulate." in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -47,7 +47,8 @@ def test_the_key_and_the_service_it_is_for_reach_the_server(tmp_path: Path, monk
         with monkeypatch.context() as patched:
             patched.setenv("SORA2_API_KEY", KEY)
             patched.setenv("SORA2_API_BASE_URL", sora.base_url)
-            entries = [written(host, tmp_path / "home") for host in hosts]
+            # Else only the hosts of the desktop get a limit.
+            entries = [written(host, tmp_path / "home", "--env", "SORA2_DAILY_LIMIT=9") for host in hosts]
 
         assert entries == [entries[0]] * len(hosts)
         with Process(tmp_path, program=entries[0].program, **entries[0].variables) as process:

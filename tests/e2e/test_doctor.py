@@ -33,8 +33,9 @@ def test_on_the_simulator_everything_is_in_order_and_nothing_is_left_behind(tmp_
 
     lines = run.stdout.splitlines()
     assert (run.returncode, run.stderr) == (0, "")
-    assert lines[0] == "sora2-mcp doctor: looks only, orders and changes nothing"
-    assert lines[2].startswith("Everything is in order.")
+    assert lines[0] == "Everything is in order."
+    assert lines[1].endswith(" s; nothing was ordered or changed.")
+    assert lines[2] == "This was about the simulator: without --simulate the real service is asked."
     assert lines[3] == "Put it into your host: sora2-mcp client-config HOST"
     assert [line.split(": ")[:2] for line in lines if line.startswith(("ok: ", "skipped: "))] == [
         ["ok", "program"],
@@ -49,9 +50,11 @@ def test_on_the_simulator_everything_is_in_order_and_nothing_is_left_behind(tmp_
         ["ok", "round_trip"],
         ["ok", "http"],
     ]
+    ignored = "SORA2_POLL_SECONDS is empty, which counts as not set"
+    page = "https://github.com/sora2-mcp/sora2-mcp/blob/main/docs/configuration.md"
     assert lines[-2:] == [
         "SORA2_SIMULATE: 1 [option]",
-        "SORA2_POLL_SECONDS: 5 (empty variable ignored) [default]",
+        f"The other 37 are at their defaults ({ignored}): {page}",
     ]
     assert left_in(tmp_path) == ["home"]
 
@@ -142,7 +145,7 @@ async def test_a_setting_that_stops_the_server_does_not_stop_the_doctor(examined
     assert "problem: configuration: SORA2_POLL_SECONDS cannot be used, so the server does not start" in text
     assert "ok: store: " in text
     lines = text.splitlines()
-    assert lines[2] == "It does not work: 1 problem."
+    assert lines[0] == "It does not work: 1 problem."
     assert lines[lines.index("What to do") + 1] == (
         "1. Set SORA2_POLL_SECONDS to a number of seconds from 0.05 to 86,400, or take it out."
     )

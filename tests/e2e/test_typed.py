@@ -37,6 +37,7 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     [
         (("tasks", "wait", "x", "--timeout", "soon"), "soon is out of range; allowed are 0 to 86400 seconds"),
         (("client-config", "--write"), "--write needs a host"),
+        (("client-config", "cursor", "--env", "SORA2_DALY_LIMIT=5"), "did you mean SORA2_DAILY_LIMIT?"),
         (("serve", "--port", "any"), "any is no port; allowed are 0 to 65535"),
         (("simulate", "--fault", "nonsense"), "--fault cannot be read"),
         (("serve", "--port", "99999"), "99999 is no port"),

@@ -103,14 +103,14 @@ class Reader:
         if shown.startswith("{"):
             # A framework that shows the model the data only: the same words stand there.
             content = json.loads(shown)
-            shown = f"{content['message']}\nNext: {content['next']}"
+            shown = "\nNext: ".join(content[name] for name in ("message", "next") if name in content)
         if listed := _LISTED.search(shown):
             return Call(tool="wait_for_video", arguments={"task_id": listed[1]})
         if named := _NEXT.search(shown):
             return Call(tool=named[1], arguments=dict(_NAMED.findall(named[2])))
         if "Repeating the same call later can help" in shown:
             return self.calls[-1]
-        if "Next: " in shown or "Saved already: " in shown:
+        if "Next: " in shown or "Already saved: " in shown:
             return shown
         self.troubles.append(shown)
         return self._trouble(self)

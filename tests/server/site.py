@@ -1,6 +1,6 @@
 """A server over HTTP without a socket, and people who use it with clients of their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 from mcp.client import Client
+from mcp.client.extension import ClientExtension
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 from starlette.applications import Starlette
@@ -73,14 +74,19 @@ class Site:
     http: httpx2.AsyncClient
 
     @asynccontextmanager
-    async def person(self, token: str = "", mode: str = "auto", **headers: str) -> AsyncIterator[Person]:
+    async def person(
+        self,
+        token: str = "",
+        mode: str = "auto",
+        headers: Mapping[str, str] | None = None,
+        extensions: Sequence[ClientExtension] = (),
+    ) -> AsyncIterator[Person]:
         """Somebody with this token."""
-        known = {**({"authorization": f"Bearer {token}"} if token else {}), **headers}
-        async with (
-            client_on_network(headers=known) as http,
-            Client(streamable_http_client(f"{self.base}/mcp", http_client=http), mode=mode) as client,
-        ):
-            yield Person(client, [])
+        known = {**({"authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
+        async with client_on_network(headers=known) as http:
+            transport = streamable_http_client(f"{self.base}/mcp", http_client=http)
+            async with Client(transport, mode=mode, extensions=list(extensions) or None) as client:
+                yield Person(client, [])
 
 
 @asynccontextmanager

@@ -120,8 +120,8 @@ async def test_a_legacy_host_that_cannot_ask_reads_why_and_what_the_user_can_do(
             ),
             "Repeating the same call helps only once that has changed.",
             (
-                "Next: Ask the user to order it with `sora2-mcp generate`, to use a host that can ask "
-                "(elicitation), or to set SORA2_CONFIRM=never."
+                "Next: Ask the user to order it with `sora2-mcp generate`, to use a host that can put questions to "
+                "them, or to set SORA2_CONFIRM=never: then every order is sent, and paid for, without asking anybody."
             ),
         ]
         assert orders(me) == []

@@ -72,7 +72,7 @@ async def test_a_saved_or_a_young_video_is_not_warned_of(tmp_path: Path, clock: 
         for _ in range(2):
             await clock.advance(2 * DAY_SECONDS)
             text = text_of(await me.call("get_task_status", task_id=task["task_id"]))
-            assert f"Saved already: {saved['file_path']}" in text
+            assert f"Already saved: {saved['file_path']}" in text
             assert await listed_warnings(me) == []
             assert "warnings" not in await resource(me, f"sora2://tasks/{task['task_id']}")
 
@@ -94,7 +94,7 @@ async def test_an_expired_video_is_said_to_be_gone_and_its_link_is_not_handed_ou
             )
             assert "video_url" not in (result.structured_content or {})
         [line, *_] = text_of(await me.call("list_tasks")).splitlines()
-        assert line.endswith('"A kitten" expired 2026-12-07, not saved')
+        assert line.endswith('"A kitten" · expired 2026-12-07, not saved')
         gone = f"The video of {task['task_id']} is gone: nobody saved it, and the service deleted it on 2026-12-07."
         shown = await resource(me, f"sora2://tasks/{task['task_id']}")
         assert (shown["warnings"], "video_url" in shown) == ([gone], False)
@@ -146,10 +146,10 @@ async def test_the_dead_link_of_a_saved_video_is_not_handed_out(tmp_path: Path, 
 
         results = [await me.call(tool, task_id=task["task_id"]) for tool in ("get_task_status", "download_video")]
         assert text_of(results[0]) == (
-            f"Done in 0 s; the service deleted its copy on 2026-12-07.\nSaved already: {path}\n"
+            f"Done in 0 s, landscape, standard; the service deleted its copy on 2026-12-07.\nAlready saved: {path}\n"
             "Next: tell the user where the file is."
         )
-        assert text_of(results[1]) == f"Saved: {path} (0.05 MB).\nNext: tell the user where the file is."
+        assert text_of(results[1]) == f"Already saved: {path} (0.05 MB).\nNext: tell the user where the file is."
         contents = [result.structured_content or {} for result in results]
         contents.append(await resource(me, f"sora2://tasks/{task['task_id']}"))
         contents += (await resource(me, "sora2://tasks"))["tasks"]

@@ -14,6 +14,7 @@ from mcp_types import INVALID_PARAMS
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server.app import build_server
 from sora2_mcp.server.apps import EXTENSION
+from sora2_mcp.server.mcp_tasks import MCP_TASKS
 from sora2_mcp.server.notifications import CLIENTS_LIMIT
 from sora2_mcp.server.subscriptions import URIS_LIMIT
 from sora2_mcp.simulator.app import Simulator
@@ -248,9 +249,9 @@ async def test_what_a_client_is_promised_is_what_it_gets(tmp_path: Path, mode: s
         promised = me.client.server_capabilities.model_dump(exclude_none=True)
 
         # Older protocols have no place for extensions.
-        apps = {"extensions": EXTENSION} if mode == "auto" else {}
+        extensions = {"extensions": {**EXTENSION, MCP_TASKS: {}}} if mode == "auto" else {}
         assert promised == {
-            **apps,
+            **extensions,
             "prompts": {"list_changed": False},
             "resources": {"subscribe": True, "list_changed": True},
             "tools": {"list_changed": False},

@@ -32,7 +32,10 @@ async def read(me: Agent, tool: str, **arguments: str | int) -> tuple[bool, list
 
 def still_generating(task_id: str, seconds: int) -> list[str]:
     return [
-        f"Still generating: {task_id}, {seconds} s so far. Nothing is lost; it goes on without you.",
+        (
+            f"Still generating: {task_id}, {seconds} s so far (landscape, standard). Nothing is lost; it goes on "
+            "without you."
+        ),
         f'Next: wait_for_video(task_id="{task_id}") again, or tell the user and come back later.',
     ]
 
@@ -106,11 +109,12 @@ async def test_the_key_of_a_failed_task_orders_nothing_and_asks_for_a_new_one(tm
             [
                 (
                     'Failed while generating (code 501): the service says "The video could not be generated". '
-                    "Nothing more will come of this task."
+                    "Whether it was charged is not known. Nothing more will come of this task."
                 ),
                 (
-                    "Next: change the prompt and order again with generate_video. "
-                    "Give that order a new idempotency_key if this one had one."
+                    "Next: ask the user, and if they agree order again with generate_video: the same prompt may do, "
+                    "but change it where the service's words object to it. Its idempotency_key is used up: give "
+                    "a new one, or none."
                 ),
             ],
         )
@@ -141,7 +145,10 @@ async def test_the_daily_limit_says_how_many_were_ordered_and_when_it_frees(tmp_
             [
                 "Not ordered: The limit SORA2_DAILY_LIMIT=2 is reached (2 counted). Nothing was spent.",
                 "Repeating the same call later can help.",
-                "Next: It frees at 2026-11-23 00:00 UTC. Tell the user; only they can raise SORA2_DAILY_LIMIT.",
+                (
+                    "Next: It frees at 2026-11-23 00:00 UTC. Tell the user; only they can raise SORA2_DAILY_LIMIT, in "
+                    "the configuration of this server."
+                ),
             ],
         )
         assert len(orders(me)) == 2
@@ -160,7 +167,9 @@ async def test_the_limit_of_running_tasks_says_how_many_run_and_when_a_place_fre
         assert first == "Not ordered: The limit SORA2_MAX_ACTIVE_TASKS=2 is reached (2 counted). Nothing was spent."
         assert retry == "Repeating the same call later can help."
         assert "frees" in following
-        assert following.endswith("Tell the user; only they can raise SORA2_MAX_ACTIVE_TASKS.")
+        assert following.endswith(
+            "Tell the user; only they can raise SORA2_MAX_ACTIVE_TASKS, in the configuration of this server."
+        )
         assert len(orders(me)) == 2
 
 

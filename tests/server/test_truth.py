@@ -48,7 +48,7 @@ async def test_an_order_refused_after_its_id_was_shown_tells_what_helps_against_
 
         assert text.startswith("Failed before it was created: The account has no credits left (402)")
         assert "Nothing was spent." in text
-        assert "Next: Ask the user to top up the account" in text
+        assert "Next: Ask the user to top up their account on the service" in text
         assert "change the prompt" not in text
 
 
@@ -76,12 +76,11 @@ async def test_a_task_given_up_unseen_is_asked_about_once_more_before_it_is_paid
         assert text_of(given_up).splitlines() == [
             (
                 "Failed before it was created (code 404): the service has not known this task for ten minutes. "
-                "It has probably been paid for."
+                "It has probably been charged."
             ),
             (
                 f'Next: get_task_status(task_id="{task_id}") asks the service once more; if it stays so, tell the '
-                "user, and order again with generate_video only if they agree. "
-                "Give that order a new idempotency_key if this one had one."
+                "user, and order again with generate_video only if they agree."
             ),
         ]
 
@@ -94,7 +93,7 @@ async def test_the_next_page_keeps_the_filter(tmp_path: Path) -> None:
         cursor = (page.structured_content or {})["next_cursor"]
 
         assert f'Next: list_tasks(status="generating", limit=2, cursor="{cursor}")' in text_of(page)
-        assert text_of(await me.call("list_tasks", status="failed")).startswith("No task is failed.")
+        assert text_of(await me.call("list_tasks", status="failed")).startswith("No failed tasks.")
 
 
 async def test_a_key_that_stopped_working_is_told_at_once_in_every_wait(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from tests.servers import Agent, agent, text_of
 
 pytestmark = pytest.mark.anyio
 
-UNSURE = "It may have been charged, so it was not sent again."
-ASK_FIRST = (
-    "Next: list_tasks shows it as unconfirmed; ask the user before ordering again. If they agree, call "
-    "generate_video with a new idempotency_key."
+UNSURE = (
+    "It may have been charged, so it was not sent again. No call can settle this; the user's account page at the "
+    "service can."
 )
-FOR_ONE = "Next: get_task_status(task_id=…) for one of them."
+ASK_FIRST = (
+    "Next: ask the user before ordering again. The same arguments give this task again; if they agree to a new order, "
+    "call generate_video with a new idempotency_key."
+)
 
 
 def timed(clock: FakeClock, *faults: str) -> Simulator:
@@ -71,7 +73,11 @@ async def test_an_unconfirmed_order_tells_when_it_was_sent_why_it_is_unclear_and
         assert await read(me, "wait_for_video", task_id=local_id) == (False, told)
         assert await read(me, "list_tasks", status="unconfirmed") == (
             False,
-            [f'{local_id} · unconfirmed · 2026-11-22 12:00 UTC · "A kitten"', FOR_ONE],
+            [
+                f'{local_id} · unconfirmed · 2026-11-22 12:00 UTC · landscape, standard · "A kitten"',
+                "1 of 1 unconfirmed. Ordered today: 1; this month: 1. It is 2026-11-22 14:00 UTC.",
+                "Next: Tell the user which orders are unconfirmed: only their account page at the service can tell.",
+            ],
         )
         assert await read(me, "generate_video", prompt="A kitten") == (
             False,
@@ -123,7 +129,7 @@ async def test_an_order_whose_answer_takes_long_is_told_as_under_way_with_the_ne
             [
                 (
                     f"Being ordered: task {local_id}, portrait, hd. "
-                    "The service is slow to answer; the order goes on by itself."
+                    "The service is slow to answer; the order goes on by itself. This id stays valid."
                 ),
                 f'Next: wait_for_video(task_id="{local_id}").',
             ],
@@ -152,8 +158,8 @@ async def test_an_order_refused_after_its_id_was_shown_is_a_failed_task_whose_ke
                     'the service says "Insufficient credits". Nothing was spent.'
                 ),
                 (
-                    "Next: Ask the user to top up the account, then repeat the same call. "
-                    "Give that order a new idempotency_key if this one had one."
+                    "Next: Ask the user to top up their account on the service's own site, then repeat the same call. "
+                    "Its idempotency_key is used up: give a new one, or none."
                 ),
             ],
         )
@@ -184,7 +190,10 @@ async def test_a_task_whose_last_look_failed_says_when_and_that_looks_go_on(
         assert await read(me, "wait_for_video", task_id=task_id, timeout_seconds=0) == (
             False,
             [
-                f"Still generating: {task_id}, 40 s so far. Nothing is lost; it goes on without you.",
+                (
+                    f"Still generating: {task_id}, 40 s so far (landscape, standard). Nothing is lost; it goes on "
+                    "without you."
+                ),
                 f"The last look failed at 2026-11-22T12:00:30Z{code}; looks go on by themselves.",
                 f'Next: wait_for_video(task_id="{task_id}") again, or tell the user and come back later.',
             ],

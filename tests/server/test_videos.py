@@ -15,6 +15,7 @@ from mcp.client.sse import sse_client
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sora2_mcp.server.links import own_address
 from sora2_mcp.server.web.callbacks import hide_paths
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.simulator.motifs import clip_of
@@ -63,7 +64,7 @@ async def test_over_http_the_link_stands_wherever_the_video_is_told_of(tmp_path:
         assert Path(path).read_bytes() == CLIP
 
         again = await me.text("download_video", task_id=task_id)
-        assert again.startswith(f"Saved: {link} (")
+        assert again.startswith(f"Already saved: {link} (")
         assert again.index(link) < again.index(path)
         for tool in ("get_task_status", "wait_for_video"):
             assert link in await me.text(tool, task_id=task_id)
@@ -464,7 +465,7 @@ async def test_the_public_address_wins(tmp_path: Path) -> None:
 async def test_a_proxy_that_ends_tls_is_believed_that_it_did(tmp_path: Path) -> None:
     async with (
         site(tmp_path, auth_tokens=TOKENS) as server,
-        server.person(ANN, **{"x-forwarded-proto": "https"}) as ann,
+        server.person(ANN, headers={"x-forwarded-proto": "https"}) as ann,
     ):
         link = (await ann.saved())["download_url"]
 
@@ -537,3 +538,9 @@ async def test_no_log_holds_a_link(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
     assert token not in json.dumps(me.answers[0])
     assert token not in caplog.text
+
+
+async def test_the_address_of_a_request_is_forgotten_with_it(tmp_path: Path) -> None:
+    async with site(tmp_path) as server:
+        assert (await server.http.get(f"{server.base}/healthz")).is_success
+        assert own_address.get() == ""

@@ -122,41 +122,39 @@ async def test_a_look_asks_for_its_task_and_is_dated_by_our_own_clock(clock: Fak
 
 
 NOT_SENT = [
-    httpx2.ConnectError("refused"),
-    httpx2.ConnectTimeout("slow"),
-    httpx2.PoolTimeout("busy"),
-    httpx2.UnsupportedProtocol("what"),
-    httpx2.ProxyError("502 Bad Gateway"),
+    (httpx2.ConnectError("refused"), "no connection could be made"),
+    (httpx2.ConnectTimeout("slow"), "no connection in time"),
+    (httpx2.PoolTimeout("busy"), "no connection was free in time"),
+    (httpx2.UnsupportedProtocol("what"), "its address cannot be used"),
+    (httpx2.ProxyError("502 Bad Gateway"), "the proxy did not connect to it"),
 ]
 BROKEN = [
-    httpx2.ReadTimeout("slow"),
-    httpx2.ReadError("reset"),
-    httpx2.WriteTimeout("slow"),
-    httpx2.WriteError("reset"),
-    httpx2.RemoteProtocolError("closed"),
-    httpx2.DecodingError("gzip"),
+    (httpx2.ReadTimeout("slow"), "no answer in time"),
+    (httpx2.ReadError("reset"), "the connection broke off"),
+    (httpx2.WriteTimeout("slow"), "no answer in time"),
+    (httpx2.WriteError("reset"), "the connection broke off"),
+    (httpx2.RemoteProtocolError("closed"), "the connection ended without an answer in HTTP"),
+    (httpx2.DecodingError("gzip"), "its answer cannot be unpacked"),
 ]
 
 
-@pytest.mark.parametrize("fault", NOT_SENT, ids=lambda fault: type(fault).__name__)
-async def test_an_order_that_found_no_connection_was_not_sent(fault: Exception, clock: FakeClock) -> None:
+@pytest.mark.parametrize(("fault", "reason"), NOT_SENT, ids=lambda value: type(value).__name__)
+async def test_an_order_that_found_no_connection_was_not_sent(fault: Exception, reason: str, clock: FakeClock) -> None:
     async with client_of(Service(fault), clock) as client:
         with pytest.raises(NotReachedError) as raised:
             await client.order(REQUEST)
 
-    words = {"ProxyError": "the proxy did not connect to it"}
-    assert raised.value.reason == words.get(type(fault).__name__, type(fault).__name__)
+    assert raised.value.reason == reason
     assert raised.value.__cause__ is fault
 
 
-@pytest.mark.parametrize("fault", BROKEN, ids=lambda fault: type(fault).__name__)
-async def test_an_order_whose_connection_broke_is_unclear(fault: Exception, clock: FakeClock) -> None:
+@pytest.mark.parametrize(("fault", "reason"), BROKEN, ids=lambda value: type(value).__name__)
+async def test_an_order_whose_connection_broke_is_unclear(fault: Exception, reason: str, clock: FakeClock) -> None:
     async with client_of(Service(fault), clock) as client:
         with pytest.raises(LostAnswerError) as raised:
             await client.order(REQUEST)
 
-    words = {"RemoteProtocolError": "the connection ended without an answer in HTTP"}
-    assert raised.value.reason == words.get(type(fault).__name__, type(fault).__name__)
+    assert raised.value.reason == reason
     assert raised.value.__cause__ is fault
 
 
@@ -183,7 +181,7 @@ async def test_an_order_whose_answer_broke_off_half_way_is_unclear(clock: FakeCl
     body = Pieces(b'{"code": 200, ', 1, httpx2.ReadError("reset"))
 
     async with client_of(Service(httpx2.Response(200, stream=body)), clock) as client:
-        with pytest.raises(LostAnswerError, match=r"\(ReadError\)"):
+        with pytest.raises(LostAnswerError, match="the connection broke off"):
             await client.order(REQUEST)
 
     assert body.closed

@@ -37,7 +37,7 @@ async def test_an_answer_that_is_packed_more_than_once_is_none() -> None:
     async with open_client(
         Sora2API(), base_url=URL, key="k", requests_per_second=1000, clock=FakeClock(), transport=packed(RECORD, 2)
     ) as client:
-        with pytest.raises(LostAnswerError, match="DecodingError"):
+        with pytest.raises(LostAnswerError, match="its answer cannot be unpacked"):
             await client.look("a")
 
 

@@ -122,7 +122,7 @@ async def test_what_is_no_answer_of_the_service_is_told_by_its_kind(answer: http
         (socket.gaierror(-2, "Name or service not known"), "its name cannot be found: Name or service not known"),
         (OSError(101, "Network is unreachable"), "Network is unreachable"),
         (ExceptionGroup("all", [ConnectionRefusedError(111, "Refused")]), "the connection was refused"),
-        (ValueError("whatever"), "ConnectError"),
+        (ValueError("whatever"), "no connection could be made"),
     ],
 )
 async def test_why_there_is_no_connection_is_told_by_its_cause(cause: Exception, reason: str) -> None:

@@ -136,7 +136,7 @@ async def test_a_service_that_cannot_be_reached_leaves_nothing(tmp_path: Path) -
         with anyio.fail_after(3), pytest.raises(NotReachedError):
             await service.submit(CAT, "local", key="k")
         kept = store_at(settings.store_url).rows("status", "failure_stage", "failure_code", "failure_message")
-        assert kept == [("refused", "creation", NOT_REACHED, "ConnectError")]
+        assert kept == [("refused", "creation", NOT_REACHED, "no connection could be made")]
 
         usage = await service.usage("local")
         assert (await listed(service), usage.all_active, usage.all_today) == ([], 0, 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sora2_mcp.cli.client_config.variables import suggested_limit
 from sora2_mcp.cli.hosts.entry import Wanted, merged
 from sora2_mcp.cli.hosts.file import printed
 from sora2_mcp.cli.hosts.machine import PLACES, Launch
@@ -17,6 +18,8 @@ _UVX = Launch(command="uvx", arguments=("sora2-mcp",))
 _LIVING = {"SORA2_SERVICE": "kie"}
 """The default is gone, so what a page shows and links to is a service that makes videos."""
 
+_LIMIT = suggested_limit()
+
 
 def host_sections() -> str:
     """A table of all hosts, and a section for each."""
@@ -28,7 +31,7 @@ def _overview() -> str:
 
 
 def _cells(host: Host) -> tuple[str, str, str, str]:
-    link = link_of(host, Wanted(launch=_UVX, given=_LIVING))
+    link = link_of(host, Wanted(launch=_UVX, given=_LIVING, daily_limit=_LIMIT))
     anchor = host.title.lower().replace(" ", "-")
     return (f"[{host.title}](#{anchor})", f"`{host.id}`", host.limit, f"[add]({link.page})" if link else "")
 
@@ -39,7 +42,7 @@ def _section(host: Host) -> str:
         places.append(f"- in a project: {' or '.join(f'`{path}`' for path in reversed(host.project))}")
     places.append(f"- then: {host.then}")
     command = block(f"sora2-mcp client-config {host.id} --service kie --write", "console")
-    entry = printed(host, merged(host, Wanted(launch=_PROGRAM, given=_LIVING), {}))
+    entry = printed(host, merged(host, Wanted(launch=_PROGRAM, given=_LIVING, daily_limit=_LIMIT), {}))
     return "\n\n".join([f"### {host.title}", command, "\n".join(places), block(entry.rstrip(), host.format)])
 
 

@@ -75,7 +75,7 @@ def _still_generating() -> str:
 
 
 def _still_waiting() -> str:
-    wait = texts.Wait(timeout_seconds=25, usual_seconds=130)
+    wait = texts.Wait(timeout_seconds=30, usual_seconds=130)
     return "\n\n".join(_at(seconds, TASK, wait) for seconds in (25, 110, 300))
 
 
@@ -167,8 +167,8 @@ _RESULTS = [
         "what is known of the money, and by the code whether the same order may do.",
         lambda: "\n\n".join(
             [
-                _failed(Stage.GENERATION, 501, "The video could not be generated"),
-                _failed(Stage.GENERATION, 500, "Internal error", service="kie", idempotency_key="spring-1"),
+                _failed(Stage.GENERATION, 501, "The video could not be generated", idempotency_key="spring-1"),
+                _failed(Stage.GENERATION, 500, "Internal error", service="kie"),
                 _failed(Stage.GENERATION, 400, "The prompt is not allowed", cost=0),
             ]
         ),

@@ -41,7 +41,6 @@ async def doctor(arguments: argparse.Namespace) -> int:
         report = await examine(setup)
         display.line(json.dumps(report.as_json(), indent=2))
     else:
-        display.title("sora2-mcp doctor: looks only, orders and changes nothing")
         with display.waiting("checking"):
             report = await examine(setup)
         report.show(display)

@@ -36,7 +36,9 @@ _COLOURS = {
     Verdict.PROBLEM: "bold red",
     Verdict.SKIPPED: "dim",
 }
-_IGNORED = {Source.EMPTY: " (empty variable ignored)", Source.PLACEHOLDER: " (placeholder ignored)"}
+_IGNORED = {Source.EMPTY: "empty", Source.PLACEHOLDER: "a placeholder"}
+_DOCUMENTED = "https://github.com/sora2-mcp/sora2-mcp/blob/main/docs/configuration.md"
+"""Where all settings are described, for those who have the program but not its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +120,10 @@ class Report:
 
     def show(self, display: Display) -> None:
         """The verdict, what is wrong, what to do, the other checks, and the settings that are set."""
-        display.line("")
-        display.title(self._verdict())
+        display.title(self._verdict(), f"bold {_COLOURS[self.status]}")
+        display.line(f"It took {self.seconds:.1f} s; nothing was ordered or changed.")
+        if self.simulate:
+            display.line("This was about the simulator: without --simulate the real service is asked.")
         if self.status is not Verdict.PROBLEM:
             display.line("Put it into your host: sora2-mcp client-config HOST")
         if self.wrong:
@@ -133,20 +137,29 @@ class Report:
         for result in self.results:
             if result not in self.wrong:
                 _show_result(result, display)
-        present = [setting for setting in self.settings if setting.source is not Source.DEFAULT]
-        if present:
-            display.heading("Settings")
-        for setting in present:
-            _show_setting(setting, display)
+        display.heading("Settings")
+        for setting in self.settings:
+            if setting.is_set:
+                _show_setting(setting, display)
+        others = self._others()
+        display.row(Cell(others, "dim"), plain=others)
 
     def _verdict(self) -> str:
         if self.status is Verdict.PROBLEM:
             counts = Counter(result.status for result in self.wrong)
             words = (f"{count} {verdict}{'s' if count > 1 else ''}" for verdict, count in counts.items())
             return f"It does not work: {', '.join(words)}."
-        verdict = "Everything is in order." if self.status is Verdict.OK else "It works; what is below can wait."
-        simulated = " This was about the simulator: without --simulate the real service is asked."
-        return verdict + (simulated if self.simulate else "")
+        count = len(self.wrong)
+        warnings = f"{count} warnings" if count > 1 else "1 warning"
+        return f"It works; {warnings} can wait." if count else "Everything is in order."
+
+    def _others(self) -> str:
+        """How many settings are not shown, and where they are described."""
+        others = [setting for setting in self.settings if not setting.is_set]
+        ignored = [f"{one.variable} is {_IGNORED[one.source]}" for one in others if one.source in _IGNORED]
+        left_out = f" ({', '.join(ignored)}, which counts as not set)" if ignored else ""
+        which = "All" if len(others) == len(self.settings) else "The other"
+        return f"{which} {len(others)} are at their defaults{left_out}: {_DOCUMENTED}"
 
 
 def _show_result(result: Result, display: Display) -> None:
@@ -160,13 +173,11 @@ def _show_result(result: Result, display: Display) -> None:
 
 
 def _show_setting(setting: Setting, display: Display) -> None:
-    value = f"not usable; allowed is {setting.allowed}" if setting.allowed else setting.value or "not set"
-    value += _IGNORED.get(setting.source, "")
-    source = Source.DEFAULT if setting.source in _IGNORED else setting.source
-    style = "bold red" if setting.allowed else "" if setting.is_set else "dim"
+    value = f"not usable; allowed is {setting.allowed}" if setting.allowed else setting.value
+    style = "bold red" if setting.allowed else ""
     display.row(
         Cell(setting.variable, style, width=30),
         Cell(value, style),
-        Cell(source, style or "cyan", width=11),
-        plain=f"{setting.variable}: {value} [{source}]",
+        Cell(setting.source, style or "cyan", width=11),
+        plain=f"{setting.variable}: {value} [{setting.source}]",
     )

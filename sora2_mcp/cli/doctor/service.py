@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ import anyio.to_thread
 from sora2_mcp.cli.doctor.report import Result, Verdict, fine, problem, skipped, warning
 from sora2_mcp.cli.doctor.setup import Setup, Source
 from sora2_mcp.cli.doctor.storage import obstacle_in
+from sora2_mcp.cli.hosts.entries import hosts_with_key
 from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES
 from sora2_mcp.errors import CertificateError, GatewayError, LostAnswerError, NotReachedError, ProxyError
 from sora2_mcp.runtime import simulator_folder
@@ -38,6 +40,9 @@ _ABSENCE = {
     Source.PLACEHOLDER: "holds a placeholder that the host did not fill in, which counts as not set",
     Source.EMPTY: "is empty, which counts as not set",
 }
+_SOURCE = "in the environment"
+"""Where a key is set: settings have no other source."""
+
 _KEY_PLACE = "the env of this server's entry in your host"
 _CERTIFICATE_HINT = (
     "Set SSL_CERT_FILE to the PEM file of your company's own certificate authority, or take it (and SSL_CERT_DIR) out."
@@ -177,11 +182,12 @@ async def check_key(setup: Setup) -> Sequence[Result]:
     if setup.setting("api_key").allowed:
         return [skipped("SORA2_API_KEY cannot be used, so there is no key to ask with.")]
     if not setup.settings.key:
-        return [_about_missing_key(setup)]
+        return [await anyio.to_thread.run_sync(_about_missing_key, setup)]
     if setup.offline:
-        return [skipped("SORA2_API_KEY is set; the service is not asked, because of --offline.")]
+        return [skipped(f"SORA2_API_KEY is set {_SOURCE}; the service is not asked, because of --offline.")]
     if setup.reply is None:
-        return [skipped("SORA2_API_KEY is set; it was not shown to a service that did not answer as it should.")]
+        what = f"SORA2_API_KEY is set {_SOURCE}; it was not shown to a service that did not answer as it should."
+        return [skipped(what)]
     if not SERVICES[setup.settings.service].base_url:
         # The check of the service has asked with the key already.
         return [_about_key(setup, setup.reply)]
@@ -211,10 +217,17 @@ def _about_missing_key(setup: Setup) -> Result:
         f"{where} SORA2_API_KEY in {_KEY_PLACE} (if it is there, run this with it: SORA2_API_KEY=… sora2-mcp doctor), "
         "or try it without an account: sora2-mcp serve --simulate."
     )
-    return problem(f"SORA2_API_KEY {absence}: nothing can be ordered without a key.", hint)
+    places = [f"{host.title} ({path})" for host, path in hosts_with_key(setup.variables)]
+    elsewhere = f" An entry has one, which only its host sees: {', '.join(places)}." if places else ""
+    return problem(f"SORA2_API_KEY {absence}: nothing can be ordered without a key.{elsewhere}", hint)
 
 
 def _about_key(setup: Setup, reply: Reply) -> Result:
+    found = _judged(setup, reply)
+    return replace(found, what=f"{found.what} The key is the one of SORA2_API_KEY {_SOURCE}.")
+
+
+def _judged(setup: Setup, reply: Reply) -> Result:
     words = _words(setup, reply)
     if reply.code in _REFUSED:
         hint = f"Correct SORA2_API_KEY in {_KEY_PLACE} (and SORA2_API_BASE_URL, if the key is of another gateway)."

@@ -14,6 +14,7 @@ from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES, KnownService
 API_KEY = "SORA2_API_KEY"
 SERVICE = "SORA2_SERVICE"
 BASE_URL = "SORA2_API_BASE_URL"
+DAILY_LIMIT = "SORA2_DAILY_LIMIT"
 OF_SERVICE = (
     *(SERVICE, BASE_URL, "SORA2_MODEL", "SORA2_MODEL_HD"),
     *("SORA2_MODEL_INPUT", "SORA2_REQUEST_FORMAT", "SORA2_VIDEO_SECONDS"),
@@ -22,7 +23,8 @@ OF_SERVICE = (
 
 YOUR_KEY = "your-key"
 YOUR_TOKEN = "your-token"  # noqa: S105 - the placeholder for one
-_PLACEHOLDERS = ("", YOUR_KEY, YOUR_TOKEN, "your key")
+YOUR_SECRET = "your-secret"  # noqa: S105 - as above
+_PLACEHOLDERS = ("", YOUR_KEY, YOUR_TOKEN, YOUR_SECRET, "your key")
 _REFERENCE = re.compile(r"\$|\{env:|%\w+%")
 _URLS = ("url", "httpUrl", "serverUrl")
 _OURS = ("type", "command", "args", *_URLS)
@@ -44,8 +46,9 @@ Document = dict[str, Any]
 class Wanted:
     """What the user wants a host to have: this program, or the server at ``url``.
 
-    ``has_tokens``: that server asks for tokens, even on this machine. ``given`` are variables of this program that go
-    into the entry, the key among them.
+    ``has_tokens``: that server asks for tokens, even on this machine. ``given`` are variables that go into the entry,
+    the key among them; ``chosen`` names those that the user chose for this very entry, whatever stands there.
+    ``daily_limit`` is suggested to a desktop host where videos cost something and the entry has no limit of its own.
     """
 
     launch: Launch
@@ -55,6 +58,8 @@ class Wanted:
     url: str = ""
     has_tokens: bool = False
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
+    chosen: frozenset[str] = frozenset()
+    daily_limit: str = ""
 
     @property
     def input_id(self) -> str:
@@ -108,16 +113,22 @@ def entry_of(host: Host, wanted: Wanted) -> Document:
         entry[host.forwards] = [API_KEY]
     key = f"${{input:{wanted.input_id}}}" if host.asks else host.reference if wanted.project else YOUR_KEY
     variables = {API_KEY: key} if wanted.needs_key and key else {}
-    variables |= {**_values(host, wanted), **host.env}
+    values = _values(host, wanted)
+    variables |= {**values, **host.env, **_suggested(host, wanted), **values}
     return entry | ({host.env_key: variables} if variables else {})
 
 
 def _values(host: Host, wanted: Wanted) -> dict[str, str]:
     """The values that stand in the entry: no key in a file that is shared, or of a host that keeps keys itself."""
     if wanted.simulate:
-        return {name: value for name, value in wanted.given.items() if name == SERVICE}
+        return {name: value for name, value in wanted.given.items() if name == SERVICE or name in wanted.chosen}
     left_out = API_KEY if host.asks or wanted.project else ""
     return {name: value for name, value in wanted.given.items() if wanted.is_real and name != left_out}
+
+
+def _suggested(host: Host, wanted: Wanted) -> dict[str, str]:
+    has_price = wanted.is_real and wanted.service.costs
+    return {DAILY_LIMIT: wanted.daily_limit} if wanted.daily_limit and host.is_desktop and has_price else {}
 
 
 def merged(host: Host, wanted: Wanted, document: Document) -> Document:
@@ -126,15 +137,24 @@ def merged(host: Host, wanted: Wanted, document: Document) -> Document:
     Raises:
         ValueError: a part of the file is not what it must be; the text names the part.
     """
-    path = section_of(host, document)
+    entry = _merged_entry(host, wanted, servers_of(host, document).get(wanted.name))
+    after = _with(document, (*section_of(host, document), wanted.name), entry)
+    return _asking(wanted, after, entry) if host.asks else after
+
+
+def servers_of(host: Host, document: Document) -> Document:
+    """The entries of a file by name.
+
+    Raises:
+        ValueError: what stands in their place is no table.
+    """
     servers: Any = document
-    for key in path:
+    for key in section_of(host, document):
         servers = servers.get(key, {})
         if not isinstance(servers, dict):
             raise ValueError(f"{key} is no table of servers")
-    entry = _merged_entry(host, wanted, servers.get(wanted.name))
-    after = _with(document, (*path, wanted.name), entry)
-    return _asking(wanted, after, entry) if host.asks else after
+    found: Document = servers
+    return found
 
 
 def section_of(host: Host, document: Document) -> tuple[str, ...]:
@@ -157,8 +177,18 @@ def _merged_entry(host: Host, wanted: Wanted, theirs: Any) -> Document:
             kept = theirs[table] if isinstance(theirs.get(table), dict) else {}
             if table == host.env_key and _is_for_another_service(wanted, kept):
                 kept = {name: value for name, value in kept.items() if name not in (API_KEY, *OF_SERVICE)}
-            entry[table] = _merged_values(ours[table], kept, _values(host, wanted))
+            # Names of our variables are read in any case: what the user chose must not stand there twice.
+            kept = {name: kept[name] for name in kept if name in wanted.chosen or name.upper() not in wanted.chosen}
+            entry[table] = _merged_values(ours[table], kept, _values(host, wanted), wanted.chosen)
+            if not _costs(entry[table]) and DAILY_LIMIT not in {**kept, **wanted.given}:
+                entry[table].pop(DAILY_LIMIT, None)
     return entry
+
+
+def _costs(variables: Mapping[str, str]) -> bool:
+    """Whether videos cost something with these variables, which may be another service's than ``Wanted`` knows."""
+    kind = str(variables.get(SERVICE, DEFAULT_SERVICE))
+    return kind not in SERVICES or SERVICES[kind].costs
 
 
 def _in_current_form(host: Host, theirs: Any) -> Any:
@@ -180,6 +210,12 @@ def _in_current_form(host: Host, theirs: Any) -> Any:
     return {**{key: theirs[key] for key in theirs if key not in _ENVIRONMENTS}, host.env_key: variables}
 
 
+def variables_of(host: Host, entry: Document) -> Document:
+    """The variables that an entry gives its program, wherever they stand in it."""
+    variables = _in_current_form(host, entry).get(host.env_key)
+    return variables if isinstance(variables, dict) else {}
+
+
 def _is_for_another_service(wanted: Wanted, theirs: Document) -> bool:
     """Whether their entry is for another service, so that its key, address and model are of no use."""
     is_named = SERVICE in wanted.given or BASE_URL in wanted.given
@@ -193,7 +229,9 @@ def _place_of(variables: Mapping[str, str]) -> tuple[str, str]:
     return kind, str(variables.get(BASE_URL, usual)).rstrip("/")
 
 
-def _merged_values(ours: Document, theirs: Document, given: Mapping[str, str]) -> Document:
+def _merged_values(
+    ours: Document, theirs: Document, given: Mapping[str, str], chosen: frozenset[str] = frozenset()
+) -> Document:
     # Names of headers, and of our variables, are read in any case.
     spelled = {name.lower() for name in theirs} - {name.lower() for name in ours if name in theirs}
     values = {**{name: value for name, value in ours.items() if name.lower() not in spelled}, **theirs}
@@ -201,20 +239,27 @@ def _merged_values(ours: Document, theirs: Document, given: Mapping[str, str]) -
     may_replace = all(name in given for name in (SERVICE, BASE_URL) if name in theirs)
     for name, value in theirs.items():
         # The user decided where a reference takes its value from; a value itself may be out of date.
-        is_outdated = may_replace and name in given and not _REFERENCE.search(str(value))
-        if name in ours and (_is_unset(value) or is_outdated):
+        is_outdated = may_replace and not is_reference(value)
+        is_replaced = name in given and (is_outdated or name in chosen)
+        if name in ours and (is_unset(value) or is_replaced):
             values[name] = ours[name]
     return values
 
 
-def _is_unset(value: object) -> bool:
+def is_unset(value: object) -> bool:
+    """Whether a value of an entry is nothing but a placeholder."""
     return str(value).strip().removeprefix("Bearer ") in _PLACEHOLDERS
+
+
+def is_reference(value: object) -> bool:
+    """Whether a host fills this value in from somewhere else."""
+    return _REFERENCE.search(str(value)) is not None
 
 
 def holds_secret(host: Host, entry: Document) -> bool:
     """Whether a key or token stands in an entry itself, and not a reference or a placeholder."""
     found = (entry.get(host.env_key, {}).get(API_KEY, ""), entry.get(host.headers_key, {}).get("Authorization", ""))
-    return any(not _is_unset(value) and not _REFERENCE.search(str(value)) for value in found)
+    return any(not is_unset(value) and not is_reference(value) for value in found)
 
 
 def _asking(wanted: Wanted, document: Document, entry: Document) -> Document:

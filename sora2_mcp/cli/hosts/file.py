@@ -4,14 +4,15 @@ import errno
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sora2_mcp.cli.hosts import jsonc, toml
-from sora2_mcp.cli.hosts.entry import Document, Wanted, merged, section_of
+from sora2_mcp.cli.hosts.entry import Document, Wanted, merged, section_of, servers_of
+from sora2_mcp.cli.hosts.removal import removals, without
 from sora2_mcp.cli.hosts.table import Host
 from sora2_mcp.errors import Sora2Error
 
@@ -32,9 +33,12 @@ class Change:
     """What became of a file. ``open_to_others``: other users of this machine can read it."""
 
     path: Path
-    what: Literal["added", "changed", "kept"]
+    what: Literal["added", "changed", "kept", "removed", "absent"]
     entry: Document = field(repr=False)
     """What the file holds for the server's name now; it may hold a key."""
+
+    before: Document = field(repr=False)
+    """What it held until now."""
 
     backup: Path | None = None
     open_to_others: bool = False
@@ -43,6 +47,16 @@ class Change:
 def printed(host: Host, document: Document) -> str:
     """A whole new file."""
     return _edited(host, "", {}, document)
+
+
+def document_of(host: Host, path: Path) -> Document:
+    """What a file holds; nothing if there is none.
+
+    Raises:
+        HostError: it cannot be read or understood.
+    """
+    with _understanding(host, path, "Mend it."):
+        return _parsed(host, _text(path, _read(path)))
 
 
 def put(
@@ -62,46 +76,97 @@ def put(
     """
     target = _target(path, within)
     content = _read(target)
-    try:
-        text = (content or b"").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = "Save it as UTF-8, then run the command again."
-        raise HostError(f"{path} is no UTF-8 text; it was left as it is", hint) from error
-    before, after, edited = _planned(host, wanted, path, text)
+    before, after, edited = _planned(host, wanted, path, _text(path, content))
+    was = _entry(host, wanted.name, before)
     change = Change(
         path=path,
-        what="kept" if before == after else "changed" if _entry(host, wanted, before) else "added",
-        entry=_entry(host, wanted, after),
+        what="kept" if before == after else "changed" if was else "added",
+        entry=_entry(host, wanted.name, after),
+        before=was,
         open_to_others=os.name == "posix" and target.exists() and bool(target.stat().st_mode & 0o077),
     )
     before_write(change)
     if change.what == "kept":
         return change
+    return replace(change, backup=_written(path, target, content, edited, private=not wanted.project))
+
+
+def take_out(host: Host, name: str, path: Path, *, within: Path | None = None) -> Change:
+    """Takes the entry of that name out of the file; does nothing if there is none.
+
+    Raises:
+        HostError: the file cannot be read, understood or written; nothing was changed.
+    """
+    target = _target(path, within)
+    content = _read(target)
+    text = _text(path, content)
+    hint = f"Take {name} out of it yourself."
+    with _understanding(host, path, hint):
+        before = _parsed(host, text)
+        if name not in servers_of(host, before):
+            return Change(path=path, what="absent", entry={}, before={})
+        gone = removals(host, name, before)
+    edited = _thinned(host, text, before, gone)
+    if edited is None:
+        raise HostError(f"{path} is written in a way that cannot be edited safely; it was left as it is", hint)
+    change = Change(path=path, what="removed", entry={}, before=_entry(host, name, before))
+    return replace(change, backup=_written(path, target, content, edited))
+
+
+def _thinned(host: Host, text: str, before: Document, gone: Sequence[tuple[str | int, ...]]) -> str | None:
+    """The text without these parts, if it is certain that it holds all others and nothing else."""
+    cut = toml.without if host.format == "toml" else jsonc.without
+    after = before
+    try:
+        for part in gone:
+            text, after = cut(text, part), without(after, part)
+        # In TOML a table may be there only because of what is in it.
+        return text if {host.section: {}, **_parsed(host, text)} == {host.section: {}, **after} else None
+    except ValueError:
+        return None
+
+
+def _text(path: Path, content: bytes | None) -> str:
+    try:
+        return (content or b"").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = "Save it as UTF-8, then run the command again."
+        raise HostError(f"{path} is no UTF-8 text; it was left as it is", hint) from error
+
+
+def _written(path: Path, target: Path, content: bytes | None, edited: str, *, private: bool = True) -> Path | None:
+    """Writes the text in the place of ``content``; gives the copy of that."""
     mark = _MARK if (content or b"").startswith(_MARK.encode()) else ""
     try:
-        backup = _replaced(target, content, (mark + edited).encode(), private=not wanted.project)
+        return _replaced(target, content, (mark + edited).encode(), private=private)
     except OSError as error:
         hint = "Check the rights of the file and its folder, then run it again; or put the entry there yourself."
         if error.errno == errno.EBUSY:
             hint = "Run the command again."
         raise HostError(f"{path} cannot be written ({error.strerror}); nothing was changed", hint) from error
-    return replace(change, backup=backup)
 
 
 def _planned(host: Host, wanted: Wanted, path: Path, text: str) -> tuple[Document, Document, str]:
     """What the file holds, what it shall hold, and the text that holds it."""
     hint = f"Mend it, or put the entry there yourself: sora2-mcp client-config {host.id} prints it."
-    try:
+    with _understanding(host, path, hint):
         before = _parsed(host, text)
         after = merged(host, wanted, before)
         edited = _edited_safely(host, text, before, after)
+    if edited is None:
+        raise HostError(f"{path} is written in a way that cannot be edited safely; it was left as it is", hint)
+    return before, after, edited
+
+
+@contextmanager
+def _understanding(host: Host, path: Path, hint: str) -> Iterator[None]:
+    """Says of a file that cannot be understood why that is."""
+    try:
+        yield
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         problem = f"{path} cannot be understood as {host.format.upper()} ({why}); it was left as it is"
         raise HostError(problem, hint) from error
-    if edited is None:
-        raise HostError(f"{path} is written in a way that cannot be edited safely; it was left as it is", hint)
-    return before, after, edited
 
 
 def _edited_safely(host: Host, text: str, before: Document, after: Document) -> str | None:
@@ -136,9 +201,9 @@ def _differences(
             yield (*path, key), value
 
 
-def _entry(host: Host, wanted: Wanted, document: Document) -> Document:
+def _entry(host: Host, name: str, document: Document) -> Document:
     found: Any = document
-    for key in (*section_of(host, document), wanted.name):
+    for key in (*section_of(host, document), name):
         found = found.get(key, {})
     return found if isinstance(found, dict) else {}
 

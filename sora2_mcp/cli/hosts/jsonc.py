@@ -67,6 +67,49 @@ def with_value(text: str, path: Sequence[str], value: Any) -> str:
     return text[: found.start] + _dumped(value, _unit(bare), _indent(text, found.at), line) + text[found.end :]
 
 
+def without(text: str, path: Sequence[str | int]) -> str:
+    """The text without what is at ``path``: keys of objects, and numbers of elements. Comments around it stay.
+
+    Raises:
+        ValueError: there is nothing.
+    """
+    bare, (*way, last) = _bare(text), path
+    start = _skip(bare, 0)
+    for key in way:
+        start = _inner(bare, start, key).start
+    gone = _inner(bare, start, last)
+    before = [member for member in _members(bare, start) if member.end <= gone.at]
+    # The bare text lacks a trailing comma, so this one looks at the text without its comments alone.
+    plain = _COMMENT.sub(_blanked, text)
+    comma = _skip(plain, gone.end)
+    if plain[comma] == ",":
+        text = _cut(text[:comma] + text[comma + 1 :], gone.at, gone.end)
+    else:
+        text = _cut(text, gone.at, gone.end)
+        if before:
+            comma = _skip(plain, before[-1].end)
+            text = text[:comma] + text[comma + 1 :]
+    _, end = _DECODER.raw_decode(_bare(text), start)
+    is_empty = not text[start + 1 : end - 1].strip(_BLANKS)
+    return text[: start + 1] + text[end - 1 :] if is_empty else text
+
+
+def _inner(bare: str, start: int, key: str | int) -> _Member:
+    """The member of that key, or the element of that number."""
+    found = _member(bare, start, key) if isinstance(key, str) else [*_members(bare, start)][key]
+    if found is None:
+        raise ValueError(f"there is no {key}")
+    return found
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    """The text without this part, nor the lines of it where nothing else stands on them."""
+    first, after = text.rfind("\n", 0, start) + 1, text.find("\n", end) + 1
+    if after and not (text[first:start] + text[end:after]).strip(_BLANKS):
+        return text[:first] + text[after:]
+    return text[:start] + text[end:].lstrip(" \t")
+
+
 def _appended(text: str, bare: str, start: int, value: Any, key: str = "") -> str:
     """The text with one more member in the object, or element in the list, that begins at ``start``."""
     line, unit, outer = _newline(text), _unit(bare), _indent(text, start)

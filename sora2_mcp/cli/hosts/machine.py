@@ -13,8 +13,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from sora2_mcp.cli.hosts.table import Host, System
+from sora2_mcp.errors import ConfigurationError
 
 _PACKAGE = "sora2-mcp"
+_SYSTEMS: dict[str, System] = {"win32": "windows", "darwin": "macos"}
 _UV_CACHE = ("archive-v", "environments-v", "builds-v")
 """How the folders in uv's cache begin from which ``uvx`` runs programs. uv deletes them at times."""
 
@@ -39,6 +41,26 @@ class Machine:
     home: Path
     variables: Mapping[str, str]
     project: Path
+
+
+def this_machine(variables: Mapping[str, str], *, project: bool = False) -> Machine:
+    """The machine this process runs on; with ``project`` the working folder is the project's.
+
+    Raises:
+        ConfigurationError: there is no home folder, or no working folder though one is needed.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
+        raise ConfigurationError("HOME", "names no home folder, which is where hosts keep their files; set it.")
+    # The working folder may be gone, which matters to --project alone.
+    try:
+        here = Path.cwd() if project else home
+    except FileNotFoundError as error:
+        raise ConfigurationError("--project", "means the working folder, which is gone.") from error
+    return Machine(system=_SYSTEMS.get(sys.platform, "linux"), home=home, variables=variables, project=here)
 
 
 def file_of(host: Host, machine: Machine, *, project: bool = False) -> Path:

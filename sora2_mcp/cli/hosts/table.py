@@ -50,6 +50,9 @@ class Host:
     forwards: str = ""
     """The key of an entry that lists variables handed on from the host's environment, instead of ``reference``."""
 
+    is_desktop: bool = False
+    """Whether it is started from a desktop, where no shell sets a limit for its server."""
+
     asks: bool = False
     """Whether the host asks for secrets and keeps them itself (VS Code's ``inputs``)."""
 
@@ -89,6 +92,7 @@ def _desktop(path: str, *earlier: str) -> dict[System, tuple[str, ...]]:
 CLAUDE_DESKTOP = Host(
     id="claude-desktop",
     title="Claude Desktop",
+    is_desktop=True,
     files=_desktop(
         "Claude/claude_desktop_config.json",
         "%LOCALAPPDATA%/Claude-Data/*claude_*/claude_desktop_config.json",
@@ -128,6 +132,7 @@ default an unset variable spoils the whole file); tried with version 2.1.197, wh
 CURSOR = Host(
     id="cursor",
     title="Cursor",
+    is_desktop=True,
     files=_everywhere("~/.cursor/mcp.json"),
     project=(".cursor/mcp.json",),
     section="mcpServers",
@@ -143,6 +148,7 @@ CURSOR = Host(
 VSCODE = Host(
     id="vscode",
     title="VS Code",
+    is_desktop=True,
     files=_desktop("Code/User/mcp.json"),
     project=(".vscode/mcp.json",),
     section="servers",
@@ -162,6 +168,7 @@ profile's file: the command *MCP: Open User Configuration*. Time limit: microsof
 WINDSURF = Host(
     id="windsurf",
     title="Windsurf",
+    is_desktop=True,
     files=_everywhere("~/.codeium/windsurf/mcp_config.json"),
     section="mcpServers",
     url_key="serverUrl",
@@ -174,6 +181,7 @@ WINDSURF = Host(
 ZED = Host(
     id="zed",
     title="Zed",
+    is_desktop=True,
     files={
         "linux": ("$XDG_CONFIG_HOME/zed/settings.json",),
         "macos": ("~/.config/zed/settings.json",),
@@ -251,6 +259,7 @@ has no ``enabled`` and another ``timeout``, so the entry has neither) and "Confi
 LM_STUDIO = Host(
     id="lm-studio",
     title="LM Studio",
+    is_desktop=True,
     files=_everywhere("$LM_STUDIO_HOME/mcp.json"),
     section="mcpServers",
     extra={"timeout": 300_000},

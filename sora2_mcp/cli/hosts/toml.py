@@ -25,9 +25,27 @@ def with_value(text: str, path: Sequence[str], value: Any) -> str:
         else:
             return appended
     try:
-        return _with_key(text, path, value, line)
+        return _with_key(text, path, value)
     except (TOMLKitError, TypeError, AttributeError) as error:
         raise ValueError("it is written in a way that cannot be edited") from error
+
+
+def without(text: str, path: Sequence[str | int]) -> str:
+    """The text without the key or table at ``path``.
+
+    Raises:
+        ValueError: it cannot be taken out.
+    """
+    *way, last = path
+    try:
+        document = tomlkit.parse(text)
+        table: Any = document
+        for key in way:
+            table = table[key]
+        del table[last]
+    except (TOMLKitError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError("it is written in a way that cannot be edited") from error
+    return _in_uniform_lines(text, document.as_string())
 
 
 def _with_table_at_end(text: str, path: Sequence[str], table: dict[str, Any], line: str) -> str:
@@ -37,7 +55,7 @@ def _with_table_at_end(text: str, path: Sequence[str], table: dict[str, Any], li
     return text + gap + tomlkit.dumps(table).replace("\n", line)
 
 
-def _with_key(text: str, path: Sequence[str], value: Any, line: str) -> str:
+def _with_key(text: str, path: Sequence[str], value: Any) -> str:
     document = tomlkit.parse(text)
     table: Any = document
     for key in path[:-1]:
@@ -45,6 +63,11 @@ def _with_key(text: str, path: Sequence[str], value: Any, line: str) -> str:
             table[key] = tomlkit.table(is_super_table=True)
         table = table[key]
     table[path[-1]] = value
-    edited = document.as_string()
+    return _in_uniform_lines(text, document.as_string())
+
+
+def _in_uniform_lines(text: str, edited: str) -> str:
+    """The edited text with the line ends of the one before, where those are all alike."""
+    line = "\r\n" if "\r\n" in text else "\n"
     is_uniform = text.count(line) == text.count("\n")
     return edited.replace("\r\n", "\n").replace("\n", line) if is_uniform else edited

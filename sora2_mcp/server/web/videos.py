@@ -134,9 +134,15 @@ class OwnAddress:
         self._public_url = public_url.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            own_address.set(self._public_url or _address_asked(scope))
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        token = own_address.set(self._public_url or _address_asked(scope))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            # Whoever calls the application within its own task must not keep the address.
+            own_address.reset(token)
 
 
 def _address_asked(scope: Scope) -> str:

@@ -3,6 +3,8 @@ from datetime import timedelta
 
 import pytest
 
+from sora2_mcp.domain.request import Quality, VideoRequest
+from sora2_mcp.domain.task import Status
 from sora2_mcp.errors import LimitError
 from sora2_mcp.tasks.store.database import Database
 from sora2_mcp.tasks.store.interface import Budget, Outcome, Usage
@@ -209,3 +211,42 @@ async def test_a_refusal_tells_nothing_of_others_orders(store: Database, clock: 
         await reserve(store, draft(clock, prompt="A dog"), ONE_ACTIVE)
 
     assert caught.value.hint.startswith("It frees when a running task ends. ")
+
+
+async def test_tasks_are_counted_as_they_are_paged(store: Database, stranger: Database, clock: FakeClock) -> None:
+    done = await ordered(store, draft(clock, prompt="done"), "task-1")
+    await saved(store, succeeded(done, clock.now()))
+    await ordered(store, draft(clock, prompt="runs"), "task-2")
+    refused = draft(clock, prompt="refused")
+    await reserve(store, refused)
+    await store.refuse(refusal(refused, clock.now()))
+    await ordered(store, draft(clock, principal="token:ann"), "task-3")
+    await ordered(stranger, draft(clock, service=OTHER_SERVICE), "task-4")
+
+    assert await store.count("local", None) == 2
+    assert await store.count("local", Status.SUCCEEDED) == 1
+    assert await store.count("token:ann", Status.FAILED) == 0
+
+
+async def test_the_usual_time_is_the_median_of_the_last_twenty_of_the_same_kind(
+    store: Database, clock: FakeClock
+) -> None:
+    async def made(seconds: float, *, quality: Quality = Quality.STANDARD) -> None:
+        order = draft(clock, prompt=f"at {clock.now()}")
+        order = replace(order, request=replace(order.request, quality=quality))
+        task = await ordered(store, order, f"task-{order.id}")
+        await clock.advance(seconds)
+        await saved(store, succeeded(task, clock.now()))
+
+    request = VideoRequest(prompt="another")
+    assert await store.usual_seconds(request) is None
+    await made(9000)
+    for seconds in (100, 120, 140):
+        await made(seconds)
+        await made(900, quality=Quality.HD)
+    assert await store.usual_seconds(request) == 130
+    for _ in range(20):
+        await made(60)
+    assert await store.usual_seconds(request) == 60
+    assert await store.usual_seconds(replace(request, quality=Quality.HD)) == 900
+    assert await store.usual_seconds(replace(request, seconds=8)) is None

@@ -15,11 +15,8 @@ def main() -> None:
         arguments = parse(sys.argv[1:])
     except SystemExit as end:
         sys.exit(terminal.ended(int(end.code or 0)))
-    is_stdio = arguments.command == "serve" and arguments.transport == "stdio"
-    if is_stdio:
-        terminal.say_what_it_waits_for()
     # From here on a stray print, of ours or of a library, goes to stderr and not into the protocol.
-    wire = terminal.claim_wire() if is_stdio else None
+    wire = terminal.claim_wire() if arguments.command == "serve" and arguments.transport == "stdio" else None
     # Importing makes no garbage worth collecting; about a tenth of the start-up time is saved.
     gc.disable()
     from sora2_mcp.cli.main import end_soon, run  # noqa: PLC0415 - the heavy half, after the wire is safe

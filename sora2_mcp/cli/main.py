@@ -18,6 +18,10 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.telemetry.logs import configure
 
+_WAITS = """\
+sora2-mcp serves MCP here and waits for a host to speak; Ctrl+C ends it.
+Or: sora2-mcp demo (a try), generate (a video), client-config (hosts), --help
+"""
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
 # A server has two seconds for its end, the interpreter's own included.
@@ -56,6 +60,9 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
     configure(settings.log_level, settings.log_format)
     runtime = Runtime(settings)
     if wire is not None:
+        if os.isatty(wire.read_fd):
+            # A person has started it by hand: hosts speak through pipes.
+            sys.stderr.write(_WAITS)
         with models_built_on_demand():
             from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
 

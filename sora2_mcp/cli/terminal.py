@@ -18,19 +18,6 @@ class Wire(NamedTuple):
     write_fd: int
 
 
-_WAITS = """\
-sora2-mcp serves MCP here and waits for a host to speak; Ctrl+C ends it.
-Or: sora2-mcp demo (a try), generate (a video), client-config (hosts), --help
-"""
-
-
-def say_what_it_waits_for() -> None:
-    """Tells a person who has started the server by hand what it does; no host starts it in a terminal."""
-    if sys.stdin is not None and sys.stdin.isatty():
-        sys.stderr.write(_WAITS)
-        sys.stderr.flush()
-
-
 def claim_wire() -> Wire:
     """Keeps stdin and stdout for the protocol: other readers get EOF, other output goes to stderr."""
     wire = Wire(os.dup(0), os.dup(1))

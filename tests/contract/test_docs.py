@@ -33,10 +33,11 @@ from tools.docs.files import ROOT, documents
 from tools.docs.parts import PARTS, filled_in, parts_of
 
 DOCUMENTS = [Document(path) for path in documents()]
-README, CONFIGURATION, COMMANDS, ERRORS, ARCHITECTURE, CHANGELOG = (
+README, INDEX, CONFIGURATION, COMMANDS, ERRORS, ARCHITECTURE, CHANGELOG = (
     Document(ROOT / name)
     for name in (
         "README.md",
+        "docs/index.md",
         "docs/configuration.md",
         "docs/commands.md",
         "docs/errors.md",
@@ -52,6 +53,14 @@ UNLISTED_ROOMS = ("cli", "simulator", "migrations")
 
 FOREIGN = {"pg_dump", "pg_restore"}
 """Programs of others whose names read like names in code."""
+
+SAVED_BY_READERS = {"make_video.py"}
+"""Files that a page has its reader make."""
+
+FIRST_SCREEN_LINES = 30
+"""What GitHub shows of a README before a reader scrolls, about."""
+
+INSTALLED_FROM_PYPI = re.compile(r"""pip install ["']?sora2-mcp|\buvx sora2-mcp""")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
 
@@ -318,10 +327,34 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
     assert {document.name for document in DOCUMENTS if document.path not in reached} <= NOTES
 
 
+def test_the_index_names_every_page() -> None:
+    named = {(INDEX.path.parent / urlsplit(link).path).resolve() for link in INDEX.links if not urlsplit(link).scheme}
+    pages = [document for document in DOCUMENTS if document.name.startswith("docs/") and document.name not in NOTES]
+
+    assert [page.name for page in pages if page.path not in named] == [INDEX.name]
+
+
+def test_the_readme_shows_a_moving_picture_on_its_first_screen() -> None:
+    shown = [link for link in README.links if link.endswith((".png", ".gif"))]
+
+    assert shown[0].endswith(".gif")
+    assert README.text.partition(shown[0])[0].count("\n") < FIRST_SCREEN_LINES
+
+
+@each_document
+def test_what_needs_a_release_says_so(document: Document) -> None:
+    """Until a release is on PyPI, a line that installs from there stands near words that say so."""
+    for installed in INSTALLED_FROM_PYPI.finditer(document.text):
+        around = document.text[max(0, installed.start() - 400) : installed.end() + 400]
+        assert re.search(r"PyPI", around), installed[0]
+
+
 @each_document
 def test_every_file_and_name_of_the_code_a_document_names_exists(document: Document, sources: str) -> None:
     files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("[a-z]*/**/*.py")}
     for word in document.words:
+        if word in SAVED_BY_READERS:
+            continue
         if re.fullmatch(r"[\w/]+\.py", word):
             assert any(f"/{file}".endswith(f"/{word}") for file in files), word
         elif re.fullmatch(r"_?[a-z]+(?:_[a-z]+)+(?:\(\))?", word) and word not in FOREIGN:

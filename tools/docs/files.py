@@ -10,7 +10,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 VERSION: str = PROJECT["version"]
 REPOSITORY = "https://github.com/sora2-mcp/sora2-mcp"
 
-_FOLDERS = (".", "docs", "docs/pictures", "packaging", ".github")
+_FOLDERS = (".", "docs", "docs/pictures", "docs/tutorials", "packaging", ".github")
 
 
 def documents() -> list[Path]:

@@ -147,7 +147,8 @@ def _of_store_and_files() -> list[Occasion]:
             error=errors.StoreError("needs the file /srv/videos/tasks.db, which cannot be written: Permission denied"),
         ),
         Occasion(
-            when="The video's host broke the connection, was not reached or sent no video, and further attempts failed too.",
+            when="The video's host broke the connection, was not reached or sent no video, and further attempts failed "
+            "too.",
             tool=SAVE,
             error=errors.DownloadError(TASK_ID, "1,048,576 of 9,437,184 bytes came before its host broke off."),
         ),

@@ -25,8 +25,8 @@
         └── one class for each code of its table
 
 A message is one sentence: what was being done, to what, what came back. ``hint`` says what the caller can do next,
-``cli_hint`` what a person at the command line can do instead, ``retryable`` whether the same call can help later,
-``needs_change`` that something must be changed first. None of them ever holds a key, a signed URL or a whole prompt.
+``retryable`` whether the same call can help later, ``needs_change`` that something must be changed first. None of them
+ever holds a key, a signed URL or a whole prompt. What a person at the command line can do says ``cli/hints.py``.
 """
 
 from typing import ClassVar
@@ -49,7 +49,7 @@ class Sora2Error(Exception):
 
     hint: str = ""
     cli_hint: str | None = None
-    """The hint for a person at the command line; empty for no hint, None where ``hint`` suits both."""
+    """The same for a person at the command line, where more is known than the class; a command stands at its end."""
 
     @property
     def own_words(self) -> str:
@@ -59,8 +59,6 @@ class Sora2Error(Exception):
 
 class ConfigurationError(Sora2Error):
     """A variable or command line option holds something that cannot be used."""
-
-    cli_hint = ""
 
     def __init__(self, variable: str, problem: str) -> None:
         super().__init__(f"{variable} {problem}")
@@ -84,8 +82,6 @@ class MissingSettingError(ConfigurationError):
 class MissingKeyError(MissingSettingError):
     """No API key is set, so nothing can be asked of the service."""
 
-    cli_hint = "Set it to your key, or try everything without an account: add --simulate. That makes no real video."
-
     def __init__(self) -> None:
         super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
         self.hint += " SORA2_SERVICE chooses who makes videos: kie, openrouter, or a GPU of their own (openai)."
@@ -105,7 +101,6 @@ class UnknownTaskError(Sora2Error):
     """No task of this caller has that id; another caller's id looks the same."""
 
     hint = "Call list_tasks to see the tasks there are, with their ids."
-    cli_hint = "See them with: sora2-mcp tasks list"
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"There is no task {quoted(task_id[:80])}")
@@ -131,7 +126,11 @@ class LimitError(Sora2Error):
         self.variable = variable
         self.limit = limit
         self.used = used
-        self.hint = f"{frees} Tell the user; only they can raise {variable}, in the configuration of this server."
+        self.frees = frees
+        shown = " list_tasks shows them." if variable == "SORA2_MAX_ACTIVE_TASKS" else ""
+        self.hint = (
+            f"{frees}{shown} Tell the user; only they can raise {variable}, in the configuration of this server."
+        )
 
 
 class CannotAskError(Sora2Error):
@@ -175,10 +174,12 @@ class StoreError(Sora2Error):
 
     retryable = True
 
-    def __init__(self, problem: str, *, variable: str = "SORA2_DATABASE_URL", hint: str = "") -> None:
+    def __init__(
+        self, problem: str, *, variable: str = "SORA2_DATABASE_URL", hint: str = "", cli_hint: str | None = None
+    ) -> None:
         super().__init__(f"The task store ({variable}) {problem}")
         self.variable = variable
-        self.cli_hint = hint or None
+        self.cli_hint = cli_hint
         self.hint = hint or (
             f"Check {variable}, and that its server answers or its folder has space and rights, then repeat the call."
         )
@@ -189,9 +190,10 @@ class DownloadError(Sora2Error):
 
     retryable = True
 
-    def __init__(self, task_id: str, problem: str, hint: str = "") -> None:
+    def __init__(self, task_id: str, problem: str, hint: str = "", cli_hint: str | None = None) -> None:
         super().__init__(f"The video of task {task_id} was not saved: {problem}")
         self.task_id = task_id
+        self.cli_hint = cli_hint
         self.hint = hint or self.hint or f'Call download_video(task_id="{task_id}") again in a minute.'
 
 
@@ -222,7 +224,6 @@ class NotReachedError(Sora2Error):
 
     retryable = True
     hint = "Check the network and SORA2_API_BASE_URL, then repeat the same call."
-    cli_hint = "Check the network and SORA2_API_BASE_URL, then try again."
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service could not be reached ({reason})")
@@ -234,7 +235,6 @@ class ProxyError(NotReachedError):
 
     needs_change = True
     hint = "Ask the user to check the proxy that the environment of this server names, then repeat the same call."
-    cli_hint = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or take them out. sora2-mcp doctor says more."
 
 
 class CertificateError(NotReachedError):
@@ -244,10 +244,6 @@ class CertificateError(NotReachedError):
     hint = (
         "Ask the user to check SSL_CERT_FILE in the environment of this server: it names the file of a company's own "
         "certificate authority. Then restart the server and repeat the same call."
-    )
-    cli_hint = (
-        "Set SSL_CERT_FILE to the file of your company's certificate authority, or take it out. sora2-mcp doctor says "
-        "more."
     )
 
 
@@ -259,7 +255,6 @@ class GatewayError(NotReachedError):
         "Something in front of the service refused it in the service's place: ask the user to check the network and "
         "SORA2_API_BASE_URL, then repeat the same call."
     )
-    cli_hint = "Check the network and SORA2_API_BASE_URL: something in front of the service refused in its place."
 
 
 class LostAnswerError(Sora2Error):
@@ -267,7 +262,6 @@ class LostAnswerError(Sora2Error):
 
     retryable = True
     hint = "Repeat the same call in a minute."
-    cli_hint = "Try again in a minute."
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The service gave no readable answer ({reason})")
@@ -308,7 +302,6 @@ class UnauthorizedError(ServiceError):
     needs_change = True
     what = "The service does not accept the API key"
     hint = "Ask the user to correct SORA2_API_KEY (and SORA2_API_BASE_URL) and restart the server."
-    cli_hint = "Correct SORA2_API_KEY, and SORA2_API_BASE_URL if the key is of another gateway."
 
 
 class NoCreditsError(ServiceError):
@@ -316,7 +309,6 @@ class NoCreditsError(ServiceError):
     needs_change = True
     what = "The account has no credits left"
     hint = "Ask the user to top up their account on the service's own site, then repeat the same call."
-    cli_hint = "Top up the account on the service's own site, then try again."
 
 
 class NotFoundError(ServiceError):
@@ -324,7 +316,6 @@ class NotFoundError(ServiceError):
     what = "The service knows no such task or path"
     needs_change = True
     hint = "SORA2_API_BASE_URL is probably wrong: ask the user to check it, path included, and restart the server."
-    cli_hint = "Check SORA2_API_BASE_URL, path included."
 
 
 class ValidationRefusedError(ServiceError):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from sora2_mcp import __version__
+from sora2_mcp.cli import usage
 from sora2_mcp.domain.configured import SERVICES
 
 _DESCRIPTION = """\
@@ -14,6 +15,7 @@ MCP server that makes AI videos: order, wait, keep the file.
 Without a command it serves MCP over stdio, as hosts start it.
 Try it without an account:  sora2-mcp demo
 """
+SHELLS = ("bash", "zsh", "tcsh")
 _EPILOG = "Settings are environment variables (SORA2_API_KEY and others); sora2-mcp doctor checks them."
 
 
@@ -23,10 +25,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     # Options without a command belong to ``serve``, but for those of the program itself.
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given = ["serve", *given]
-    return _parser().parse_args(given)
+    arguments, rest = build_parser().parse_known_args(given)
+    # Of the command itself, whose usage stands above the message.
+    parser: argparse.ArgumentParser = vars(arguments).pop("parser")
+    if wrong := usage.unexpected(arguments, rest) if rest else usage.complaint(arguments, given):
+        parser.error(wrong)
+    return arguments
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
     parser = argparse.ArgumentParser(
         prog="sora2-mcp",
         description=_DESCRIPTION,
@@ -44,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_doctor(commands)
     _add_client_config(commands)
+    _add_completion(commands)
     return parser
 
 
@@ -53,6 +62,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # 
 def _add(commands: _Commands, name: str, text: str) -> argparse.ArgumentParser:
     # Without abbreviations: a new option would change the meaning of those in scripts.
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(parser=parser)
     return parser
 
 
@@ -88,7 +98,7 @@ def _add_demo(commands: _Commands) -> None:
 
 def _add_generate(commands: _Commands) -> None:
     generate = _add(commands, "generate", "order a video, wait for it and save it (may cost credits or money)")
-    generate.add_argument("prompt", help="what to show")
+    generate.add_argument("prompt", metavar="PROMPT", help="what to show, in quotes")
     generate.add_argument(
         "--image",
         action="append",
@@ -111,6 +121,7 @@ def _add_generate(commands: _Commands) -> None:
     generate.add_argument("--filename", default="", help="a name for the saved file")
     generate.add_argument("--no-wait", action="store_true", help="only order; find it again with: sora2-mcp tasks list")
     generate.add_argument("--timeout", type=_seconds, default=1800.0, help="seconds to wait at most (default 1800)")
+    _add_json_switch(generate)
     _add_simulate_switch(generate)
 
 
@@ -127,10 +138,12 @@ def _add_tasks(commands: _Commands) -> None:
     saved = _add(verbs, "download", "save a finished video, or all of them")
     saved.add_argument("--filename", default="", help="a name for the file")
     saved.add_argument("--all", action="store_true", help="every finished video that is not saved yet")
+    what = "the id that generate or list shows, or its beginning"
     for verb in (shown, waited, opened):
-        verb.add_argument("task_id", help="the id that generate or list shows")
-    saved.add_argument("task_id", nargs="?", default="", help="the id that generate or list shows")
+        verb.add_argument("task_id", metavar="TASK_ID", help=what)
+    saved.add_argument("task_id", nargs="?", default="", metavar="TASK_ID", help=what)
     for verb in (listed, shown, waited, opened, saved):
+        _add_json_switch(verb)
         _add_simulate_switch(verb)
 
 
@@ -214,6 +227,15 @@ def _add_client_config(commands: _Commands) -> None:
         "--token", action="store_true", help="with --http: that server has tokens, though it is on this machine"
     )
     _add_simulate_switch(config)
+
+
+def _add_completion(commands: _Commands) -> None:
+    completion = _add(commands, "completion", "print a script with which your shell completes commands and options")
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help="the shell that will read it")
+
+
+def _add_json_switch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs: one object a line, as docs/commands.md says")
 
 
 def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:

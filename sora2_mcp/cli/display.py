@@ -1,9 +1,12 @@
 """Output for people: bars on a terminal, plain lines elsewhere."""
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -33,11 +36,26 @@ class Cell:
 
 
 class Display:
-    """Writes to stdout; progress only on a terminal."""
+    """Writes to stdout; progress only on a terminal. With ``for_machines`` stdout is for records, stderr for words."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_machines: bool = False) -> None:
         self._console = Console(highlight=False)
-        self._is_terminal = self._console.is_terminal
+        self._is_terminal = self._console.is_terminal and not for_machines
+        self._words = sys.stderr if for_machines else sys.stdout
+
+    @property
+    def columns(self) -> int:
+        """The width of the terminal; 0 elsewhere."""
+        return self._console.width if self._is_terminal else 0
+
+    def table(self, table: Table) -> None:
+        """A table, on a terminal."""
+        self._console.print(table)
+
+    def record(self, content: Mapping[str, Any]) -> None:
+        """An object of JSON on a line of its own, in letters that every encoding has."""
+        sys.stdout.write(f"{json.dumps(content)}\n")
+        sys.stdout.flush()
 
     def title(self, text: str, style: str = "bold") -> None:
         """A heading."""
@@ -86,8 +104,15 @@ class Display:
             self._console.print(Text(text), soft_wrap=True)
             return
         # Without rich, which would wrap the line at 80 characters: scripts read it.
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        self._words.write(f"{text}\n")
+        self._words.flush()
+
+    def words(self, text: str) -> None:
+        """Sentences, which a terminal gets in lines of its width; elsewhere as they are."""
+        for line in text.splitlines():
+            # Addresses, paths and commands stay whole, to be copied.
+            is_whole = not self._is_terminal or any(mark in line for mark in ("/", "\\", "sora2-mcp"))
+            self.line(line if is_whole else textwrap.fill(line, self.columns, break_on_hyphens=False))
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:

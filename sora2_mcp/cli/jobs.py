@@ -10,17 +10,20 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from sora2_mcp.cli import words
 from sora2_mcp.cli.display import Advance, Display
+from sora2_mcp.cli.hints import typed
+from sora2_mcp.cli.listing import table
+from sora2_mcp.cli.references import resolved
 from sora2_mcp.domain.request import AspectRatio, Quality, VideoRequest
 from sora2_mcp.domain.task import LOCAL, Status, Task
 from sora2_mcp.errors import ArgumentError, Sora2Error
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.server import listing, texts
-from sora2_mcp.server.views import shown_status
+from sora2_mcp.server.views import saved_video_view, shown_status, task_view
 from sora2_mcp.tasks.downloads import Download
-from sora2_mcp.tasks.files import is_kept
-from sora2_mcp.tasks.store.interface import Outcome
-from sora2_mcp.tasks.tasks import Tasks
+from sora2_mcp.tasks.files import is_kept, safe_name
+from sora2_mcp.tasks.tasks import Page, Tasks
 
 _WATCH_SECONDS = 0.1
 _LIST_LIMIT = 1000
@@ -31,7 +34,7 @@ _LOOKING_SECONDS = 3600.0
 
 async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
     """Runs a command on an open runtime; the exit code is 0 where its task did not fail, else 1."""
-    jobs = Jobs(await runtime.tasks(), runtime, Display())
+    jobs = Jobs(await runtime.tasks(), runtime, arguments)
     if arguments.command == "generate":
         return await jobs.generate(arguments)
     return await _VERBS[arguments.verb](jobs, arguments)
@@ -40,10 +43,12 @@ async def perform(arguments: argparse.Namespace, runtime: Runtime) -> int:
 class Jobs:
     """The commands over one open runtime."""
 
-    def __init__(self, tasks: Tasks, runtime: Runtime, display: Display) -> None:
+    def __init__(self, tasks: Tasks, runtime: Runtime, arguments: argparse.Namespace) -> None:
         self._tasks = tasks
         self._runtime = runtime
-        self._display = display
+        self._for_machines = arguments.json
+        self._simulate = arguments.simulate
+        self._display = Display(for_machines=arguments.json)
 
     async def generate(self, arguments: argparse.Namespace) -> int:
         """Orders; then waits and saves, unless ``--no-wait`` is given."""
@@ -62,14 +67,28 @@ class Jobs:
         if not task.task_id:
             self._show(task)
             return 1
-        first = "Ordered" if submission.outcome is Outcome.NEW else "Nothing new was ordered; this is"
-        self._display.line(f"{first}: {task.reference}")
+        self._display.words(words.ordered(submission, task, self._runtime.clock.now()))
         for warning in texts.limits_nearly_reached(submission):
             self._display.line(warning)
         if arguments.no_wait:
+            if self._for_machines:
+                self._show(task)
             return _code_of(task)
-        code = await self._wait(task.reference, arguments.timeout)
-        return code or await self._download(task.reference, arguments.filename)
+        task = await self._finished(task.reference, arguments.timeout)
+        if shown_status(task) != "succeeded":
+            self._show(task)
+            return 1
+        self._display.words(words.state(task, self._runtime.clock.now()))
+        return await self._save_ordered(task, arguments.filename)
+
+    async def _save_ordered(self, task: Task, filename: str) -> int:
+        try:
+            return await self._download(task.reference, filename)
+        except Sora2Error:
+            if self._for_machines:
+                # It is made and paid for: a program that reads this needs its id and address.
+                self._show(task)
+            raise
 
     @contextmanager
     def _names_when_interrupted(self, reference: str) -> Iterator[None]:
@@ -77,11 +96,8 @@ class Jobs:
         try:
             yield
         except anyio.get_cancelled_exc_class():
-            simulated = " --simulate" if self._runtime.settings.simulate else ""
-            self._display.line(
-                f"Interrupted here; what was ordered goes on at the service. Find it with: "
-                f"sora2-mcp tasks wait {reference}{simulated}"
-            )
+            way = f"Find it with: sora2-mcp tasks wait {reference}"
+            self._line(f"Interrupted here; what was ordered goes on at the service. {way}")
             raise
 
     async def _answered(self, task: Task) -> Task:
@@ -99,31 +115,46 @@ class Jobs:
             raise ArgumentError("--limit", f"must be a whole number from 1 to {_LIST_LIMIT}.")
         status = None if arguments.status == "any" else Status(arguments.status)
         page = await self._tasks.page(LOCAL, status=status, limit=arguments.limit)
-        if not page.tasks:
-            self._display.line("No tasks.")
+        if self._for_machines:
+            for task in page.tasks:
+                self._show(task)
+            return 0
+        self._list(page, arguments)
+        return 0
+
+    def _list(self, page: Page, arguments: argparse.Namespace) -> None:
         now = self._runtime.clock.now()
-        for task in page.tasks:
-            self._display.line(listing.line(task, now))
+        if not page.tasks:
+            self._display.line("No tasks." if arguments.status == "any" else f"No {arguments.status} tasks.")
+        elif self._display.columns:
+            self._display.table(table(page.tasks, now, self._display.columns))
+        else:
+            for task in page.tasks:
+                self._display.line(listing.line(task, now))
         warnings = [*filter(None, (listing.expiring(task, now) for task in page.tasks))]
         for warning in warnings:
             self._display.line(f"{warning}.")
         if warnings:
-            self._display.line("Save what is done with: sora2-mcp tasks download --all")
-        return 0
+            self._line("Save what is done with: sora2-mcp tasks download --all")
+        # Elsewhere than on a terminal only tasks and warnings are expected.
+        if page.next_cursor and self._display.columns:
+            self._display.line(f"These are the newest {len(page.tasks)}; see more with --limit.")
 
     async def show(self, arguments: argparse.Namespace) -> int:
         """One task, freshly looked at."""
-        task = await self._tasks.get(arguments.task_id, LOCAL)
+        task = await self._looked_at(arguments)
         self._show(task)
         return _code_of(task)
 
     async def wait(self, arguments: argparse.Namespace) -> int:
         """Returns when the task has finished."""
-        return await self._wait(arguments.task_id, arguments.timeout)
+        task = await self._finished(await resolved(self._tasks, arguments.task_id), arguments.timeout)
+        self._show(task)
+        return int(shown_status(task) != "succeeded")
 
     async def open(self, arguments: argparse.Namespace) -> int:
         """Plays the video: the saved file, or else its address."""
-        task = await self._tasks.get(arguments.task_id, LOCAL)
+        task = await self._looked_at(arguments)
         link = "" if task.is_deleted(self._runtime.clock.now()) else task.link
         path = Path(task.file.path) if task.file is not None and await is_kept(task.file) else None
         if path is None and not link:
@@ -132,6 +163,8 @@ class Jobs:
         place, shown = (link, link) if path is None else (path.as_uri(), str(path))
         is_opened = await anyio.to_thread.run_sync(webbrowser.open, place)
         self._display.line(f"{'Opened' if is_opened else 'No program to open it was found; it is at'}:\n{shown}")
+        if self._for_machines:
+            self._show(task)
         return int(not is_opened)
 
     async def download(self, arguments: argparse.Namespace) -> int:
@@ -142,13 +175,15 @@ class Jobs:
             return await self._download_all()
         if not arguments.task_id:
             raise ArgumentError("TASK_ID", "is missing; give one, or --all for every video that is not saved yet.")
-        return await self._download(arguments.task_id, arguments.filename)
+        return await self._download(await resolved(self._tasks, arguments.task_id), arguments.filename)
 
-    async def _wait(self, task_id: str, seconds: float) -> int:
+    async def _looked_at(self, arguments: argparse.Namespace) -> Task:
+        return await self._tasks.get(await resolved(self._tasks, arguments.task_id), LOCAL)
+
+    async def _finished(self, task_id: str, seconds: float) -> Task:
+        """The task once it has finished, or as it is after so many seconds."""
         with self._names_when_interrupted(task_id), self._display.waiting("Generating"):
-            task = await self._tasks.wait(task_id, LOCAL, seconds)
-        self._show(task)
-        return _code_of(task) or int(shown_status(task) == "generating")
+            return await self._tasks.wait(task_id, LOCAL, seconds)
 
     async def _download(self, task_id: str, filename: str) -> int:
         task, download = await self._tasks.begin_download(task_id, LOCAL, filename)
@@ -156,8 +191,17 @@ class Jobs:
             with self._display.downloading("Saving") as advance:
                 await _follow(download, advance)
             task = await download.result()
-        self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
+        if filename.strip() and not _has_name(task, filename):
+            self._display.words(words.saved_elsewhere(filename))
+        self._show_saved(task)
         return 0
+
+    def _show_saved(self, task: Task) -> None:
+        if self._for_machines:
+            view = saved_video_view(task, self._runtime.clock.now(), self._runtime.settings.poll_seconds)
+            self._display.record(view.content())
+        else:
+            self._display.line(f"Saved:\n{task.file.path if task.file else ''}")
 
     async def _download_all(self) -> int:
         """Saves several at a time; what was saved before an interruption stays, and is passed over next time."""
@@ -233,16 +277,32 @@ class Jobs:
         except Sora2Error as error:
             self._display.line(f"Not saved: {error}")
             return False
-        self._display.line(f"Saved: {task.file.path if task.file else ''}")
+        if self._for_machines:
+            self._show_saved(task)
+        else:
+            self._display.line(f"Saved: {task.file.path if task.file else ''}")
         return True
 
     def _show(self, task: Task) -> None:
-        # Without the next step, which names a tool for agents.
-        self._display.line(texts.described(task, self._runtime.clock.now()).message)
+        now = self._runtime.clock.now()
+        if self._for_machines:
+            self._display.record(task_view(task, now, self._runtime.settings.poll_seconds).content())
+        else:
+            self._display.words(words.described(task, now, simulate=self._simulate))
+
+    def _line(self, text: str) -> None:
+        """A line that ends with a command about the same tasks."""
+        self._display.line(typed(text, simulate=self._simulate))
 
 
 def _code_of(task: Task) -> int:
     return int(shown_status(task) in ("failed", "unconfirmed"))
+
+
+def _has_name(task: Task, filename: str) -> bool:
+    """Whether its file has the name that was asked for, or that name with the task's id, as a taken one gets it."""
+    stem = safe_name(filename, task.reference).removesuffix(".mp4")
+    return task.file is not None and Path(task.file.path).stem.startswith(stem)
 
 
 async def _follow(download: Download, advance: Advance) -> None:

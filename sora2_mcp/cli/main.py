@@ -10,6 +10,7 @@ from functools import partial
 
 import anyio
 
+from sora2_mcp.cli import hints
 from sora2_mcp.cli.deferred import models_built_on_demand
 from sora2_mcp.cli.terminal import Wire
 from sora2_mcp.errors import ConfigurationError, Sora2Error, leaves
@@ -17,6 +18,10 @@ from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
 from sora2_mcp.telemetry.logs import configure
 
+_WAITS = """\
+sora2-mcp serves MCP here and waits for a host to speak; Ctrl+C ends it.
+Or: sora2-mcp demo (a try), generate (a video), client-config (hosts), --help
+"""
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
 # A server has two seconds for its end, the interpreter's own included.
@@ -31,7 +36,7 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         print(end="", flush=True)  # noqa: T201
         return code
     except Sora2Error as error:
-        return _shown(error)
+        return _shown(error, arguments)
     except KeyboardInterrupt:
         return _INTERRUPTED
     # Within a task group the broken pipe arrives as a group.
@@ -42,10 +47,10 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
         return 0
 
 
-def _shown(error: Sora2Error) -> int:
+def _shown(error: Sora2Error, arguments: argparse.Namespace) -> int:
     """Prints what went wrong and what to do; the exit code."""
-    print(f"sora2-mcp: {error}", file=sys.stderr)  # noqa: T201 - the command line's own words
-    if hint := error.hint if error.cli_hint is None else error.cli_hint:
+    print(f"sora2-mcp: {hints.problem(error)}", file=sys.stderr)  # noqa: T201 - the command line's own words
+    if hint := hints.hint(error, simulate=getattr(arguments, "simulate", False)):
         print(hint, file=sys.stderr)  # noqa: T201
     return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
 
@@ -55,6 +60,9 @@ def _serve(arguments: argparse.Namespace, wire: Wire | None) -> int:
     configure(settings.log_level, settings.log_format)
     runtime = Runtime(settings)
     if wire is not None:
+        if os.isatty(wire.read_fd):
+            # A person has started it by hand: hosts speak through pipes.
+            sys.stderr.write(_WAITS)
         with models_built_on_demand():
             from sora2_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - half a second, and errors come first
 
@@ -87,7 +95,7 @@ def _demo(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     settings = Settings.load(simulate=True)
     configure("WARNING", settings.log_format)
-    return anyio.run(_interruptible, partial(demo, settings, arguments.prompt, arguments.aspect_ratio))
+    return anyio.run(_interruptible, arguments, partial(demo, settings, arguments.prompt, arguments.aspect_ratio))
 
 
 def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
@@ -96,11 +104,13 @@ def _job(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     settings = _settings(arguments)
     configure("WARNING", settings.log_format)
     runtime = Runtime(settings)
-    return anyio.run(_interruptible, partial(perform, arguments, runtime), runtime)
+    return anyio.run(_interruptible, arguments, partial(perform, arguments, runtime), runtime)
 
 
 async def _interruptible(
-    work: Callable[[], Awaitable[int]], around: AbstractAsyncContextManager[object] | None = None
+    arguments: argparse.Namespace,
+    work: Callable[[], Awaitable[int]],
+    around: AbstractAsyncContextManager[object] | None = None,
 ) -> int:
     """The exit code of ``work``, which SIGINT or SIGTERM ends; ``around`` it ends in its own order, and in time."""
     # The event loop's own way with SIGINT cancels past every shield, and a transaction that is cut off hangs.
@@ -113,7 +123,7 @@ async def _interruptible(
                 try:
                     code = await work()
                 except Sora2Error as error:
-                    code = _shown(error)
+                    code = _shown(error, arguments)
             # The work is done: whatever cannot be closed holds the program up no longer than this.
             end_soon(code)
     return code
@@ -124,13 +134,19 @@ def _doctor(arguments: argparse.Namespace, _wire: Wire | None) -> int:
 
     # The doctor's report shows what it finds; log lines of libraries have no place in it.
     configure("CRITICAL", "text")
-    return anyio.run(_interruptible, partial(doctor, arguments))
+    return anyio.run(_interruptible, arguments, partial(doctor, arguments))
 
 
 def _client_config(arguments: argparse.Namespace, _wire: Wire | None) -> int:
     from sora2_mcp.cli.client_config.command import client_config  # noqa: PLC0415 - brings tomlkit
 
     return client_config(arguments)
+
+
+def _completion(arguments: argparse.Namespace, _wire: Wire | None) -> int:
+    from sora2_mcp.cli.completion import completion  # noqa: PLC0415 - no other command needs shtab
+
+    return completion(arguments.shell)
 
 
 _COMMANDS = {
@@ -142,6 +158,7 @@ _COMMANDS = {
     "gallery": _gallery,
     "doctor": _doctor,
     "client-config": _client_config,
+    "completion": _completion,
 }
 
 

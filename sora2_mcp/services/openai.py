@@ -282,7 +282,7 @@ def _fault(answer: Answer, content: dict[str, Any]) -> Exception:
     code = answer.status if answer.status != _FORBIDDEN else _BAD_CONTENT if is_of_content else _UNAUTHORIZED
     error = service_error(code, words, retry_after_seconds=answer.retry_after_seconds)
     if isinstance(error, BadRequestError):
-        error.hint = _BAD_REQUEST
+        error.hint, error.cli_hint = _BAD_REQUEST, _BAD_REQUEST.replace("ask the user to check", "check")
     return error
 
 

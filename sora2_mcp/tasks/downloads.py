@@ -198,15 +198,20 @@ def saveable(task: Task) -> None:
         Status.GENERATING: f'Call wait_for_video(task_id="{task.reference}") first.',
         Status.UNCONFIRMED: "Ask the user whether to order it again with generate_video.",
     }.get(task.status, "Change the prompt and order again with generate_video.")
-    raise NoVideoError(task.reference, f"there is no video, the task is {task.status.value}.", hint)
+    # Of any other task it says more what became of it.
+    wait = f"Wait for it first: sora2-mcp tasks wait {task.reference}" if task.status is Status.GENERATING else None
+    problem = f"there is no video, the task is {task.status.value}."
+    raise NoVideoError(task.reference, problem, hint, cli_hint=wait)
 
 
 def _take_link_from(error: DownloadError) -> None:
     """Advises no link: there is none that opens without the key."""
     if isinstance(error, StaleAddressError):
         error.hint = "Look with get_task_status; the service may have deleted it, or not take SORA2_API_KEY any more."
+        error.cli_hint = "The service may have deleted it, or not take SORA2_API_KEY any more."
     elif "the link" in error.hint:
         error.hint = "Tell the user; its address opens with the service's key only."
+        error.cli_hint = "Its address opens with the service's key only."
 
 
 def _deleted(task: Task) -> NoVideoError:

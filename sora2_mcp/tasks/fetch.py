@@ -57,6 +57,10 @@ _REACH = (
     f"{_LINK} If a VPN, a proxy program or a company's DNS maps names to such addresses, ask them to allow that "
     "network in SORA2_DOWNLOAD_NETWORKS and to restart the server."
 )
+_CLI_REACH = (
+    "If a VPN, a proxy program or your company's DNS maps names to such addresses, allow that network in "
+    "SORA2_DOWNLOAD_NETWORKS."
+)
 _REFUSED = frozenset({401, 403})
 _LET_IN = (
     "Give the user the link: their browser may be let in. If the video is older than 15 days, the service has deleted "
@@ -119,8 +123,8 @@ async def fetch(
         await _in_attempts(transfer, clock, task_id)
         is_whole = await anyio.to_thread.run_sync(is_whole_mp4, part)
     except RefusedAddressError as error:
-        hint = _REACH if isinstance(error, NotPublicError) else _LINK
-        raise NoVideoError(task_id, str(error), hint) from error
+        hint, cli_hint = (_REACH, _CLI_REACH) if isinstance(error, NotPublicError) else (_LINK, None)
+        raise NoVideoError(task_id, str(error), hint, cli_hint) from error
     except httpx2.TooManyRedirects as error:
         raise NoVideoError(task_id, "its host redirects too often.", _LINK) from error
     except (httpx2.InvalidURL, *_UNREACHABLE) as error:
@@ -323,7 +327,8 @@ def _opened(path: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
 
 def _too_large(task_id: str, size_bytes: int, limit_bytes: int) -> UnwritableError:
     problem = f"it has at least {size_bytes / 1e6:,.1f} MB, over the limit SORA2_MAX_VIDEO_MB={limit_bytes / 1e6:g}."
-    return UnwritableError(task_id, problem, "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB.")
+    hint = "Give the user the link instead, or ask them to raise SORA2_MAX_VIDEO_MB."
+    return UnwritableError(task_id, problem, hint, cli_hint="Raise SORA2_MAX_VIDEO_MB, then try again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

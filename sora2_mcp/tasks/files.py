@@ -80,7 +80,8 @@ def placed(part: Path, folder: Path, name: str, reference: str) -> Path:
         _keep_names(folder)
         return path
     hint = "Choose another filename and call download_video again."
-    raise DownloadError(reference, f"too many files called {name} exist already.", hint)
+    problem = f"too many files called {name} exist already."
+    raise DownloadError(reference, problem, hint, cli_hint="Choose another --filename.")
 
 
 def _moved(part: Path, path: Path) -> bool:

@@ -119,7 +119,7 @@ class Pictures:
             raise ArgumentError(
                 "image_urls",
                 "holds a path, but this service takes addresses only; give a public http(s) address of the picture "
-                "(or have the user serve over HTTP with SORA2_PUBLIC_URL).",
+                "(or serve over HTTP with SORA2_PUBLIC_URL set, so that the service can fetch files).",
             )
         found = [
             image if is_http_url(image) else await anyio.to_thread.run_sync(_admitted, self._folder, image)
@@ -199,8 +199,8 @@ class Pictures:
 
 
 _ONLY_ADDRESSES = (
-    "only http:// and https:// addresses can be sent here. Files can be sent where the user has set SORA2_IMAGE_DIR to "
-    "their folder, and this server runs on their own machine."
+    "only http:// and https:// addresses can be sent here. Files can be sent where SORA2_IMAGE_DIR names their folder, "
+    "and only from the machine that this program runs on."
 )
 
 
@@ -238,8 +238,8 @@ def _read(folder: Path, image: str) -> tuple[Path, bytes]:
     # The same words whether or not there is such a file elsewhere, or callers could search the disk.
     outside = ArgumentError(
         "image_urls",
-        f"names {quoted(image[:200])}, and there is no such file in the folder {folder} (SORA2_IMAGE_DIR): have the "
-        "picture put there, or give a public http(s) address.",
+        f"names {quoted(image[:200])}, and there is no such file in the folder {folder} (SORA2_IMAGE_DIR): the "
+        "picture must be put there, or be given by a public http(s) address.",
     )
     try:
         path = (here / _path_in(image.strip()).expanduser()).resolve(strict=True)

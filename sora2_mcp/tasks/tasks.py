@@ -278,6 +278,14 @@ class Tasks:
             raise UnknownTaskError(reference)
         return task
 
+    async def beginning_with(self, beginning: str, principal: str, limit: int = 10) -> Sequence[Task]:
+        """The tasks whose ids begin so, newest first; none for an empty beginning.
+
+        Raises:
+            StoreError.
+        """
+        return await self._store.beginning_with(principal, beginning, limit) if _may_be_known(beginning) else ()
+
     @property
     def last_contact_at(self) -> datetime | None:
         """When the service last answered anything, in this process."""

@@ -70,7 +70,7 @@ async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined
         (Verdict.WARNING, "Videos not saved that the service deletes within three days: 1."),
     ]
     assert report.next_steps == [
-        "See them with: sora2-mcp tasks list --status unconfirmed. Then look in your account what became of them.",
+        "Look in your account what became of them. See them with: sora2-mcp tasks list --status unconfirmed",
         "Save them: sora2-mcp tasks download --all",
     ]
     assert outcome(another, "store")[1] == (

@@ -1,11 +1,11 @@
 """The commands over a core in this process, where a test moves time."""
 
-import argparse
 from pathlib import Path
 
 import anyio
 import pytest
 
+from sora2_mcp.cli.arguments import parse
 from sora2_mcp.cli.jobs import perform
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.runtime import Runtime
@@ -16,7 +16,7 @@ from tests.tasks.core import LONG_SECONDS, opened, settings_for, until
 
 pytestmark = pytest.mark.anyio
 
-DOWNLOAD_ALL = argparse.Namespace(command="tasks", verb="download", all=True, task_id="", filename="")
+DOWNLOAD_ALL = parse(["tasks", "download", "--all"])
 COUNT = 12
 
 

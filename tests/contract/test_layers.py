@@ -48,6 +48,7 @@ HOMES = {
     "alembic": ("tasks/store",),
     "opentelemetry": ("telemetry",),
     "rich": ("cli",),
+    "shtab": ("cli/completion.py",),
     "tomlkit": ("cli/hosts",),
     "uvicorn": ("server", "simulator"),
     "starlette": ("server", "simulator"),

@@ -1,5 +1,7 @@
 """The commands people type, as processes; test_typed.py has what they say to everything else."""
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import Process, completed
+from tests.clocks import PATIENCE_SECONDS
+from tests.e2e.processes import PROGRAM, Process, completed, environment
 from tests.faults.hosts import Service
 
 DEMO = ("demo", "--prompt", "A kitten [sim:seconds=0.5]")
@@ -61,7 +64,7 @@ def test_of_a_task_there_is_not_it_is_said_where_tasks_are_found(tmp_path: Path)
     run = completed(tmp_path, "tasks", "show", "nope", "--simulate")
 
     assert (run.returncode, run.stdout) == (1, "")
-    assert "See them with: sora2-mcp tasks list" in run.stderr
+    assert run.stderr.splitlines()[-1] == "See them with: sora2-mcp tasks list --simulate"
     assert "Traceback" not in run.stderr
 
 
@@ -158,6 +161,46 @@ def test_a_mistake_at_the_command_line_ends_with_code_2(tmp_path: Path) -> None:
 
     assert (run.returncode, run.stdout) == (2, "")
     assert "invalid choice" in run.stderr
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("arguments", [(), ("serve", "--simulate")])
+def test_a_server_started_in_a_terminal_says_what_it_waits_for_and_what_one_may_want(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "wb", buffering=0) as keyboard:
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            env=environment(tmp_path),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(theirs)
+        # Ctrl+D: the host has gone.
+        keyboard.write(b"\x04")
+        written, said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, written) == (0, "")
+    first, second, *rest = said.splitlines()
+    assert (first, rest) == ("sora2-mcp serves MCP here and waits for a host to speak; Ctrl+C ends it.", [])
+    assert [word for word in ("demo", "generate", "client-config", "--help") if word not in second] == []
+    assert max(len(first), len(second)) < 80
+
+
+def test_a_server_that_a_host_starts_says_nothing(tmp_path: Path) -> None:
+    run = completed(tmp_path)
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_errors_of_a_command_for_programs_are_words_on_stderr(tmp_path: Path) -> None:
+    run = completed(tmp_path, "tasks", "show", "nope", "--simulate", "--json")
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith('sora2-mcp: There is no task "nope"\n')
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:

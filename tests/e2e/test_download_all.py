@@ -1,17 +1,15 @@
 """``sora2-mcp tasks download --all`` as a person sees it: on a terminal, and interrupted."""
 
 import asyncio
-import os
-import pty
 import re
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
 from tests.clocks import PATIENCE_SECONDS
 from tests.e2e.download_all import ALL, ordered, places
-from tests.e2e.processes import PROGRAM, Process, completed, environment
+from tests.e2e.processes import Process, completed
+from tests.e2e.terminals import on_a_terminal, without_colours
 from tests.faults.front import Visit, in_front_of_process
 from tests.faults.hosts import Service
 
@@ -19,37 +17,13 @@ A_BAR = re.compile(r"^(sora2_task_\w+) ━", re.MULTILINE)
 AT_ONCE = 4
 
 
-def on_a_terminal(folder: Path, *arguments: str, columns: int, rows: int, **variables: str) -> str:
-    """All that a run writes to a terminal of that size, but for colours."""
-    ours, theirs = pty.openpty()
-    size = {"COLUMNS": str(columns), "LINES": str(rows), "TERM": "xterm"}
-    with subprocess.Popen(
-        [*PROGRAM, *arguments],
-        env=environment(folder, **size, **variables),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        written = bytearray()
-        # A terminal that nobody writes to any more is an error to whoever reads it.
-        try:
-            while some := os.read(ours, 65536):
-                written += some
-        except OSError:
-            pass
-        os.close(ours)
-    assert process.returncode == 0, written.decode()
-    return re.sub(r"\x1b\[[\d;]*m", "", written.decode())
-
-
 def test_on_a_terminal_every_file_has_a_bar_while_it_is_saved_and_then_a_whole_line(
     tmp_path: Path, sora: Service
 ) -> None:
     ids = ordered(tmp_path, sora.base_url, 12)
 
-    shown = on_a_terminal(tmp_path, *ALL, columns=70, rows=10, **places(tmp_path, sora.base_url))
+    there = places(tmp_path, sora.base_url)
+    shown = without_colours(on_a_terminal(tmp_path, *ALL, columns=70, rows=10, **there))
 
     frames = [A_BAR.findall(frame.replace("\r\n", "\n")) for frame in re.split(r"(?:\r?\x1b\[\d*[A-Z])+", shown)]
     assert {id for frame in frames for id in frame} == {*ids}

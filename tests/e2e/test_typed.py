@@ -43,6 +43,8 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         (("serve", "--port", "99999"), "99999 is no port"),
         (("dance",), "invalid choice"),
         (("doctor", "--heal"), "unrecognized arguments: --heal"),
+        (("generate", "A kitten", "--fast"), "unrecognized arguments: --fast"),
+        (("tasks", "show", "one", "two"), "unrecognized arguments: two"),
     ],
 )
 def test_a_mistake_is_named_with_the_way_out(typed: Typed, arguments: tuple[str, ...], words: str) -> None:
@@ -63,6 +65,64 @@ def test_help_explains_every_option(typed: Typed, command: list[str]) -> None:
     assert written.startswith("usage: sora2-mcp")
     options = re.findall(r"^  (--[a-z-]+)(.*)$", written, re.MULTILINE)
     assert not [option for option, rest in options if command and not rest.strip()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--port", "8080"),
+        ("--host=127.0.0.1",),
+        ("generate", "A kitten", "--no-wait", "--timeout", "60"),
+        ("generate", "A kitten", "--no-wait", "--filename", "kitten"),
+        ("client-config", "--project"),
+        ("client-config", "--service", "kie"),
+        ("client-config", "cursor", "--http", "https://videos.example.com/mcp", "--service", "kie"),
+        ("client-config", "cursor", "--token"),
+        ("doctor", "--simulate", "--offline"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused_with_the_reason(typed: Typed, arguments: tuple[str, ...]) -> None:
+    code, written, said = typed(*arguments)
+
+    option = next(word for word in reversed(arguments) if word.startswith("--")).partition("=")[0]
+    assert (code, written) == (2, "")
+    assert re.search(rf"argument {option}: has no effect: .+|{option} goes with --http: .+", said)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--transport", "streamable-http", "--port", "8080"),
+        ("generate", "A kitten", "--timeout", "60", "--filename", "kitten"),
+        ("generate", "--no-wait", "--", "--timeout"),
+        ("client-config", "cursor", "--http", "https://videos.example.com/mcp", "--project"),
+    ],
+)
+def test_an_option_that_does_something_is_taken(arguments: tuple[str, ...]) -> None:
+    assert parse(arguments).command == arguments[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("A", "kitten", "plays"), '"A kitten plays"'),
+        (("A", "kitten's", "day"), '"A kitten\'s day"'),
+        (("A", '"kitten"', "$5"), "'A \"kitten\" $5'"),
+    ],
+)
+def test_a_prompt_without_quotes_is_met_with_how_to_quote_it(typed: Typed, words: tuple[str, ...], shown: str) -> None:
+    code, written, said = typed("generate", *words, "--simulate")
+
+    assert (code, written) == (2, "")
+    assert said.endswith(f"quote the prompt, so that it is one word to the shell: sora2-mcp generate {shown}\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_gets_a_script_that_completes_commands_options_and_hosts(typed: Typed, shell: str) -> None:
+    code, written, said = typed("completion", shell)
+
+    assert (code, said) == (0, "")
+    assert [word for word in ("client-config", "quality", "cursor") if word not in written] == []
 
 
 def test_the_version_is_the_packages_own(typed: Typed) -> None:

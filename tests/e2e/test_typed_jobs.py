@@ -97,7 +97,7 @@ async def test_the_command_line_says_what_expires_and_what_has(tmp_path: Path, t
     assert re.fullmatch(rf"The video of {task_id} is not saved and deleted within two days, on .+ UTC\.", warning)
     assert way_out == "Save what is done with: sora2-mcp tasks download --all"
     assert said[2].startswith(f"Expired: {task_id} was done")
-    assert re.fullmatch(r'sora2_task_.* "Kitten" · expired \d{4}-\d\d-\d\d, not saved\n', said[3])
+    assert re.fullmatch(r'sora2_task_.* · "Kitten" · expired \d{4}-\d\d-\d\d, not saved\n', said[3])
 
 
 async def test_a_failed_video_ends_with_code_1_and_the_reason(typed: Typed) -> None:

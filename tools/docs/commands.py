@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from sora2_mcp.cli.arguments import _parser
+from sora2_mcp.cli.arguments import build_parser
 from tools.docs.markdown import block, table
 
 PROGRAM = "sora2-mcp"
@@ -11,7 +11,7 @@ PROGRAM = "sora2-mcp"
 
 def commands() -> dict[str, argparse.ArgumentParser]:
     """Every command that does something, by what is typed for it: ``tasks list``."""
-    return dict(_leaves(_parser(), ()))
+    return dict(_leaves(build_parser(), ()))
 
 
 def command_sections() -> str:

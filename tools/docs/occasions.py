@@ -84,7 +84,6 @@ def _of_arguments() -> list[Occasion]:
 
 
 def _of_orders() -> list[Occasion]:
-    frees = "It frees when a running task ends. list_tasks shows them."
     return [
         Occasion(
             when="The key was used before, for something else.",
@@ -112,7 +111,7 @@ def _of_orders() -> list[Occasion]:
         Occasion(
             when="As many tasks as `SORA2_MAX_ACTIVE_TASKS` allows are unfinished.",
             tool=ORDER,
-            error=errors.LimitError("SORA2_MAX_ACTIVE_TASKS", 5, 5, frees),
+            error=errors.LimitError("SORA2_MAX_ACTIVE_TASKS", 5, 5, "It frees when a running task ends."),
         ),
         Occasion(
             when="`SORA2_CONFIRM` is set, and the host cannot ask a person, or its question failed.",

@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio.to_thread
 
 from sora2_mcp.cli.doctor.report import Result, fine, problem, skipped, warning
-from sora2_mcp.cli.doctor.setup import Setup, without_credentials
+from sora2_mcp.cli.doctor.setup import Setup, Source, without_credentials
+from sora2_mcp.cli.hints import typed
 from sora2_mcp.errors import StoreError
 from sora2_mcp.tasks.store.interface import Survey
 
@@ -49,7 +50,7 @@ async def check_store(setup: Setup) -> Sequence[Result]:
         return [fine(f"Tasks are kept in {place}, which is empty; the server makes its tables when it starts.")]
     if not found.is_current:
         return [fine(f"Tasks are kept in {place}; the server brings its tables up to date when it starts.")]
-    return [fine(f"Tasks are kept in {place}: {_counts(setup, found)}."), *_wanting_attention(found)]
+    return [fine(f"Tasks are kept in {place}: {_counts(setup, found)}."), *_wanting_attention(setup, found)]
 
 
 def _counts(setup: Setup, found: Survey) -> str:
@@ -59,15 +60,16 @@ def _counts(setup: Setup, found: Survey) -> str:
     return f"{found.tasks}, of which {found.unsaved} not saved and {found.unconfirmed} unconfirmed{others}"
 
 
-def _wanting_attention(found: Survey) -> Iterator[Result]:
+def _wanting_attention(setup: Setup, found: Survey) -> Iterator[Result]:
+    # Where the variable is set, other commands are about the simulator's tasks without the option too.
+    simulate = setup.setting("simulate").source is Source.OPTION
     if found.unconfirmed:
-        yield warning(
-            f"Orders nobody knows the outcome of, which may have been charged: {found.unconfirmed}.",
-            "See them with: sora2-mcp tasks list --status unconfirmed. Then look in your account what became of them.",
-        )
+        what = f"Orders nobody knows the outcome of, which may have been charged: {found.unconfirmed}."
+        way = "Look in your account what became of them. See them with: sora2-mcp tasks list --status unconfirmed"
+        yield warning(what, typed(way, simulate=simulate))
     if found.expiring:
         what = f"Videos not saved that the service deletes within three days: {found.expiring}."
-        yield warning(what, "Save them: sora2-mcp tasks download --all")
+        yield warning(what, typed("Save them: sora2-mcp tasks download --all", simulate=simulate))
 
 
 async def check_video_folder(setup: Setup) -> Sequence[Result]:

@@ -37,5 +37,6 @@ def postgres_at(url: str) -> Engine:
         from sora2_mcp.tasks.store.postgres import PostgresEngine  # noqa: PLC0415
     except ModuleNotFoundError as error:
         problem = 'names a PostgreSQL database, whose driver is missing: pip install "sora2-mcp[postgres]"'
-        raise StoreError(problem, hint="Ask the user to install it and to start the server again.") from error
+        hint = "Ask the user to install it and to start the server again."
+        raise StoreError(problem, hint=hint, cli_hint="Install it, then try again.") from error
     return PostgresEngine(url)

@@ -245,6 +245,10 @@ class Store(Protocol):
         """The principal's task called ``local-…`` or by the service's id."""
         ...
 
+    async def beginning_with(self, principal: str, beginning: str, limit: int) -> Sequence[Task]:
+        """The principal's tasks whose ``local-…`` or service's id begins so, newest first."""
+        ...
+
     async def is_known(self, task_id: str) -> bool:
         """Whether any principal has a task the service calls so."""
         ...

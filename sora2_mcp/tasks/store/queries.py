@@ -84,6 +84,16 @@ class Queries(Part):
             named = tasks.c.task_id == reference
         return await self._read(tasks.c.principal == principal, named)
 
+    async def beginning_with(self, principal: str, beginning: str, limit: int) -> Sequence[Task]:
+        is_local = beginning.startswith(LOCAL_PREFIX)
+        column = tasks.c.id if is_local else tasks.c.task_id
+        text = beginning.removeprefix(LOCAL_PREFIX)
+        # Not LIKE, which knows no capitals in SQLite, and has letters of its own meaning.
+        begins = func.substr(column, 1, len(text)) == text
+        wanted = self._mine(tasks.c.principal == principal, begins, tasks.c.status != Status.REFUSED.value)
+        newest_first = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
+        return [task_from(row) for row in await self.engine.rows(newest_first.where(*wanted))]
+
     async def is_known(self, task_id: str) -> bool:
         return await self._read(tasks.c.task_id == task_id) is not None
 

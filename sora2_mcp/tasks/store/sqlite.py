@@ -33,7 +33,11 @@ class SQLiteEngine(Engine):
         if sqlite3.sqlite_version_info < _OLDEST:
             needed = ".".join(map(str, _OLDEST))
             problem = f"needs SQLite {needed} or newer, and this Python has {sqlite3.sqlite_version}"
-            raise StoreError(problem, hint="Ask the user to install a newer Python, or to use PostgreSQL.")
+            raise StoreError(
+                problem,
+                hint="Ask the user to install a newer Python, or to use PostgreSQL.",
+                cli_hint="Install a newer Python, or use PostgreSQL.",
+            )
         address = make_url(url).set(drivername="sqlite+aiosqlite")
         patience = {"timeout": _BUSY_SECONDS}
         super().__init__(create_async_engine(address, pool_size=5, connect_args=patience, hide_parameters=True))

@@ -142,3 +142,27 @@ async def test_each_callers_orders_are_counted_and_who_ordered_most_comes_first(
         CallerUsage(principal=ann, unfinished=2, today=2, this_month=3, failed_this_month=1),
         CallerUsage(principal=bob, unfinished=1, today=1, this_month=1, failed_this_month=0),
     ]
+
+
+async def test_ids_are_found_by_their_beginning_in_both_their_forms(store: Database, clock: FakeClock) -> None:
+    for task_id, principal in (("ab_1", "local"), ("ab%2", "local"), ("ab_3", "token:ann")):
+        await ordered(store, draft(clock, principal=principal, prompt=task_id), task_id)
+        await clock.advance(1)
+    newest, oldest = await store.page("local", None, 10, None)
+
+    async def found(beginning: str, limit: int = 10) -> list[str]:
+        return [task.task_id for task in await store.beginning_with("local", beginning, limit)]
+
+    assert await found("ab") == ["ab%2", "ab_1"]
+    assert await found("ab", 1) == ["ab%2"]
+    assert await found("ab_") == ["ab_1"]
+    assert await found(f"local-{oldest.id[:20]}") == ["ab_1"]
+    assert await found(newest.id[:20]) == await found("AB") == await found("b") == []
+
+
+async def test_a_refused_order_is_found_by_no_beginning(store: Database, clock: FakeClock) -> None:
+    refused = draft(clock)
+    await reserve(store, refused)
+    await store.refuse(refusal(refused, clock.now()))
+
+    assert await store.beginning_with("local", f"local-{refused.id}", 10) == []

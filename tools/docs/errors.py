@@ -60,8 +60,8 @@ def _shown(occasion: Occasion) -> str:
 def _of_no_class() -> Iterator[str]:
     yield "### Arguments that do not fit"
     yield (
-        "An argument is missing or none of what is allowed, or its name only comes close to one. Any other name, as "
-        "some hosts add, is no error: it is left aside and named in the last line of the result's message. "
+        "An argument is missing, its value is not allowed, or its name is only close to a known one. Any other name, "
+        "as some hosts add, is not an error: it is ignored and named in the last line of the result's message. "
         f"From `{ORDER}`:"
     )
     order = build_tools(Runtime(Settings()))[0]
@@ -69,8 +69,8 @@ def _of_no_class() -> Iterator[str]:
     yield block(argument_problem(order, sorted_out(given, order.parameters["properties"])))
     yield "### Anything else"
     yield (
-        "This server has a fault. Its log says which; the agent reads nothing of it. Only here it is left open whether "
-        f"money was spent, and only by `{ORDER}`:"
+        "This server has a fault. Its log has the details; the agent does not get them. Only this error leaves open "
+        f"whether money was spent, and only from `{ORDER}`:"
     )
     yield block(crashed(ORDER))
 

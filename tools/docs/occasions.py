@@ -47,16 +47,16 @@ def _of_set_up() -> list[Occasion]:
     return [
         Occasion(
             when="A variable or an option holds something that cannot be used. It stops the start with one line on "
-            "stderr and exit code 2, so no agent ever reads it.",
+            "stderr and exit code 2, so an agent never gets it.",
             error=unusable,
         ),
         Occasion(
-            when="Another variable that the service needs is not set: the address of one's own server, or a model.",
+            when="Another variable that the service needs is not set: the address of your own server, or a model.",
             tool=ORDER,
             error=errors.MissingSettingError("SORA2_MODEL"),
         ),
         Occasion(
-            when="No API key is set. The server starts and lists its tools all the same; the first call says so.",
+            when="No API key is set. The server still starts and lists its tools; the first order says so.",
             tool=ORDER,
             error=errors.MissingKeyError(),
         ),
@@ -76,7 +76,7 @@ def _of_arguments() -> list[Occasion]:
             error=raised(VideoRequest(prompt="A kitten", image_urls=("ftp://example.com/kitten.png",)).validated),
         ),
         Occasion(
-            when="There is no such task, or it is another caller's, which reads just the same.",
+            when="There is no such task, or it belongs to another caller; both give the same text.",
             tool=LOOK,
             error=errors.UnknownTaskError("sora2_task_abc124"),
         ),
@@ -86,7 +86,7 @@ def _of_arguments() -> list[Occasion]:
 def _of_orders() -> list[Occasion]:
     return [
         Occasion(
-            when="The key has ordered something else before.",
+            when="The key was used before, for something else.",
             tool=ORDER,
             error=errors.KeyReusedError(
                 "spring-1",
@@ -95,7 +95,7 @@ def _of_orders() -> list[Occasion]:
             ),
         ),
         Occasion(
-            when="The key's order has failed.",
+            when="The order with this key has failed.",
             tool=ORDER,
             error=errors.KeyReusedError(
                 "spring-1",
@@ -104,7 +104,7 @@ def _of_orders() -> list[Occasion]:
             ),
         ),
         Occasion(
-            when="As many orders as `SORA2_DAILY_LIMIT` allows were made today (UTC), by all callers together.",
+            when="All callers together have made as many orders today (UTC) as `SORA2_DAILY_LIMIT` allows.",
             tool=ORDER,
             error=errors.LimitError("SORA2_DAILY_LIMIT", 20, 20, "It frees at 2026-11-23 00:00 UTC."),
         ),
@@ -114,18 +114,18 @@ def _of_orders() -> list[Occasion]:
             error=errors.LimitError("SORA2_MAX_ACTIVE_TASKS", 5, 5, "It frees when a running task ends."),
         ),
         Occasion(
-            when="`SORA2_CONFIRM` is set, and the host cannot put a question to a person, or failed at it.",
+            when="`SORA2_CONFIRM` is set, and the host cannot ask a person, or its question failed.",
             tool=ORDER,
             error=errors.CannotAskError(),
         ),
         Occasion(
             when="`SORA2_CONFIRM` is set, and the person's answer came too late or belongs to another order. The next "
-            "call asks again. This one comes as an error of the protocol.",
+            "call asks again. This is an error of the protocol.",
             tool=ORDER,
             error=too_late(),
         ),
         Occasion(
-            when="The person who was asked said no. This one is a normal result.",
+            when="The person said no. This is a normal result.",
             tool=ORDER,
             error=errors.DeclinedError(),
         ),
@@ -146,7 +146,8 @@ def _of_store_and_files() -> list[Occasion]:
             error=errors.StoreError("needs the file /srv/videos/tasks.db, which cannot be written: Permission denied"),
         ),
         Occasion(
-            when="The video's host broke off, was not reached or sent no video, and further attempts did not help.",
+            when="The video's host broke the connection, was not reached or sent no video, and further attempts failed "
+            "too.",
             tool=SAVE,
             error=errors.DownloadError(TASK_ID, "1,048,576 of 9,437,184 bytes came before its host broke off."),
         ),
@@ -156,7 +157,7 @@ def _of_store_and_files() -> list[Occasion]:
             error=raised(lambda: saveable(TASK)),
         ),
         Occasion(
-            when="The service no longer gives the video out, or its address may not be followed.",
+            when="The service no longer delivers the video, or its address is not allowed.",
             tool=SAVE,
             error=errors.NoVideoError(TASK_ID, "its host no longer gives it out (HTTP 404).", gone),
         ),
@@ -190,24 +191,24 @@ def _of_the_network() -> list[Occasion]:
             error=errors.NotReachedError("the connection was refused"),
         ),
         Occasion(
-            when="The proxy that the environment names refused, or its variable cannot be used.",
+            when="The proxy named in the environment refused, or its variable cannot be used.",
             tool=ORDER,
             error=errors.ProxyError("the proxy wants a login (407)"),
         ),
         Occasion(
-            when="The service's certificate is not trusted, as where a company's proxy opens TLS with a certificate of "
-            "its own; or `SSL_CERT_FILE` cannot be read.",
+            when="The service's certificate is not trusted, for example because a company's proxy opens TLS with its "
+            "own certificate; or `SSL_CERT_FILE` cannot be read.",
             tool=ORDER,
             error=errors.CertificateError("its certificate is not accepted: unable to get local issuer certificate"),
         ),
         Occasion(
-            when="A web page with a status of 400 to 499 came in place of the service's answer: of a firewall, a "
+            when="A web page with a status of 400 to 499 came instead of the service's answer: from a firewall, a "
             "gateway or a log-in page.",
             tool=ORDER,
             error=errors.GatewayError("HTTP 403 with a web page"),
         ),
         Occasion(
-            when="A look was sent and no readable answer came. An order whose answer is lost is no error: it is "
+            when="A look was sent and no readable answer came. An order whose answer is lost is not an error: it is "
             "[unconfirmed](#unconfirmed).",
             tool=LOOK,
             error=errors.LostAnswerError("HTTP 502 with a web page"),

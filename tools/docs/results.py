@@ -106,21 +106,21 @@ _RESULTS = [
     Result("Ordered", "The service has accepted the order and charges for it.", _ordered),
     Result(
         "Being ordered",
-        "The service has not answered within 3 seconds. `local-…` names the task for ever, also once it has an id of "
-        "the service's.",
+        "The service has not answered within 3 seconds. `local-…` stays a valid id, even when the task has an "
+        "id from the service.",
         lambda: _ordered(task=later(task_id="")),
     ),
     Result(
         "Still generating",
         "The time of `wait_for_video` is up, or `get_task_status` looked. The second text says that the latest look "
-        "failed, the third that the service does not know the task just now, the fourth that it calls the task done "
-        "and gives no video; none of them changes anything.",
+        "failed, the third that the service does not know the task at the moment, the fourth that it calls the task "
+        "done and gives no video. In each case the task goes on.",
         _still_generating,
     ),
     Result(
         "Still generating after a wait",
         "`wait_for_video` repeats the caller's own `timeout_seconds`, says how long such videos took lately (the "
-        "median of the last 20 of the same quality and length) and what to choose by that.",
+        "median of the last 20 of the same quality and length), and what to do next.",
         _still_waiting,
     ),
     Result(
@@ -131,18 +131,18 @@ _RESULTS = [
     ),
     Result(
         "Same key again",
-        "The `idempotency_key` has ordered this before, however long ago. Nothing was ordered or spent.",
+        "The same order was made with this `idempotency_key` before, at any time. Nothing was ordered or spent.",
         lambda: _ordered(Outcome.SAME_KEY, DONE, seconds=600),
     ),
     Result(
         "Same answer again",
-        "A person's yes, sent a second time, finds the order it has made.",
+        "A person's consent that is sent twice finds the order made with it.",
         lambda: _ordered(Outcome.SAME_CONSENT, seconds=20),
     ),
     Result("Done", "The video is there.", lambda: _at(130, DONE)),
     Result(
         "Done, and can be seen",
-        "The same after `wait_for_video` where `preview_video` is there.",
+        "The same after `wait_for_video`, if `preview_video` is installed.",
         lambda: str(texts.with_preview(texts.described(DONE, DONE.finished_at or NOW), DONE)),
     ),
     Result(
@@ -152,19 +152,19 @@ _RESULTS = [
     ),
     Result(
         "Soon deleted",
-        "In the last three of its 15 days, if nobody has saved it.",
+        "In the last three of its 15 days, if it was not saved.",
         lambda: _at(13 * 86_400, DONE),
     ),
     Result(
         "Saved, and deleted at the service",
-        "After its 15 days; the file stays.",
+        "After its 15 days. The saved file stays.",
         lambda: _at(20 * 86_400, replace(DONE, file=FILE)),
     ),
-    Result("Expired", "Nobody saved it in time.", lambda: _at(20 * 86_400, DONE)),
+    Result("Expired", "The video was not saved in time.", lambda: _at(20 * 86_400, DONE)),
     Result(
         "Failed",
-        "`failed` and `failure.stage: generation`: the service took the order and could not fulfil it. The text says "
-        "what is known of the money, and by the code whether the same order may do.",
+        "`failed` and `failure.stage: generation`: the service accepted the order and could not fulfil it. The text "
+        "says what is known about the money and, from the code, whether the same order can succeed.",
         lambda: "\n\n".join(
             [
                 _failed(Stage.GENERATION, 501, "The video could not be generated", idempotency_key="spring-1"),
@@ -181,14 +181,14 @@ _RESULTS = [
     ),
     Result(
         "Given up",
-        "The service has denied the task, or called it done without an address, in at least three looks over ten "
-        "minutes. `get_task_status` still looks again.",
+        "In at least three looks over ten minutes the service did not know the task, or called it done without an "
+        "address. `get_task_status` looks once more.",
         lambda: _failed(Stage.CREATION, 404, _CONCLUDED, doubtful=True),
     ),
     Result(
         "Unconfirmed",
-        "The order was sent and its answer got lost. It may have been charged, is never sent again by itself, and is "
-        "listed until somebody decides.",
+        "The order was sent and its answer got lost. It may have been charged, the server never sends it again, and "
+        "it stays listed until a person decides.",
         lambda: _at(
             60,
             later(
@@ -213,7 +213,7 @@ _RESULTS = [
         "The same for a caller over HTTP: the link comes first, the path only for the user of this machine.",
         lambda: str(texts.saved(DONE, LINKED, DONE.finished_at or NOW)),
     ),
-    Result("Still saving", "A download that takes longer than 25 seconds goes on by itself.", _saving),
-    Result("Listed", "After `list_tasks`. Where nothing is left to do, there is no next step.", _listed),
+    Result("Still saving", "A download that takes longer than 25 seconds goes on in the background.", _saving),
+    Result("Listed", "After `list_tasks`. If nothing is left to do, there is no next step.", _listed),
     Result("Seen", "After `preview_video`; a picture comes with it.", lambda: str(texts.previewed(DONE, PREVIEW))),
 ]

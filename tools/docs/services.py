@@ -10,7 +10,7 @@ from tools.docs.markdown import table
 
 def service_table() -> str:
     """One row for each service: what it is today, what must be set, where a key comes from."""
-    heads = ["`SORA2_SERVICE`", "service", "today", "must be set", "a key comes from"]
+    heads = ["`SORA2_SERVICE`", "service", "today", "must be set", "where to get a key"]
     return table(
         heads,
         (
@@ -28,7 +28,7 @@ def service_table() -> str:
 
 def capability_table() -> str:
     """One row for each service: what can be asked of it, with the model that it has unless another is set."""
-    heads = ["service", "prompt", "images", "seconds", "callback", "watermark", "paid in", "videos are kept"]
+    heads = ["service", "prompt", "images", "seconds", "callback", "watermark", "paid in", "how long videos are kept"]
     return table(heads, (_capabilities(name) for name in SERVICES))
 
 
@@ -47,7 +47,7 @@ def _capabilities(name: str) -> tuple[str, ...]:
 
 
 def _lengths(can: Capabilities) -> str:
-    default = f" ({can.default_seconds} unless another is named)" if can.default_seconds else ""
+    default = f" ({can.default_seconds} by default)" if can.default_seconds else ""
     return f"{can.lengths}{default}" if can.seconds else "its own"
 
 
@@ -66,5 +66,5 @@ def _family(family: Family) -> tuple[str, ...]:
         f"{family.image_limit} in {', '.join(f'`{field}`' for field in family.pictures)}",
         f"`{family.ratio}`{'' if family.ratio_with_pictures else ' (with an image: the image’s own)'}",
         f"`{name}` {standard}, {hd}",
-        f"{lengths}, {family.allowed_seconds[0]} unless another is named" if lengths else "its own",
+        f"{lengths}, {family.allowed_seconds[0]} by default" if lengths else "its own",
     )

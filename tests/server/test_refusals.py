@@ -80,6 +80,17 @@ async def test_the_same_key_again_gives_its_task_and_says_that_nothing_new_was_o
         assert len(orders(me)) == 1
 
 
+async def test_a_refused_order_leaves_its_key_free_and_says_so(tmp_path: Path) -> None:
+    async with agent(tmp_path, simulator=Simulator(faults=["order-402*2"]), poll_seconds=60) as me:
+        with_key, without = [
+            await read(me, "generate_video", prompt="A kitten", **key) for key in ({"idempotency_key": "k"}, {})
+        ]
+        freed = "Repeating the same call helps only once that has changed. The idempotency_key can be used again."
+        assert with_key[1][1] == freed
+        assert without[1][1] == freed.partition(" The idempotency_key")[0]
+        assert (await me.content("generate_video", prompt="A kitten", idempotency_key="k"))["status"] == "generating"
+
+
 async def test_the_same_key_with_other_arguments_is_an_error_that_names_the_key(tmp_path: Path) -> None:
     async with agent(tmp_path, poll_seconds=60) as me:
         await me.content("generate_video", prompt="A kitten", idempotency_key="spring-1")

@@ -10,7 +10,7 @@ from sora2_mcp.cli import hints
 from sora2_mcp.domain.configured import SERVICES
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, Sighting, Task
 from sora2_mcp.server.offered import days_of
-from sora2_mcp.server.texts import chosen, duration, is_simulated, when
+from sora2_mcp.server.texts import another_try, chosen, duration, is_simulated, when
 from sora2_mcp.server.views import elapsed_seconds, shown_status
 from sora2_mcp.tasks.orders import Submission, refusal_of
 from sora2_mcp.tasks.store.interface import Outcome
@@ -145,7 +145,7 @@ def _failed(task: Task) -> Iterator[str]:
         return
     reason = f": the service says {quoted(failure.message)}" if failure.message.strip() else ""
     yield f"Failed {where}{code}{reason}. {_charge(task)}".rstrip()
-    yield f"Nothing more comes of it: change what the service objects to, and order again.{_used_key(task)}"
+    yield f"Nothing more comes of it. To have it made, {another_try(failure.code, 'order again')}{_used_key(task)}"
 
 
 def _used_key(task: Task) -> str:

@@ -285,7 +285,7 @@ def _failed(task: Task) -> Answer:
     ask = "ask the user, and if they agree " if charge == _UNKNOWN_CHARGE else ""
     return Answer(
         " ".join(filter(None, [f"Failed {where}{code}{reason}", charge, "Nothing more will come of this task."])),
-        f"{ask}{_another_try(failure.code)}{_used_key(task)}",
+        f"{ask}{another_try(failure.code)}{_used_key(task)}",
     )
 
 
@@ -303,15 +303,13 @@ def _charge_of_failed(task: Task) -> str:
     return "The service charges nothing for failed tasks." if charges_nothing else _UNKNOWN_CHARGE
 
 
-def _another_try(code: int) -> str:
+def another_try(code: int, order: str = "order again with generate_video") -> str:
     """Whether the same order may do, or what to change, by the code of a failure."""
     if code in _CONTENT_CODES:
-        return "change what the service objects to, then order again with generate_video: the same would fail again."
+        return f"change what the service objects to, then {order}: the same would fail again."
     if code in _FAULT_CODES:
-        return "order again with generate_video: the service failed by itself, so the same prompt may do."
-    return (
-        "order again with generate_video: the same prompt may do, but change it where the service's words object to it."
-    )
+        return f"{order}: the service failed by itself, so the same prompt may do."
+    return f"{order}: the same prompt may do, but change it where the service's words object to it."
 
 
 def _used_key(task: Task) -> str:

@@ -122,7 +122,8 @@ def test_every_next_step_can_be_typed_and_is_about_the_simulators_tasks(task: Ta
             (
                 'Failed while generating (code 501): the service says "No.". '
                 "The service charges nothing for failed tasks.\n"
-                "Nothing more comes of it: change what the service objects to, and order again."
+                "Nothing more comes of it. To have it made, order again: the same prompt may do, but change it where "
+                "the service's words object to it."
             ),
         ),
         (

@@ -83,7 +83,7 @@ class MissingKeyError(MissingSettingError):
     """No API key is set, so nothing can be asked of the service."""
 
     def __init__(self) -> None:
-        super().__init__("SORA2_API_KEY", "is not set, and the service answers nobody without an API key")
+        super().__init__("SORA2_API_KEY", "is not set, and the service needs an API key")
         self.hint += " SORA2_SERVICE chooses who makes videos: kie, openrouter, or a GPU of their own (openai)."
 
 
@@ -216,7 +216,7 @@ class PreviewError(Sora2Error):
 
     def __init__(self, task_id: str, problem: str, hint: str = "") -> None:
         super().__init__(f"The video of task {task_id} cannot be looked at: {problem}")
-        self.hint = hint or "Give the user the video's link or path instead: a player may show it all the same."
+        self.hint = hint or "Give the user the video's link or path instead: a player may still show it."
 
 
 class NotReachedError(Sora2Error):

@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="Who may call over HTTP; each name has tasks of its own."
     )
     oauth_issuer: str = Field(default="", description="Whose bearer JWTs are taken over HTTP (`iss`).")
-    oauth_audience: str = Field(default="", description="Whom such a JWT must be meant for (`aud`).")
+    oauth_audience: str = Field(default="", description="The audience that such a JWT must name (`aud`).")
     oauth_jwks_url: str = Field(default="", description="Where the issuer's public keys are.")
     allowed_hosts: str = Field(
         default="", description="`Host` names served over HTTP beside this machine's own; needs tokens."
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     )
     download_networks: str = Field(
         default="",
-        description="Networks that are not public and where videos may be saved from all the same: for a DNS that maps "
+        description="Networks that are not public and from which videos may be saved nevertheless: for a DNS that maps "
         "every name to an address of its own, or a company's own hosts.",
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _Upper] = Field(

@@ -47,7 +47,7 @@ RAISED: list[tuple[Sora2Error, str]] = [
     (errors.ConfigurationError("SORA2_X", "is wrong."), "SORA2_X is wrong."),
     (
         errors.MissingKeyError(),
-        "SORA2_API_KEY is not set, and the service answers nobody without an API key",
+        "SORA2_API_KEY is not set, and the service needs an API key",
     ),
     (errors.MissingSettingError("SORA2_MODEL"), "SORA2_MODEL is not set, and nothing can be ordered without it"),
     (errors.ArgumentError("prompt", "is empty."), "prompt is empty."),

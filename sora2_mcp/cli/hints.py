@@ -40,7 +40,7 @@ _HINTS: dict[type[Sora2Error], str] = {
     errors.DownloadError: f"{_TRY_AGAIN[:-1]}: sora2-mcp tasks download {{error.task_id}}",
     errors.NoVideoError: "See how it stands with: sora2-mcp tasks show {error.task_id}",
     errors.UnwritableError: "Check SORA2_VIDEO_DIR (its free space and rights), then try again.",
-    errors.PreviewError: "A player may show it all the same.",
+    errors.PreviewError: "A player may still show it.",
     errors.NotReachedError: "Check the network and SORA2_API_BASE_URL, then try again.",
     errors.ProxyError: "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or take them out. sora2-mcp doctor says more.",
     errors.CertificateError: (

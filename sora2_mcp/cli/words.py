@@ -57,7 +57,7 @@ def ordered(submission: Submission, task: Task, now: datetime) -> str:
         case Outcome.REPEAT:
             return (
                 f"Nothing new was ordered: exactly this was ordered {ago} ago, as {task.reference}\n"
-                "To order another one all the same, give a new --idempotency-key."
+                "To order another one anyway, give a new --idempotency-key."
             )
         case _:
             return f"Nothing new was ordered: this --idempotency-key has ordered {task.reference} already."

@@ -120,4 +120,4 @@ def expiry(task: Task, now: datetime) -> str:
     if not task.has_expired(now):
         return expiry_warning(task, now)
     on = f"{task.video_expires_at:%Y-%m-%d}"
-    return f"The video of {task.reference} is gone: nobody saved it, and the service deleted it on {on}."
+    return f"The video of {task.reference} is gone: it was not saved, and the service deleted it on {on}."

@@ -76,7 +76,7 @@ def wording(capabilities: Capabilities) -> dict[str, str]:
         "kept": f" Finished videos are kept {days}." if days else "",
         "deletes": f"the service deletes it after {days}" if days else "the service keeps it for a time only",
         "deleted": f"Videos are deleted after {days}: offer" if days else "Videos are kept for a time only: offer",
-        "charged": "may have been charged" if price else "may be under way all the same",
+        "charged": "may have been charged" if price else "may be under way anyway",
         "paid": "paid" if price else "made",
         "hd": "costs more" if price else "takes longer",
     }

@@ -243,7 +243,7 @@ def _succeeded(task: Task, now: datetime) -> Answer:
     kind = f", {chosen(task.request)}"
     if task.has_expired(now):
         return Answer(
-            f"Expired: {task.reference} was done{took}, but nobody saved its video and the service deleted it on "
+            f"Expired: {task.reference} was done{took}, but its video was not saved, and the service deleted it on "
             f"{task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later.",
             "tell the user; only a new order with generate_video makes it again"
             f"{f', and costs {task.price_unit}' if _costs(task) else ''}.",
@@ -333,7 +333,7 @@ def _unconfirmed(task: Task) -> Answer:
 def _repeated(task: Task, now: datetime) -> Answer:
     ago = duration(max(0.0, (now - task.created_at).total_seconds()))
     known = described(task, now).after(f"Nothing new was ordered: exactly this was ordered {ago} ago.")
-    another = "To order another one all the same, repeat the call with a new idempotency_key."
+    another = "To order another one anyway, repeat the call with a new idempotency_key."
     return Answer(f"{known.message}\n{another}", known.next)
 
 

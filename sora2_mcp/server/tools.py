@@ -176,8 +176,8 @@ class Tools:
     async def list_tasks(self, status: StatusFilter = "any", limit: Limit = 10, cursor: Cursor = "") -> CallToolResult:
         """List this user's video tasks, newest first, with their ids, states and video addresses.
 
-        Free; shows what is known without asking the service. Use it to find a task_id again, to see orders nobody knows
-        the fate of (unconfirmed), or what was made lately. To see one task freshly, call get_task_status.
+        Free; shows what is known without asking the service. Use it to find a task_id again, to see orders whose
+        outcome is not known (unconfirmed), or what was made lately. To see one task freshly, call get_task_status.
         """
         tasks = await self._runtime.tasks()
         wanted = None if status == "any" else Status(status)

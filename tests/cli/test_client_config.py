@@ -40,7 +40,7 @@ def test_stdout_holds_the_file_alone_and_the_key_is_shown_nowhere(home: Path, ty
     document = tomllib.loads(printed.stdout) if host.format == "toml" else json.loads(printed.stdout)
     path = home / FILES[host.id]
     assert set(document) - {"inputs"} == {host.section}
-    assert f"This belongs into {path};" in printed.stderr
+    assert f"This goes into {path};" in printed.stderr
     assert str(path) in written.stdout
     assert again.stdout.startswith(f"sora2 is in {path} as it should be; nothing was changed.\n")
     assert [run.code for run in (printed, written, again)] == [int("your-key" in printed.stdout), 0, 0]

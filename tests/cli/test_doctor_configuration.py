@@ -163,7 +163,7 @@ async def test_a_misspelt_variable_is_noticed_with_the_one_that_was_meant(
     finding = the(report, "configuration")
     assert (finding.status, finding.what) == (
         Verdict.WARNING,
-        f"{variable} is no setting, and nobody reads it; {meant} was probably meant.",
+        f"{variable} is no setting and is not used; {meant} was probably meant.",
     )
     assert finding.hint == f"Did you mean {meant}? Rename {variable}, or take it out."
     assert finding.hint in report.next_steps
@@ -174,7 +174,7 @@ async def test_a_variable_like_no_other_is_noticed_and_other_programs_are_left_a
     report = await examined(offline=True, SORA2_ZZZZ="1", SORAYA_HOME="1", SORA_ACCOUNTS_FILE="1")
 
     finding = the(report, "configuration")
-    assert finding.what == "SORA2_ZZZZ is no setting, and nobody reads it."
+    assert finding.what == "SORA2_ZZZZ is no setting and is not used."
     assert finding.hint == "Take SORA2_ZZZZ out; the README lists the variables there are."
 
 

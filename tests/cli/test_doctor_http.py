@@ -84,11 +84,11 @@ async def test_what_stops_a_start_over_http_is_a_problem(
     [
         (
             {"SORA2_PUBLIC_URL": "http://127.0.0.1:8000", "SORA2_AUTH_TOKENS": TOKENS},
-            "The service cannot reach SORA2_PUBLIC_URL (http://127.0.0.1:8000), so it calls nobody back.",
+            "The service cannot reach SORA2_PUBLIC_URL (http://127.0.0.1:8000), so no callback arrives.",
         ),
         (
             {"SORA2_PUBLIC_URL": "https://nas", "SORA2_AUTH_TOKENS": TOKENS},
-            "The service cannot reach SORA2_PUBLIC_URL (https://nas), so it calls nobody back.",
+            "The service cannot reach SORA2_PUBLIC_URL (https://nas), so no callback arrives.",
         ),
         (
             {"SORA2_PUBLIC_URL": "http://videos.example.com", "SORA2_AUTH_TOKENS": TOKENS},
@@ -96,7 +96,7 @@ async def test_what_stops_a_start_over_http_is_a_problem(
         ),
         (
             {"SORA2_PUBLIC_URL": "https://videos.example.com"},
-            "SORA2_PUBLIC_URL without tokens: the service may call back, and nobody from elsewhere may call.",
+            "SORA2_PUBLIC_URL without tokens: the service may call back, and other machines may not call.",
         ),
         (OAUTH, "Clients are not told whose tokens are taken, because SORA2_PUBLIC_URL is not set."),
         (
@@ -105,7 +105,7 @@ async def test_what_stops_a_start_over_http_is_a_problem(
                 "SORA2_OAUTH_JWKS_URL": "http://id.example/keys",
                 "SORA2_PUBLIC_URL": "https://videos.example.com",
             },
-            "SORA2_OAUTH_JWKS_URL is http://: whoever sits on the way can let anybody in.",
+            "SORA2_OAUTH_JWKS_URL is http://: anyone on the network path can let others in.",
         ),
     ],
 )

@@ -66,7 +66,7 @@ async def test_what_needs_somebody_is_counted_with_what_to_do(examined: Examined
     place = f"Tasks are kept in the file {tmp_path}/tasks.db"
     assert [(finding.status, finding.what) for finding in found(report, "store")] == [
         (Verdict.OK, f"{place}: 3, of which 1 not saved and 1 unconfirmed."),
-        (Verdict.WARNING, "Orders nobody knows the outcome of, which may have been charged: 1."),
+        (Verdict.WARNING, "Orders whose outcome is not known, which may have been charged: 1."),
         (Verdict.WARNING, "Videos not saved that the service deletes within three days: 1."),
     ]
     assert report.next_steps == [

@@ -156,7 +156,7 @@ def test_of_an_unconfirmed_order_your_own_account_page_is_named() -> None:
             Outcome.REPEAT,
             (
                 "Nothing new was ordered: exactly this was ordered 2 min 0 s ago, as sora2_task_abc123abc123\n"
-                "To order another one all the same, give a new --idempotency-key."
+                "To order another one anyway, give a new --idempotency-key."
             ),
         ),
         (

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 PLACES = [(168, 98), (496, 98), (168, 312), (496, 312)]
 """The middles of four frames of 320 x 180."""
 
-HINT = "Next: Give the user the video's link or path instead: a player may show it all the same."
+HINT = "Next: Give the user the video's link or path instead: a player may still show it."
 
 
 class Host:

@@ -53,7 +53,7 @@ async def test_an_exact_repeat_of_a_running_order_joins_it_and_says_how_to_order
             [
                 "Nothing new was ordered: exactly this was ordered 20 s ago.",
                 still_generating(task_id, 20)[0],
-                "To order another one all the same, repeat the call with a new idempotency_key.",
+                "To order another one anyway, repeat the call with a new idempotency_key.",
                 still_generating(task_id, 20)[1],
             ],
         )

@@ -84,7 +84,7 @@ async def test_an_unconfirmed_order_tells_when_it_was_sent_why_it_is_unclear_and
             [
                 "Nothing new was ordered: exactly this was ordered 2 h 0 min ago.",
                 told[0],
-                "To order another one all the same, repeat the call with a new idempotency_key.",
+                "To order another one anyway, repeat the call with a new idempotency_key.",
                 told[1],
             ],
         )

@@ -27,7 +27,7 @@ from sora2_mcp.cli.hosts.table import Host
 
 def about_printed(host: Host, wanted: Wanted, path: Path, machine: Machine) -> list[str]:
     """Where a printed entry belongs, and other ways to get it there."""
-    lines = [f"This belongs into {path}; --write puts it there and keeps everything else."]
+    lines = [f"This goes into {path}; --write puts it there and keeps everything else."]
     lines += [*_about_secret(host, wanted, entry_of(host, wanted)), *_about_sharing(wanted)]
     command, link = command_of(host, wanted), link_of(host, wanted)
     if command:
@@ -59,7 +59,7 @@ def about_removal(host: Host, name: str, change: Change) -> list[str]:
     return [
         f"{name} was taken out: {change.path}",
         *_about_backup(change),
-        f"{host.title} may keep the server that runs until it is started anew.",
+        f"{host.title} may keep the server that runs until it is restarted.",
     ]
 
 

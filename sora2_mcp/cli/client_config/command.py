@@ -143,7 +143,7 @@ def _check_address(arguments: argparse.Namespace, host: Host) -> None:
         problem = "needs an http:// or https:// address, such as https://videos.example.com/mcp"
         raise ConfigurationError("--http", problem)
     if arguments.simulate:
-        raise ConfigurationError("--simulate", "does not go with --http: whoever runs that server decides")
+        raise ConfigurationError("--simulate", "does not go with --http: the operator of that server decides")
     if not host.url_key:
         problem = f"cannot be written for {host.id}, whose file takes programs only; add the address in its settings"
         raise ConfigurationError("--http", f"{problem} under Connectors")

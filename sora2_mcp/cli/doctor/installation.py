@@ -39,7 +39,7 @@ async def check_program(setup: Setup) -> Sequence[Result]:
         hint = "Install it, with pip or with make setup, to be sure that it has the packages it needs."
         return [warning(f"{about}, which runs without being installed: what it needs is not known.", hint)]
     if faults:
-        hint = f"Install it anew: {sys.executable} -m pip install --upgrade sora2-mcp"
+        hint = f"Reinstall it: {sys.executable} -m pip install --upgrade sora2-mcp"
         return [problem(f"{about}: {'; '.join(dict.fromkeys(faults))}.", hint)]
     named = ", ".join(f"{name} {version(name)}" for name in _NAMED)
     return [fine(f"{about}, {count} packages in versions that are allowed, among them {named}.")]
@@ -126,12 +126,12 @@ def _unknown(variables: Mapping[str, str]) -> Iterator[Result]:
         nearest = get_close_matches(name.upper(), known, n=1, cutoff=0.6 if ours else 0.85)
         if nearest:
             yield warning(
-                f"{name} is no setting, and nobody reads it; {nearest[0]} was probably meant.",
+                f"{name} is no setting and is not used; {nearest[0]} was probably meant.",
                 f"Did you mean {nearest[0]}? Rename {name}, or take it out.",
             )
         elif ours:
             hint = f"Take {name} out; the README lists the variables there are."
-            yield warning(f"{name} is no setting, and nobody reads it.", hint)
+            yield warning(f"{name} is no setting and is not used.", hint)
 
 
 def _ineffective(setup: Setup) -> Iterator[Result]:
@@ -242,19 +242,19 @@ def _doubts(settings: Settings) -> Iterator[Result]:
     """Settings that the server starts with, though they are probably a mistake."""
     public_url = settings.public_url
     if public_url and _is_private(public_url) and not _is_private(settings.base_url):
-        what = f"The service cannot reach SORA2_PUBLIC_URL ({public_url}), so it calls nobody back."
+        what = f"The service cannot reach SORA2_PUBLIC_URL ({public_url}), so no callback arrives."
         yield warning(what, "Set SORA2_PUBLIC_URL to an address the world can reach, or take it out.")
     elif _is_plain_on_the_net(public_url):
         what = "SORA2_PUBLIC_URL is http://: tokens and callbacks cross the net for anybody to read."
         yield warning(what, "Have a reverse proxy speak TLS, and set SORA2_PUBLIC_URL to its https:// address.")
     if public_url and not settings.has_access_control:
-        what = "SORA2_PUBLIC_URL without tokens: the service may call back, and nobody from elsewhere may call."
+        what = "SORA2_PUBLIC_URL without tokens: the service may call back, and other machines may not call."
         yield warning(what, "Have the proxy pass on /callbacks/ only, or set SORA2_AUTH_TOKENS=name:token.")
     if settings.oauth_issuer and not public_url:
         what = "Clients are not told whose tokens are taken, because SORA2_PUBLIC_URL is not set."
         yield warning(what, "Set SORA2_PUBLIC_URL to this server's address, unless your clients know the issuer.")
     if _is_plain_on_the_net(settings.oauth_jwks_url):
-        what = "SORA2_OAUTH_JWKS_URL is http://: whoever sits on the way can let anybody in."
+        what = "SORA2_OAUTH_JWKS_URL is http://: anyone on the network path can let others in."
         yield warning(what, "Use the issuer's https:// address.")
 
 

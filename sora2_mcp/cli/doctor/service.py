@@ -125,7 +125,7 @@ async def check_service(setup: Setup) -> Sequence[Result]:
     if setup.offline:
         return [skipped("Not asked, because of --offline.")]
     if variable := setup.unusable("api_base_url"):
-        return [skipped(f"{variable} cannot be used, so there is nobody to ask.")]
+        return [skipped(f"{variable} cannot be used, so the service cannot be asked.")]
     if missing := next((variable for variable in setup.settings.lacking if variable != "SORA2_API_KEY"), ""):
         return [skipped(f"{missing} is not set, so the service cannot be asked.")]
     known = SERVICES[setup.settings.service]

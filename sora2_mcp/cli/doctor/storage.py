@@ -64,7 +64,7 @@ def _wanting_attention(setup: Setup, found: Survey) -> Iterator[Result]:
     # Where the variable is set, other commands are about the simulator's tasks without the option too.
     simulate = setup.setting("simulate").source is Source.OPTION
     if found.unconfirmed:
-        what = f"Orders nobody knows the outcome of, which may have been charged: {found.unconfirmed}."
+        what = f"Orders whose outcome is not known, which may have been charged: {found.unconfirmed}."
         way = "Look in your account what became of them. See them with: sora2-mcp tasks list --status unconfirmed"
         yield warning(what, typed(way, simulate=simulate))
     if found.expiring:

@@ -123,7 +123,7 @@ CLAUDE_CODE = Host(
     add="claude mcp add SCOPE NAME ENV -- PROGRAM",
     add_url="claude mcp add --transport http SCOPE NAME URL HEADERS",
     limit="Hours; any wait fits.",
-    then="Start Claude Code anew; `/mcp` shows the server.",
+    then="Restart Claude Code; `/mcp` shows the server.",
 )
 """Source: Claude Code's documentation, "Connect Claude Code to tools via MCP" (scopes, ``${VAR:-default}``: without a
 default an unset variable spoils the whole file); tried with version 2.1.197, whose default limit is 28 hours.
@@ -211,7 +211,7 @@ CODEX = Host(
     add="codex mcp add NAME ENV -- PROGRAM",
     add_url="codex mcp add NAME --url URL",
     limit="300 s (60 s in older ones); the entry sets `tool_timeout_sec` to 300, so a wait of 200 s fits.",
-    then="Start Codex anew; `/mcp` shows the server. It reads a project's file in trusted projects only.",
+    then="Restart Codex; `/mcp` shows the server. It reads a project's file in trusted projects only.",
 )
 """Source: Codex's documentation, "Configuration Reference" and "Model Context Protocol" (programs get a few variables
 of Codex's environment, so what they need must be named); tried with version 0.169.0. ``required``: version 0.171 begins
@@ -229,7 +229,7 @@ GEMINI_CLI = Host(
     add="gemini mcp add SCOPE ENV NAME COMMAND ARGUMENTS",
     add_url="gemini mcp add SCOPE --transport http HEADERS NAME URL",
     limit="600 s; any wait fits.",
-    then="Start Gemini CLI anew; `/mcp` shows the server, in trusted folders only.",
+    then="Restart Gemini CLI; `/mcp` shows the server, in trusted folders only.",
 )
 """Source: Gemini CLI's documentation, "MCP servers with Gemini CLI" (files, ``httpUrl``, ``timeout``; variables named
 ``*KEY*`` are kept from programs unless the entry names them); tried with version 0.61.0.
@@ -249,7 +249,7 @@ OPENCODE = Host(
     add="opencode mcp add NAME ENV -- PROGRAM",
     add_url="opencode mcp add NAME --url URL HEADERS=",
     limit="60 s without a sign of life; this server gives one every 5 s, so any wait fits.",
-    then="Start opencode anew; `opencode mcp list` shows the server.",
+    then="Restart opencode; `opencode mcp list` shows the server.",
 )
 """Source: opencode's documentation, "MCP servers" (of both versions: version 2 also reads the form of version 1, but
 has no ``enabled`` and another ``timeout``, so the entry has neither) and "Config"; its source, ``mcp/catalog.ts``

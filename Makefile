@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for processes and sockets, so a few more than there are cores pass the time together.
 PARALLEL := --numprocesses 3 --dist worksteal
 
-.PHONY: help setup demo test coverage faults postgres apps hosts referees check conformance bench soak package wheel-check \
+.PHONY: help setup demo test coverage faults promises postgres apps hosts referees check conformance bench soak package wheel-check \
 	docs lock format
 
 help: ## This list.
@@ -58,9 +58,11 @@ test: setup ## Every quick test: what to run while you work. COVERAGE=1 measures
 coverage: ## The same, and how much of the code it runs; less than the limit is a failure.
 	$(MAKE) test COVERAGE=1
 
-# Promises in seconds are held against a bare server's seconds, so nothing else may run beside them.
-faults: setup ## Kills, replicas, floods, every principal and transport, and every promise in seconds.
+faults: setup ## Kills, replicas, floods, every principal and transport.
 	$(BIN)/python -m pytest $(PARALLEL) tests/faults
+
+# Held against a bare server's seconds, so nothing else may run beside them.
+promises: setup ## Every promise in seconds.
 	$(BIN)/python -m pytest --numprocesses 0 tests/promises
 
 # The core and the server once more, on PostgreSQL; the store itself is tested on both engines by `make test`.

@@ -12,7 +12,7 @@ from sora2_mcp.server.listing import Filter, line, listed
 from sora2_mcp.simulator.app import Simulator
 from sora2_mcp.tasks.store.interface import MOST_COUNTED, Usage
 from sora2_mcp.tasks.tasks import Page
-from tests.clocks import START
+from tests.clocks import PATIENCE_SECONDS, START, FakeClock
 from tests.servers import agent, text_of
 
 pytestmark = pytest.mark.anyio
@@ -100,11 +100,14 @@ def test_there_is_a_next_step_only_where_there_is_something_to_do() -> None:
     ]
 
 
-async def test_a_list_counts_what_the_store_holds(tmp_path: Path) -> None:
-    async with agent(tmp_path, simulator=Simulator(seconds_per_task=1000), poll_seconds=600, daily_limit=5) as me:
+async def test_a_list_counts_what_the_store_holds(tmp_path: Path, clock: FakeClock) -> None:
+    simulator = Simulator(seconds_per_task=1000, now=clock.now, sleep=clock.sleep)
+    async with agent(tmp_path, simulator=simulator, clock=clock, poll_seconds=600, daily_limit=5) as me:
+        await me.runtime.tasks(PATIENCE_SECONDS)
         for number in range(3):
             await me.content("generate_video", prompt=f"Kitten {number}")
-        assert "2 of 3. Ordered today: 3 of 5; this month: 3. It is " in text_of(await me.call("list_tasks", limit=2))
+        counts = "2 of 3. Ordered today: 3 of 5; this month: 3. It is 2026-11-22 12:00 UTC."
+        assert counts in text_of(await me.call("list_tasks", limit=2))
 
 
 async def test_a_wait_says_how_long_such_videos_took_lately(tmp_path: Path) -> None:

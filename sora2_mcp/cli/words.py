@@ -10,7 +10,17 @@ from sora2_mcp.cli import hints
 from sora2_mcp.domain.configured import SERVICES
 from sora2_mcp.domain.task import DOWNLOAD_ATTEMPTS, Sighting, Task
 from sora2_mcp.server.offered import days_of
-from sora2_mcp.server.texts import another_try, chosen, duration, is_simulated, when
+from sora2_mcp.server.texts import (
+    UNKNOWN_CHARGE,
+    another_try,
+    charge_of_failed,
+    chosen,
+    costs,
+    duration,
+    has_cost,
+    is_simulated,
+    when,
+)
 from sora2_mcp.server.views import elapsed_seconds, shown_status
 from sora2_mcp.tasks.orders import Submission, refusal_of
 from sora2_mcp.tasks.store.interface import Outcome
@@ -94,13 +104,12 @@ def _succeeded(task: Task, now: datetime) -> Iterator[str]:
             f"Expired: {task.reference} was done{took}, but its video was not saved, and the service deleted it on "
             f"{task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later."
         )
-        yield f"Only a new order makes it again{f', and costs {task.price_unit}' if _is_paid(task) else ''}."
+        yield f"Only a new order makes it again{f', and costs {task.price_unit}' if costs(task) else ''}."
         return
     yield f"Done{took}: {chosen(task.request)}."
     yield from _where(task, now)
-    if task.cost is not None and task.price_unit:
-        unit = f"simulated {task.price_unit}" if is_simulated(task) else task.price_unit
-        yield f"It has cost {f'{task.cost:g} {unit}' if task.cost else 'nothing'}."
+    if cost := has_cost(task):
+        yield cost
     if task.file is not None:
         yield f"Saved: {task.file.path}"
     elif task.download_attempts >= DOWNLOAD_ATTEMPTS:
@@ -139,29 +148,20 @@ def _failed(task: Task) -> Iterator[str]:
     where = "before it was created" if failure.stage == "creation" else "while generating"
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
-        charged = " It has probably been charged." if _is_paid(task) else ""
+        charged = " It has probably been charged." if costs(task) else ""
         lost = " A server of your own forgets its jobs when it is restarted." if not task.price_unit else ""
         yield f"Failed {where}{code}: {failure.message}.{charged}{lost}{_used_key(task)}"
         return
     reason = f": the service says {quoted(failure.message)}" if failure.message.strip() else ""
-    yield f"Failed {where}{code}{reason}. {_charge(task)}".rstrip()
+    charge = charge_of_failed(task)
+    if charge == UNKNOWN_CHARGE:
+        charge = "Whether it was charged, your account page at the service shows."
+    yield f"Failed {where}{code}{reason}. {charge}".rstrip()
     yield f"Nothing more comes of it. To have it made, {another_try(failure.code, 'order again')}{_used_key(task)}"
 
 
 def _used_key(task: Task) -> str:
     return " Its --idempotency-key is used up: give a new one, or none." if task.idempotency_key else ""
-
-
-def _charge(task: Task) -> str:
-    """What is known of the cost of a failed task; empty where orders cost nothing."""
-    if not _is_paid(task):
-        return ""
-    if task.cost is not None:
-        return f"It has cost {f'{task.cost:g} {task.price_unit}' if task.cost else 'nothing'}."
-    service = SERVICES.get(task.service.partition(" ")[0])
-    if service is not None and service.failures_are_free:
-        return "The service charges nothing for failed tasks."
-    return "Whether it was charged, your account page at the service shows."
 
 
 def _unconfirmed(task: Task) -> Iterator[str]:
@@ -170,18 +170,13 @@ def _unconfirmed(task: Task) -> Iterator[str]:
     )
     service = SERVICES.get(task.service.partition(" ")[0])
     page = f" ({service.account_page})" if service is not None and service.account_page else ""
-    charged = "It may have been charged, so it" if _is_paid(task) else "It"
+    charged = "It may have been charged, so it" if costs(task) else "It"
     yield (
         f"Unclear whether the order arrived: {task.reference} was sent {_local(task.created_at)}, but {because}. "
         f"{charged} was not sent again."
     )
     yield f"Only your account page at the service{page} can tell: look there before you order again."
     yield "The same order gives this task again. For a new one, give a new --idempotency-key."
-
-
-def _is_paid(task: Task) -> bool:
-    """Whether it was paid for, or would be."""
-    return bool(task.price_unit) and not is_simulated(task)
 
 
 def _local(instant: datetime) -> str:

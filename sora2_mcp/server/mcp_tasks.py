@@ -7,9 +7,10 @@ Source: https://github.com/modelcontextprotocol/ext-tasks, specification/draft/t
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
 
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -51,6 +52,7 @@ _DONE = {"resultType": "complete"}
 _ORDER, _WAIT = "generate_video", "wait_for_video"
 
 Request = ServerRequestContext[Any, Any]
+Answer = TypeVar("Answer")
 
 
 class TaskParams(RequestParams):
@@ -104,8 +106,7 @@ class McpTasks:
 
     def shortened(self, ctx: Request, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call that becomes a task if it would take long: with a short wait."""
-        seconds = arguments.get("timeout_seconds", texts.DEFAULT_WAIT_SECONDS)
-        if tool != _WAIT or not _declares(ctx) or not isinstance(seconds, int) or seconds <= ANSWERED_AT_ONCE_SECONDS:
+        if tool != _WAIT or not _may_become_task(ctx, tool, arguments):
             return arguments
         return {**arguments, "timeout_seconds": ANSWERED_AT_ONCE_SECONDS}
 
@@ -114,31 +115,45 @@ class McpTasks:
     ) -> CallToolResult | dict[str, Any]:
         """The result of a call, or in its place the task that goes on."""
         content = result.structured_content or {}
-        is_long = tool == _ORDER or self.shortened(ctx, tool, arguments) is not arguments
-        if not is_long or not _declares(ctx) or result.is_error or content.get("status") != "generating":
+        if content.get("status") != "generating" or not _may_become_task(ctx, tool, arguments):
             return result
-        task = await (await self._runtime.tasks()).find(content["task_id"], current_principal())
-        return {"resultType": "task", **self._working(task, content["message"])}
+        task_id = content["task_id"]
+        task = await (await self._runtime.tasks()).find(task_id, current_principal())
+        return {"resultType": "task", **self._shown(task, task_id, status="working", statusMessage=content["message"])}
+
+    async def known(self, task_id: str) -> None:
+        """Returns if the caller has such a task.
+
+        Raises:
+            UnknownTaskError, StoreError.
+        """
+        await (await self._runtime.tasks()).find(task_id, current_principal())
 
     async def detailed(self, task_id: str) -> dict[str, Any]:
-        """A task as it stands, in the protocol's shape, with its result if it has ended.
+        """A task as it stands, in the protocol's shape, with its result if it has ended; counts as waiting for it.
 
         Raises:
             UnknownTaskError, StoreError.
         """
         tasks = await self._runtime.tasks()
         task = await tasks.find(task_id, current_principal())
-        now = self._runtime.clock.now()
         if tasks.is_settled(task):
-            return {**self._completed(task, self._ended(tasks, task)), "taskId": task_id}
-        if task.look_failed_at is not None and task.look_error_code == UnauthorizedError.code:
+            return self._shown(task, task_id, status="completed", result=_on_the_wire(self._ended(tasks, task)))
+        tasks.want(task)
+        if self._is_refused(task):
             # A wait ends with this at once, as no look can work before a person acts.
             price_unit = self._runtime.upstream.capabilities().price_unit
             words = errors.described(UnauthorizedError(), _WAIT, price_unit=price_unit)
             refused = CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)
-            return {**self._completed(task, refused), "taskId": task_id}
-        tasks.want(task)
-        return {**self._working(task, texts.described(task, now).message), "taskId": task_id}
+            return self._shown(task, task_id, status="completed", result=_on_the_wire(refused))
+        message = texts.described(task, self._runtime.clock.now()).message
+        return self._shown(task, task_id, status="working", statusMessage=message)
+
+    def _is_refused(self, task: Task) -> bool:
+        """The latest look met a key that is not accepted. An old one may be of before the key was corrected."""
+        if task.look_failed_at is None or task.look_error_code != UnauthorizedError.code:
+            return False
+        return self._runtime.clock.now() - task.look_failed_at <= timedelta(seconds=2 * self._poll_seconds)
 
     def listened(self, ctx: Request, asked: SubscriptionFilter) -> list[str]:
         """The ids of the tasks that a stream is to tell of.
@@ -164,21 +179,20 @@ class McpTasks:
 
     async def get(self, ctx: Request, params: TaskParams) -> HandlerResult:
         """The task as it stands."""
-        return {**_DONE, **await self._checked(ctx, params)}
+        return {**_DONE, **await self._checked(ctx, params, self.detailed)}
 
     async def update(self, ctx: Request, params: UpdateParams) -> HandlerResult:
-        """Nothing is ever outstanding, so the answers are acknowledged and left aside."""
-        # A person is asked before there is a task.
-        await self._checked(ctx, params)
+        """Nothing is ever outstanding, as a person is asked before there is a task: the answers are left aside."""
+        await self._checked(ctx, params, self.known)
         return _DONE
 
     async def cancel(self, ctx: Request, params: TaskParams) -> HandlerResult:
         """The client waits no longer. The video cannot be cancelled, so the task goes on."""
-        await self._checked(ctx, params)
+        await self._checked(ctx, params, self.known)
         return _DONE
 
-    async def _checked(self, ctx: Request, params: TaskParams) -> dict[str, Any]:
-        """The task that a request names.
+    async def _checked(self, ctx: Request, params: TaskParams, ask: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """What ``ask`` gives for the task that a request names.
 
         Raises:
             MCPError: the client does not declare the extension, names another task in its header, or no known one.
@@ -188,29 +202,40 @@ class McpTasks:
         if ctx.request is not None and ctx.request.headers.get("mcp-name", params.task_id) != params.task_id:
             raise MCPError(HEADER_MISMATCH, "The header Mcp-Name names another task than taskId does.")
         try:
-            return await self.detailed(params.task_id)
+            return await ask(params.task_id)
         except Sora2Error as error:
             code = INVALID_PARAMS if isinstance(error, UnknownTaskError) else INTERNAL_ERROR
             raise MCPError(code, f"{error}. {error.hint}") from error
 
-    def _working(self, task: Task, message: str) -> dict[str, Any]:
-        return self._shown(task, status="working", statusMessage=message)
-
-    def _completed(self, task: Task, result: CallToolResult) -> dict[str, Any]:
-        content: dict[str, Any] = result.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return self._shown(task, status="completed", result=content)
-
-    def _shown(self, task: Task, **state: Any) -> dict[str, Any]:
+    def _shown(self, task: Task, task_id: str, **state: Any) -> dict[str, Any]:
+        """``task_id`` as the client calls it: each task has two."""
         updated_at = max(filter(None, (task.created_at, task.last_look_at, task.look_failed_at, task.finished_at)))
         return {
-            "taskId": task.reference,
+            "taskId": task_id,
             "createdAt": iso(task.created_at),
             "lastUpdatedAt": iso(updated_at),
             # Tasks are kept for good.
             "ttlMs": None,
-            "pollIntervalMs": math.ceil(max(1.0, self._runtime.settings.poll_seconds)) * 1000,
+            "pollIntervalMs": self._poll_seconds * 1000,
             **state,
         }
+
+    @property
+    def _poll_seconds(self) -> int:
+        return math.ceil(max(1.0, self._runtime.settings.poll_seconds))
+
+
+def _may_become_task(ctx: Request, tool: str, arguments: dict[str, Any]) -> bool:
+    """Whether the client takes a task for an answer to this call: an order, or a wait that may be long."""
+    if not _declares(ctx) or tool not in (_ORDER, _WAIT):
+        return False
+    seconds = arguments.get("timeout_seconds", texts.DEFAULT_WAIT_SECONDS)
+    return tool == _ORDER or (isinstance(seconds, int) and seconds > ANSWERED_AT_ONCE_SECONDS)
+
+
+def _on_the_wire(result: CallToolResult) -> dict[str, Any]:
+    content: dict[str, Any] = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return content
 
 
 def check_declared(ctx: Request) -> None:

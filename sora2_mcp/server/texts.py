@@ -246,7 +246,7 @@ def _succeeded(task: Task, now: datetime) -> Answer:
             f"Expired: {task.reference} was done{took}, but its video was not saved, and the service deleted it on "
             f"{task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later.",
             "tell the user; only a new order with generate_video makes it again"
-            f"{f', and costs {task.price_unit}' if _costs(task) else ''}.",
+            f"{f', and costs {task.price_unit}' if costs(task) else ''}.",
         )
     if task.is_deleted(now):
         done = f"Done{took}{kind}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
@@ -254,7 +254,7 @@ def _succeeded(task: Task, now: datetime) -> Answer:
         done = f"Done{took}{kind}. Only the service's key opens its address, so this server saves the video by itself."
     else:
         done = f"Done{took}{kind}: {task.link} ({_kept(task, now)})"
-    done += f"\n{cost}" if (cost := _has_cost(task)) else ""
+    done += f"\n{cost}" if (cost := has_cost(task)) else ""
     if task.file is not None:
         return Answer(f"{done}\nAlready saved: {task.file.place}", _hand_over(task.file))
     if task.download_attempts >= DOWNLOAD_ATTEMPTS:
@@ -273,7 +273,7 @@ def _failed(task: Task) -> Answer:
     code = f" (code {failure.code})" if failure.code else ""
     if failure.doubtful:
         # Only concluded, so the service may still have the video.
-        charged = " It has probably been charged." if _costs(task) else ""
+        charged = " It has probably been charged." if costs(task) else ""
         lost = " A server of one's own forgets its jobs when it is restarted." if not task.price_unit else ""
         return Answer(
             f"Failed {where}{code}: {failure.message}.{charged}{lost}",
@@ -281,26 +281,26 @@ def _failed(task: Task) -> Answer:
             f"and order again with generate_video only if they agree.{_used_key(task)}",
         )
     reason = f": the service says {quoted(failure.message)}." if failure.message.strip() else "."
-    charge = _charge_of_failed(task)
-    ask = "ask the user, and if they agree " if charge == _UNKNOWN_CHARGE else ""
+    charge = charge_of_failed(task)
+    ask = "ask the user, and if they agree " if charge == UNKNOWN_CHARGE else ""
     return Answer(
         " ".join(filter(None, [f"Failed {where}{code}{reason}", charge, "Nothing more will come of this task."])),
         f"{ask}{another_try(failure.code)}{_used_key(task)}",
     )
 
 
-_UNKNOWN_CHARGE = "Whether it was charged is not known."
+UNKNOWN_CHARGE = "Whether it was charged is not known."
 
 
-def _charge_of_failed(task: Task) -> str:
+def charge_of_failed(task: Task) -> str:
     """What is known of the cost of a failed task; empty where orders cost nothing."""
-    if not _costs(task):
+    if not costs(task):
         return ""
     if task.cost is not None:
-        return _has_cost(task)
+        return has_cost(task)
     service = SERVICES.get(task.service.partition(" ")[0])
     charges_nothing = service is not None and service.failures_are_free
-    return "The service charges nothing for failed tasks." if charges_nothing else _UNKNOWN_CHARGE
+    return "The service charges nothing for failed tasks." if charges_nothing else UNKNOWN_CHARGE
 
 
 def another_try(code: int, order: str = "order again with generate_video") -> str:
@@ -320,7 +320,7 @@ def _unconfirmed(task: Task) -> Answer:
     because = (
         f"no readable answer came back ({task.unclear_because})" if task.unclear_because else "no answer came back"
     )
-    charged = "It may have been charged, so it" if _costs(task) else "It"
+    charged = "It may have been charged, so it" if costs(task) else "It"
     known_key = " and the same idempotency_key give" if task.idempotency_key else " give"
     return Answer(
         f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
@@ -342,12 +342,12 @@ def is_simulated(task: Task) -> bool:
     return task.service.partition(" ")[0] == SIMULATED
 
 
-def _costs(task: Task) -> bool:
+def costs(task: Task) -> bool:
     """Whether it was paid for, or would be."""
     return bool(task.price_unit) and not is_simulated(task)
 
 
-def _has_cost(task: Task) -> str:
+def has_cost(task: Task) -> str:
     """What it has cost, in a sentence; empty where that is not known."""
     if task.cost is None or not task.price_unit:
         return ""

@@ -180,6 +180,17 @@ async def test_a_key_that_stopped_working_ends_the_task_of_the_call_as_it_ends_a
         assert len(extension.created) == 1
 
 
+async def test_a_key_that_was_refused_long_ago_does_not_end_a_task(tmp_path: Path, clock: FakeClock) -> None:
+    simulator = timed(clock, "look-401*1")
+    async with declaring(tmp_path, simulator=simulator, clock=clock, idle_poll_seconds=600) as (me, _):
+        task_id = (await created(me, "generate_video", prompt="A kitten"))["taskId"]
+        await me.error("get_task_status", task_id=task_id)
+        refused = await asked(me.client, "tasks/get", taskId=task_id)
+        assert (refused["status"], refused["result"]["isError"]) == ("completed", True)
+        await clock.advance(30)
+        assert (await asked(me.client, "tasks/get", taskId=task_id))["status"] == "working"
+
+
 async def test_cancelling_is_acknowledged_and_does_not_pretend_to_cancel_the_video(
     tmp_path: Path, clock: FakeClock
 ) -> None:

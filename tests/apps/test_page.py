@@ -34,6 +34,24 @@ INLINE = """() => {
 }"""
 """What markup of a stranger would do, were it ever markup."""
 
+UNENDED = """
+([asked, breaks]) => {
+  const usual = window.fetch;
+  window.fetch = async (path, options) => {
+    if (!options.body.includes(asked)) return usual(path, options);
+    return new Response(new ReadableStream({
+      start(body) {
+        if (breaks) body.error(new TypeError("network error"));
+        const cut = () => body.error(new DOMException("The user aborted a request.", "AbortError"));
+        options.signal.addEventListener("abort", cut);
+      },
+    }), { headers: { "content-type": "text/event-stream" } });
+  };
+}
+"""
+"""The server's answer to what was asked has no end: its connection breaks, or only the page ends it; errors as browsers
+make them."""
+
 STORED = """async () => JSON.stringify([
   location.href, history.state, document.cookie, document.referrer, window.name, {...localStorage}, {...sessionStorage},
   await indexedDB.databases(), await caches.keys(), document.documentElement.outerHTML,
@@ -309,6 +327,32 @@ async def test_a_token_that_is_taken_away_ends_the_visit(browser: Browser, tmp_p
         await expect(person.page.get_by_role("alert")).to_have_text("The token is not good any more.")
         await expect(person.page.get_by_label("Access token")).to_be_focused()
         assert "lighthouse" not in await person.page.content()
+
+
+@pytest.mark.parametrize("words", ["The token is not good any more.", ""], ids=["refused", "signed out"])
+async def test_an_answer_that_the_end_of_a_visit_cuts_off_is_no_error(
+    browser: Browser, tmp_path: Path, words: str
+) -> None:
+    async with site(tmp_path) as base, visit(browser, base) as person:
+        await person.page.evaluate(UNENDED, ["sora2://usage", False])
+        await person.signed_in(ANN)
+        if words:
+            await person.page.route("**/mcp", lambda route: route.fulfill(status=401, json={"error": "invalid_token"}))
+            await person.page.get_by_label("Show").select_option("failed")
+        else:
+            await person.button("Sign out").click()
+
+        await expect(person.page.get_by_label("Access token")).to_be_focused()
+        await person.page.evaluate("() => new Promise((done) => setTimeout(done))")
+        assert await person.page.get_by_role("alert").all_inner_texts() == [words]
+
+
+async def test_an_answer_that_breaks_off_is_said_in_words(browser: Browser, tmp_path: Path) -> None:
+    async with site(tmp_path) as base, visit(browser, base) as person:
+        await person.signed_in(ANN)
+        await person.page.evaluate(UNENDED, ["list_tasks", True])
+        await person.page.get_by_label("Show").select_option("failed")
+        await expect(person.page.get_by_role("alert")).to_have_text("The server cannot be reached.")
 
 
 async def test_without_tokens_the_page_needs_none_and_serves_this_machine_only(

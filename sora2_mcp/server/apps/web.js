@@ -44,13 +44,16 @@ class Web {
 
   /** The result of one request. */
   async request(method, params, name) {
-    const id = ++this.lastId;
-    const answer = await this.post(id, method, params, name);
-    if (!isStream(answer)) return resultOf(await answer.json());
-    for await (const message of messagesIn(answer)) {
-      if (message.id === id) return resultOf(message);
-    }
-    throw new Error("The server broke off before it answered.");
+    const { signal } = this.life;
+    return unlessEnded(signal, async () => {
+      const id = ++this.lastId;
+      const answer = await this.post(id, method, params, name, signal);
+      if (!isStream(answer)) return resultOf(await reached(answer.json()));
+      for await (const message of messagesIn(answer)) {
+        if (message.id === id) return resultOf(message);
+      }
+      throw new Error("The server broke off before it answered.");
+    });
   }
 
   /**
@@ -61,7 +64,7 @@ class Web {
     const uris = ["sora2://tasks", ...ids.slice(0, WATCHED).map((id) => `sora2://tasks/${encodeURIComponent(id)}`)];
     const params = { notifications: { resourceSubscriptions: uris } };
     const answer = await this.post(++this.lastId, "subscriptions/listen", params, "", signal);
-    if (!isStream(answer)) resultOf(await answer.json());
+    if (!isStream(answer)) resultOf(await reached(answer.json()));
     for await (const message of messagesIn(answer)) {
       if (message.error) resultOf(message);
       // The first one acknowledges: what changed before it was not told.
@@ -69,7 +72,7 @@ class Web {
     }
   }
 
-  async post(id, method, params, name, signal = this.life.signal) {
+  async post(id, method, params, name, signal) {
     const named = name ? { "mcp-name": name } : {};
     return this.fetch("mcp", {
       method: "POST",
@@ -83,18 +86,37 @@ class Web {
   }
 
   async fetch(path, options) {
-    // The browser's own words for a server that is not there help nobody.
-    const answer = await fetch(path, { credentials: "omit", ...options }).catch((error) => {
-      throw error instanceof TypeError ? new Error("The server cannot be reached.") : error;
-    });
+    const answer = await reached(fetch(path, { credentials: "omit", ...options }));
     await refuseUnlessOk(answer);
     return answer;
   }
 
   /** All callers' tasks, for the operator's token only. */
   async overview({ status, cursor }) {
-    const asked = new URLSearchParams({ status, cursor });
-    return (await this.fetch(`overview?${asked}`, { signal: this.life.signal, headers: this.headers() })).json();
+    const { signal } = this.life;
+    return unlessEnded(signal, async () => {
+      const asked = new URLSearchParams({ status, cursor });
+      const answer = await this.fetch(`overview?${asked}`, { signal, headers: this.headers() });
+      return reached(answer.json());
+    });
+  }
+}
+
+/** What comes from the server; the browser's own words for one that is not there, or breaks off, help nobody. */
+async function reached(coming) {
+  try {
+    return await coming;
+  } catch (error) {
+    throw error instanceof TypeError ? new Error("The server cannot be reached.") : error;
+  }
+}
+
+/** What `work` comes to, unless `signal` is aborted by then: a browser that cuts off a body has its own error for it. */
+async function unlessEnded(signal, work) {
+  try {
+    return await work();
+  } finally {
+    signal.throwIfAborted();
   }
 }
 
@@ -119,7 +141,7 @@ async function* messagesIn(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reached(reader.read());
     if (done) return;
     text += value.replaceAll("\r\n", "\n");
     const events = text.split("\n\n");

@@ -240,20 +240,21 @@ _DOUBTS = {
 def _succeeded(task: Task, now: datetime) -> Answer:
     seconds = elapsed_seconds(task, now)
     took = "" if seconds is None else f" in {duration(seconds)}"
-    kind = f", {chosen(task.request)}"
+    kind = chosen(task.request)
     if task.has_expired(now):
         return Answer(
-            f"Expired: {task.reference} was done{took}, but its video was not saved, and the service deleted it on "
-            f"{task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later.",
+            f"Expired: {task.reference} ({kind}) was done{took}, but its video was not saved, and the service deleted "
+            f"it on {task.video_expires_at:%Y-%m-%d}, {days_of(task.retention)} later.",
             "tell the user; only a new order with generate_video makes it again"
             f"{f', and costs {task.price_unit}' if costs(task) else ''}.",
         )
+    done = f"Done{took}, {kind}"
     if task.is_deleted(now):
-        done = f"Done{took}{kind}; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
+        done += f"; the service deleted its copy on {task.video_expires_at:%Y-%m-%d}."
     elif task.needs_key:
-        done = f"Done{took}{kind}. Only the service's key opens its address, so this server saves the video by itself."
+        done += ". Only the service's key opens its address, so this server saves the video by itself."
     else:
-        done = f"Done{took}{kind}: {task.link} ({_kept(task, now)})"
+        done += f": {task.link} ({_kept(task, now)})"
     done += f"\n{cost}" if (cost := has_cost(task)) else ""
     if task.file is not None:
         return Answer(f"{done}\nAlready saved: {task.file.place}", _hand_over(task.file))
@@ -264,19 +265,20 @@ def _succeeded(task: Task, now: datetime) -> Answer:
 
 def _failed(task: Task) -> Answer:
     failure = task.failure
+    kind = chosen(task.request)
     if failure is None or not task.task_id:
         # A refusal that came after the caller had the local id.
         refusal = refusal_of(task)
-        said = f"Failed before it was created: {refusal}.{_unspent(task.price_unit)}"
+        said = f"Failed before it was created ({kind}): {refusal}.{_unspent(task.price_unit)}"
         return Answer(said, f"{refusal.hint}{_used_key(task)}")
     where = "before it was created" if failure.stage == "creation" else "while generating"
-    code = f" (code {failure.code})" if failure.code else ""
+    what = f"({kind}; code {failure.code})" if failure.code else f"({kind})"
     if failure.doubtful:
         # Only concluded, so the service may still have the video.
         charged = " It has probably been charged." if costs(task) else ""
         lost = " A server of one's own forgets its jobs when it is restarted." if not task.price_unit else ""
         return Answer(
-            f"Failed {where}{code}: {failure.message}.{charged}{lost}",
+            f"Failed {where} {what}: {failure.message}.{charged}{lost}",
             f'get_task_status(task_id="{task.reference}") asks the service once more; if it stays so, tell the user, '
             f"and order again with generate_video only if they agree.{_used_key(task)}",
         )
@@ -284,7 +286,7 @@ def _failed(task: Task) -> Answer:
     charge = charge_of_failed(task)
     ask = "ask the user, and if they agree " if charge == UNKNOWN_CHARGE else ""
     return Answer(
-        " ".join(filter(None, [f"Failed {where}{code}{reason}", charge, "Nothing more will come of this task."])),
+        " ".join(filter(None, [f"Failed {where} {what}{reason}", charge, "Nothing more will come of this task."])),
         f"{ask}{another_try(failure.code)}{_used_key(task)}",
     )
 
@@ -323,8 +325,9 @@ def _unconfirmed(task: Task) -> Answer:
     charged = "It may have been charged, so it" if costs(task) else "It"
     known_key = " and the same idempotency_key give" if task.idempotency_key else " give"
     return Answer(
-        f"Unclear whether the order arrived: {task.reference} was sent at {iso(task.created_at)}, but {because}. "
-        f"{charged} was not sent again. No call can settle this; the user's account page at the service can.",
+        f"Unclear whether the order arrived: {task.reference} ({chosen(task.request)}) was sent at "
+        f"{iso(task.created_at)}, but {because}. {charged} was not sent again. No call can settle this; the user's "
+        "account page at the service can.",
         f"ask the user before ordering again. The same arguments{known_key} this task again; if they agree to a new "
         "order, call generate_video with a new idempotency_key.",
     )

@@ -308,6 +308,16 @@ def test_what_still_holds_a_placeholder_ends_with_that_and_another_code(typed: T
     assert token.stderr.splitlines()[0] == "sora2-mcp: this entry does not work yet: it holds your-token."
 
 
+def test_a_shared_entry_without_a_token_says_where_it_comes_from(typed: Type) -> None:
+    new = typed("claude-code", "--http", "https://a.example/mcp", "--project", "--write")
+    known = typed("claude-code", "--http", "https://a.example/mcp", "--project", "--write")
+
+    place = "The file holds no token, so it can be shared: set VIDEOS_TOKEN where Claude Code is started."
+    assert (new.code, known.code) == (0, 0)
+    assert place in new.stdout + new.stderr
+    assert "your-token" not in new.stdout + new.stderr + known.stdout + known.stderr
+
+
 def test_a_placeholder_in_the_shell_takes_the_place_of_no_key(home: Path, typed: Type) -> None:
     typed("zed", "--write", SORA2_API_KEY=KEY)
     run = typed("zed", "--write", SORA2_API_KEY="your-key")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sora2_mcp.cli.hosts.entry import Wanted, merged
+from sora2_mcp.cli.hosts.entry import Wanted, entry_of, merged
 from sora2_mcp.cli.hosts.file import printed
 from sora2_mcp.cli.hosts.machine import Launch, Machine, file_of
 from sora2_mcp.cli.hosts.table import HOSTS, Host, System
@@ -258,6 +258,21 @@ def test_a_server_run_elsewhere_is_given_by_its_address_and_a_token(host: Host) 
     assert entry.pop(host.headers_key) == {"Authorization": f"Bearer {token}"}
     assert entry == ADDRESSES[host.id]
     assert [one["id"] for one in document.get("inputs", [])] == (["sora2-token"] if host.id == "vscode" else [])
+
+
+REFERENCES = {
+    "claude-code": "${VIDEOS_TOKEN:-}",
+    "cursor": "${env:VIDEOS_TOKEN}",
+    "vscode": "${input:sora2-token}",
+    "gemini-cli": "$VIDEOS_TOKEN",
+    "opencode": "{env:VIDEOS_TOKEN}",
+}
+
+
+@pytest.mark.parametrize("host", [host for host in HOSTS if host.url_key and host.project], ids=lambda host: host.id)
+def test_a_file_that_is_shared_refers_to_the_token(host: Host) -> None:
+    entry = entry_of(host, Wanted(launch=PROGRAM, url=ADDRESS, project=True))
+    assert entry[host.headers_key] == {"Authorization": f"Bearer {REFERENCES.get(host.id, 'your-token')}"}
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8000/mcp", "http://localhost:8000/mcp", "http://[::1]:8000/mcp"])

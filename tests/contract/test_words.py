@@ -56,7 +56,13 @@ def test_a_name_says_what_is_added_to_it(service: str) -> None:
     assert "the task_id if it is taken" in name
 
 
-@pytest.mark.parametrize("beginning", ["Ordered: ", "Being ordered: ", "Still generating: ", "Done in "])
+BEGINNINGS = (
+    *("Ordered: ", "Being ordered: ", "Still generating: ", "Done in ", "Expired: "),
+    *("Failed while generating", "Failed before it was created", "Unclear whether"),
+)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_every_text_of_a_task_shows_format_and_quality(beginning: str) -> None:
     assert [text for text in texts(beginning) if "landscape, standard" not in text] == []
 

@@ -149,7 +149,7 @@ async def test_a_task_that_failed_is_a_normal_result_with_the_services_reason(tm
         result = await me.call("wait_for_video", task_id=task_id)
 
         assert not result.is_error
-        assert text_of(result).startswith("Failed while generating (code 501): the service says ")
+        assert text_of(result).startswith("Failed while generating (landscape, standard; code 501): the service says ")
         assert (result.structured_content or {})["failure"]["stage"] == "generation"
         assert "Not saved: The video of task" in await me.error("download_video", task_id=task_id)
 

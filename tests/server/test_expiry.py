@@ -88,8 +88,8 @@ async def test_an_expired_video_is_said_to_be_gone_and_its_link_is_not_handed_ou
         for tool in ("get_task_status", "wait_for_video"):
             result = await me.call(tool, task_id=task["task_id"])
             assert text_of(result) == (
-                f"Expired: {task['task_id']} was done in 0 s, but its video was not saved, and the service deleted it "
-                "on 2026-12-07, 15 days later.\n"
+                f"Expired: {task['task_id']} (landscape, standard) was done in 0 s, but its video was not saved, and "
+                "the service deleted it on 2026-12-07, 15 days later.\n"
                 "Next: tell the user; only a new order with generate_video makes it again, and costs credits."
             )
             assert "video_url" not in (result.structured_content or {})

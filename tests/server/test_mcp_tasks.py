@@ -161,7 +161,7 @@ async def test_a_failed_video_is_a_completed_task_that_tells_of_the_failure(tmp_
     simulator = Simulator(seconds_per_task=0.5, faults=["generation-failure"])
     async with declaring(tmp_path, simulator=simulator) as (me, extension):
         result = await me.call("generate_video", prompt="A kitten")
-        assert text_of(result).startswith("Failed while generating (code 501)")
+        assert text_of(result).startswith("Failed while generating (landscape, standard; code 501)")
         assert len(extension.created) == 1
 
 

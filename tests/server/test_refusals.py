@@ -119,7 +119,8 @@ async def test_the_key_of_a_failed_task_orders_nothing_and_asks_for_a_new_one(tm
             False,
             [
                 (
-                    'Failed while generating (code 501): the service says "The video could not be generated". '
+                    "Failed while generating (landscape, standard; code 501): "
+                    'the service says "The video could not be generated". '
                     "Whether it was charged is not known. Nothing more will come of this task."
                 ),
                 (

@@ -180,7 +180,7 @@ async def test_the_review_prompt_completes_with_failed_tasks_only_and_tells_what
 
         assert completed.completion.values == [failed]
         assert isinstance(content, TextContent)
-        assert "Failed while generating (code 501)" in content.text
+        assert "Failed while generating (landscape, standard; code 501)" in content.text
         assert 'Its prompt was: "Bad [sim:generation-failure]"' in content.text
 
 

@@ -46,7 +46,8 @@ async def test_an_order_refused_after_its_id_was_shown_tells_what_helps_against_
         await eventually(failed)
         text = text_of(await me.call("get_task_status", task_id=local_id))
 
-        assert text.startswith("Failed before it was created: The account has no credits left (402)")
+        why = "The account has no credits left (402)"
+        assert text.startswith(f"Failed before it was created (landscape, standard): {why}")
         assert "Nothing was spent." in text
         assert "Next: Ask the user to top up their account on the service" in text
         assert "change the prompt" not in text
@@ -75,8 +76,8 @@ async def test_a_task_given_up_unseen_is_asked_about_once_more_before_it_is_paid
 
         assert text_of(given_up).splitlines() == [
             (
-                "Failed before it was created (code 404): the service has not known this task for ten minutes. "
-                "It has probably been charged."
+                "Failed before it was created (landscape, standard; code 404): "
+                "the service has not known this task for ten minutes. It has probably been charged."
             ),
             (
                 f'Next: get_task_status(task_id="{task_id}") asks the service once more; if it stays so, tell the '

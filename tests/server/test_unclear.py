@@ -62,7 +62,8 @@ async def test_an_unconfirmed_order_tells_when_it_was_sent_why_it_is_unclear_and
         local_id = await listed_id(me)
         told = [
             (
-                f"Unclear whether the order arrived: {local_id} was sent at 2026-11-22T12:00:00Z, "
+                f"Unclear whether the order arrived: {local_id} (landscape, standard) "
+                "was sent at 2026-11-22T12:00:00Z, "
                 f"but no readable answer came back (HTTP 502 with a web page). {UNSURE}"
             ),
             ASK_FIRST,
@@ -107,7 +108,8 @@ async def test_an_order_that_the_servers_end_overtook_says_so_to_the_next_agent(
             False,
             [
                 (
-                    f"Unclear whether the order arrived: {local_id} was sent at 2026-11-22T12:00:00Z, "
+                    f"Unclear whether the order arrived: {local_id} (landscape, standard) "
+                    "was sent at 2026-11-22T12:00:00Z, "
                     f"but no readable answer came back (the server ended before an answer came). {UNSURE}"
                 ),
                 ASK_FIRST,
@@ -154,7 +156,7 @@ async def test_an_order_refused_after_its_id_was_shown_is_a_failed_task_whose_ke
             False,
             [
                 (
-                    "Failed before it was created: The account has no credits left (402); "
+                    "Failed before it was created (landscape, standard): The account has no credits left (402); "
                     'the service says "Insufficient credits". Nothing was spent.'
                 ),
                 (

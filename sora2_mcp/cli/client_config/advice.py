@@ -10,6 +10,7 @@ from sora2_mcp.cli.hosts.entry import (
     API_KEY,
     BASE_URL,
     DAILY_LIMIT,
+    TOKEN,
     YOUR_KEY,
     YOUR_SECRET,
     YOUR_TOKEN,
@@ -141,12 +142,18 @@ def _about_secret(host: Host, wanted: Wanted, entry: Document) -> list[str]:
     if host.asks:
         return [f"{host.title} asks for the {'token' if wanted.url else 'key'} and keeps it safe."]
     if wanted.url:
-        return []
+        reference = host.reference_to(TOKEN)
+        is_shared = wanted.project and reference and reference in str(entry.get(host.headers_key))
+        return [_about_shared_file(host, "token", TOKEN)] if is_shared else []
     key = variables_of(host, entry).get(API_KEY)
-    if wanted.project and key in (None, host.reference):
-        return [f"The file holds no key, so it can be shared: set {API_KEY} where {host.title} is started."]
+    if wanted.project and key in (None, host.reference_to(API_KEY)):
+        return [_about_shared_file(host, "key", API_KEY)]
     if key is None or is_unset(key):
         return []
     place = "given with --env" if API_KEY in wanted.chosen else f"in {API_KEY}"
     source = f"is the one {place}" if wanted.given.get(API_KEY) == key else "that the file had is kept"
     return [f"The API key {source}; it is not shown here."]
+
+
+def _about_shared_file(host: Host, secret: str, variable: str) -> str:
+    return f"The file holds no {secret}, so it can be shared: set {variable} where {host.title} is started."

@@ -12,6 +12,9 @@ from sora2_mcp.cli.hosts.table import Host
 from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES, KnownService
 
 API_KEY = "SORA2_API_KEY"
+TOKEN = "VIDEOS_TOKEN"  # noqa: S105 - the variable that holds one
+"""Not one of the program's own variables: a host reads it, for a server run elsewhere."""
+
 SERVICE = "SORA2_SERVICE"
 BASE_URL = "SORA2_API_BASE_URL"
 DAILY_LIMIT = "SORA2_DAILY_LIMIT"
@@ -98,7 +101,7 @@ class Wanted:
 def entry_of(host: Host, wanted: Wanted) -> Document:
     """The entry where there is none yet."""
     if wanted.url:
-        token = f"${{input:{wanted.input_id}}}" if host.asks else YOUR_TOKEN
+        token = _secret(host, wanted, TOKEN) or YOUR_TOKEN
         headers = {host.headers_key: {"Authorization": f"Bearer {token}"}} if wanted.needs_token else {}
         kind = {"type": host.http_type} if host.http_type else {}
         return {**kind, host.url_key: wanted.url, **host.extra, **headers}
@@ -111,11 +114,18 @@ def entry_of(host: Host, wanted: Wanted) -> Document:
     entry |= {**host.start_extra, **host.extra}
     if host.forwards and wanted.project and wanted.needs_key:
         entry[host.forwards] = [API_KEY]
-    key = f"${{input:{wanted.input_id}}}" if host.asks else host.reference if wanted.project else YOUR_KEY
+    key = _secret(host, wanted, API_KEY) if host.asks or wanted.project else YOUR_KEY
     variables = {API_KEY: key} if wanted.needs_key and key else {}
     values = _values(host, wanted)
     variables |= {**values, **host.env, **_suggested(host, wanted), **values}
     return entry | ({host.env_key: variables} if variables else {})
+
+
+def _secret(host: Host, wanted: Wanted, variable: str) -> str:
+    """What stands in the entry for a secret that it must not hold; empty where the host knows nothing for that."""
+    if host.asks:
+        return f"${{input:{wanted.input_id}}}"
+    return host.reference_to(variable) if wanted.project else ""
 
 
 def _values(host: Host, wanted: Wanted) -> dict[str, str]:

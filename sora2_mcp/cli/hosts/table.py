@@ -45,7 +45,8 @@ class Host:
     env: Mapping[str, str] = field(default_factory=dict)
 
     reference: str = ""
-    """What stands for the key in a file that is shared: the host fills it in from its own environment."""
+    """What stands for the value of a ``VARIABLE`` in a file that is shared: the host fills it in from its own
+    environment."""
 
     forwards: str = ""
     """The key of an entry that lists variables handed on from the host's environment, instead of ``reference``."""
@@ -70,6 +71,10 @@ class Host:
 
     then: str
     """What the user has to do until the host knows the server."""
+
+    def reference_to(self, variable: str) -> str:
+        """What stands for that variable's value; empty where the host fills in nothing."""
+        return self.reference.replace("VARIABLE", variable)
 
 
 _SHORT_WAITS = {"SORA2_MAX_WAIT_SECONDS": "50"}
@@ -119,7 +124,7 @@ CLAUDE_CODE = Host(
     section="mcpServers",
     stdio_type="stdio",
     http_type="http",
-    reference="${SORA2_API_KEY:-}",
+    reference="${VARIABLE:-}",
     add="claude mcp add SCOPE NAME ENV -- PROGRAM",
     add_url="claude mcp add --transport http SCOPE NAME URL HEADERS",
     limit="Hours; any wait fits.",
@@ -138,7 +143,7 @@ CURSOR = Host(
     section="mcpServers",
     stdio_type="stdio",
     env=_SHORT_WAITS,
-    reference="${env:SORA2_API_KEY}",
+    reference="${env:VARIABLE}",
     links=("cursor://anysphere.cursor-deeplink/mcp/install", "https://cursor.com/en/install-mcp"),
     limit="Not documented, so 60 s are assumed: waits are kept to 50 s with `SORA2_MAX_WAIT_SECONDS`.",
     then="Cursor's settings show the server under MCP; switch it on there if it is off.",
@@ -225,7 +230,7 @@ GEMINI_CLI = Host(
     project=(".gemini/settings.json",),
     section="mcpServers",
     url_key="httpUrl",
-    reference="$SORA2_API_KEY",
+    reference="$VARIABLE",
     add="gemini mcp add SCOPE ENV NAME COMMAND ARGUMENTS",
     add_url="gemini mcp add SCOPE --transport http HEADERS NAME URL",
     limit="600 s; any wait fits.",
@@ -245,7 +250,7 @@ OPENCODE = Host(
     http_type="remote",
     env_key="environment",
     command_is_list=True,
-    reference="{env:SORA2_API_KEY}",
+    reference="{env:VARIABLE}",
     add="opencode mcp add NAME ENV -- PROGRAM",
     add_url="opencode mcp add NAME --url URL HEADERS=",
     limit="60 s without a sign of life; this server gives one every 5 s, so any wait fits.",

@@ -6,10 +6,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from sora2_mcp.domain.task import LOCAL
 from sora2_mcp.simulator.app import Simulator
 from tests.clocks import FakeClock, eventually
 from tests.faults.front import Visit
-from tests.faults.test_videos import agent_of, files, finished
+from tests.faults.test_videos import agent_of, finished
 from tests.servers import agent
 from tests.tasks.video_host import MP4
 
@@ -71,7 +72,8 @@ async def test_a_download_tells_how_much_of_the_video_has_come(tmp_path: Path, c
         began = clock.monotonic()
         group.start_soon(partial(me.content, "download_video", task_id=task_id))
         await eventually(lambda: clock.awaits(began + 5) and clock.awaits(began + 8))
-        await eventually(lambda: [file.stat().st_size for file in files(tmp_path)] == [2 * 256 * 1024])
+        _, download = await (await me.runtime.tasks()).begin_download(task_id, LOCAL)
+        await eventually(lambda: download is not None and download.received_bytes == 2 * 256 * 1024)
         await clock.advance(5)
         await eventually(lambda: len(me.progress) == 3)
         await clock.advance(3)

@@ -322,7 +322,7 @@ async def test_a_token_that_is_taken_away_ends_the_visit(browser: Browser, tmp_p
         await order(base, ANN, "Ann's lighthouse")
         await person.signed_in(ANN)
         await person.page.route("**/mcp", lambda route: route.fulfill(status=401, json={"error": "invalid_token"}))
-        await person.page.get_by_label("Show").select_option("failed")
+        await person.come_back()
 
         await expect(person.page.get_by_role("alert")).to_have_text("The token is not good any more.")
         await expect(person.page.get_by_label("Access token")).to_be_focused()
@@ -338,7 +338,7 @@ async def test_an_answer_that_the_end_of_a_visit_cuts_off_is_no_error(
         await person.signed_in(ANN)
         if words:
             await person.page.route("**/mcp", lambda route: route.fulfill(status=401, json={"error": "invalid_token"}))
-            await person.page.get_by_label("Show").select_option("failed")
+            await person.come_back()
         else:
             await person.button("Sign out").click()
 

@@ -51,6 +51,10 @@ class Visit:
         await self.sign_in(token)
         await expect(self.button("Sign out")).to_be_visible()
 
+    async def come_back(self) -> None:
+        """Comes back to the page from another tab, so it asks for what is new; not for one who is signed out."""
+        await self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
     async def answer_list(self, tasks: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Answers ``list_tasks`` by its arguments in the server's place; everything else goes on to the server."""
 

@@ -105,8 +105,8 @@ def test_facts_are_attributes() -> None:
 
     assert (limit.variable, limit.limit, limit.used) == ("SORA2_DAILY_LIMIT", 3, 4)
     assert limit.hint == (
-        "It frees itself at midnight UTC. Tell the user; only they can raise SORA2_DAILY_LIMIT, "
-        "in the configuration of this server."
+        "It frees itself at midnight UTC. Tell the user; only whoever runs this server can raise SORA2_DAILY_LIMIT, "
+        "in its configuration."
     )
     assert (store.variable, "SORA2_STATE" in store.hint) == ("SORA2_STATE", True)
     assert errors.UnknownTaskError("t1").task_id == "t1"

@@ -1,12 +1,14 @@
 """The command line. Imports nothing heavy, so that ``--help`` is quick and stdout is claimed early."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from sora2_mcp import __version__
 from sora2_mcp.cli import usage
+from sora2_mcp.cli.terminal import folded
 from sora2_mcp.domain.configured import SERVICES
 
 _DESCRIPTION = """\
@@ -26,16 +28,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given = ["serve", *given]
     arguments, rest = build_parser().parse_known_args(given)
-    # Of the command itself, whose usage stands above the message.
+    # Of the command itself, which the message names.
     parser: argparse.ArgumentParser = vars(arguments).pop("parser")
-    if wrong := usage.unexpected(arguments, rest) if rest else usage.complaint(arguments, given):
+    if wrong := usage.unexpected(arguments, rest, given, parser) if rest else usage.complaint(arguments, given):
         parser.error(wrong)
     return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sora2-mcp",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -43,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sora2-mcp {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands: _Commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_demo(commands)
     _add_generate(commands)
@@ -56,12 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"  # noqa: SLF001 - argparse has no public name
 
 
-def _add(commands: _Commands, name: str, text: str) -> argparse.ArgumentParser:
+def _add(commands: _Commands, name: str, text: str) -> "_Parser":
     # Without abbreviations: a new option would change the meaning of those in scripts.
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser: _Parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(parser=parser)
     return parser
 
@@ -106,7 +108,9 @@ def _add_generate(commands: _Commands) -> None:
         metavar="IMAGE",
         help="an image to animate: its address, or a file in SORA2_IMAGE_DIR; repeatable",
     )
-    generate.add_argument("--aspect-ratio", choices=("landscape", "portrait"), default="landscape")
+    generate.add_argument(
+        "--aspect-ratio", choices=("landscape", "portrait"), default="landscape", help="16:9 (default) or 9:16"
+    )
     generate.add_argument("--quality", choices=("standard", "hd"), default="standard")
     generate.add_argument("--seconds", type=_length, default=0, help="length of the video, where it can be chosen")
     generate.add_argument("--watermark", default="", metavar="TEXT", help="text shown in the video")
@@ -127,7 +131,7 @@ def _add_generate(commands: _Commands) -> None:
 
 def _add_tasks(commands: _Commands) -> None:
     tasks = _add(commands, "tasks", "list, show, wait for, open or save the videos ordered before")
-    verbs = tasks.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs: _Commands = tasks.add_subparsers(dest="verb", metavar="VERB", required=True)
     listed = _add(verbs, "list", "list tasks, newest first")
     listed.add_argument("--status", choices=("any", "generating", "succeeded", "failed", "unconfirmed"), default="any")
     listed.add_argument("--limit", type=int, default=20, help="how many (default 20)")
@@ -242,6 +246,14 @@ def _add_simulate_switch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--simulate", action="store_true", help="run on the built-in simulator: no account, no cost, own tasks"
     )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in a line; the options are a command away."""
+
+    def error(self, message: str) -> NoReturn:
+        lines = f"{self.prog}: error: {usage.with_nearest(message)}\nSee: {self.prog} --help\n"
+        self.exit(2, folded(lines, sys.stderr))
 
 
 class _Filled(argparse.Action):

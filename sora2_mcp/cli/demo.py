@@ -28,7 +28,7 @@ async def _make_video(agent: Agent, *, display: Display, prompt: str, aspect_rat
     call = partial(_called, agent, display)
     ordered = await call("generate_video", prompt=prompt, aspect_ratio=aspect_ratio)
     task_id = ordered["task_id"]
-    with display.waiting("generating"):
+    with display.waiting("generating", indent=10):
         done = await call("wait_for_video", task_id=task_id)
     if done["status"] != "succeeded":
         raise AgentError(f"The demo's task ended as {done['status']}")

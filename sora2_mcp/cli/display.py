@@ -2,7 +2,6 @@
 
 import json
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from sora2_mcp.cli.terminal import folded_to
 
 Advance = Callable[[float, float | None], None]
 """Takes how much is done, and of how much where that is known."""
@@ -109,18 +110,16 @@ class Display:
 
     def words(self, text: str) -> None:
         """Sentences, which a terminal gets in lines of its width; elsewhere as they are."""
-        for line in text.splitlines():
-            # Addresses, paths and commands stay whole, to be copied.
-            is_whole = not self._is_terminal or any(mark in line for mark in ("/", "\\", "sora2-mcp"))
-            self.line(line if is_whole else textwrap.fill(line, self.columns, break_on_hyphens=False))
+        for line in folded_to(self.columns, text).splitlines():
+            self.line(line)
 
     @contextmanager
-    def waiting(self, text: str) -> Iterator[None]:
-        """A moving bar of unknown length with the seconds so far."""
+    def waiting(self, text: str, *, indent: int = 0) -> Iterator[None]:
+        """A moving bar of unknown length with the seconds so far, so many columns from the left."""
         if not self._is_terminal:
             yield
             return
-        indented = TextColumn(f"{'':<10}{{task.description}}")
+        indented = TextColumn(f"{' ' * indent}{{task.description}}")
         with self._progress(indented, SpinnerColumn(), BarColumn(30)) as progress:
             progress.add_task(text, total=None)
             yield

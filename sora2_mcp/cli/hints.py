@@ -18,6 +18,11 @@ _OPTIONS = {
 }
 """What the arguments of tools are called here."""
 
+_EXAMPLES = {
+    "SORA2_MODEL": "a model's id as the service spells it, such as google/veo-3.1",
+    "SORA2_API_BASE_URL": "your server's address, such as http://127.0.0.1:8000/v1",
+}
+_WITHOUT_ACCOUNT = "try everything without an account: add --simulate. That makes no real video."
 _TRY_AGAIN = "Try again in a minute."
 
 # ``str.format`` fills them in from the error. A command stands at the end, so that ``typed`` can add to it.
@@ -25,8 +30,10 @@ _HINTS: dict[type[Sora2Error], str] = {
     # The message of these two says what is allowed.
     errors.ConfigurationError: "",
     errors.ArgumentError: "",
+    errors.MissingSettingError: f"Set it to {{example}}, or {_WITHOUT_ACCOUNT}",
     errors.MissingKeyError: (
-        "Set it to your key, or try everything without an account: add --simulate. That makes no real video."
+        "Set it to your key, and SORA2_SERVICE to the service that it is for (kie or openrouter; openai is a GPU of "
+        f"your own), or {_WITHOUT_ACCOUNT}"
     ),
     errors.UnknownTaskError: "See them with: sora2-mcp tasks list",
     errors.KeyReusedError: "Give another --idempotency-key, or none, to order this.",
@@ -89,7 +96,9 @@ def hint(error: Sora2Error, *, simulate: bool = False) -> str:
     if words is None:
         # Errors of the command line's own are in no table: they speak to a person anyway.
         known = (_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS)
-        words = next(known, error.hint.replace("{", "{{").replace("}", "}}")).format(error=error)
+        words = next(known, error.hint.replace("{", "{{").replace("}", "}}"))
+        example = _EXAMPLES.get(error.variable, "") if isinstance(error, errors.ConfigurationError) else ""
+        words = words.format(error=error, example=example)
     return typed(words, simulate=simulate)
 
 

@@ -78,7 +78,7 @@ class Jobs:
         if shown_status(task) != "succeeded":
             self._show(task)
             return 1
-        self._display.words(words.state(task, self._runtime.clock.now()))
+        self._display.words(words.state(task, self._runtime.clock.now(), with_file=False))
         return await self._save_ordered(task, arguments.filename)
 
     async def _save_ordered(self, task: Task, filename: str) -> int:
@@ -125,7 +125,8 @@ class Jobs:
     def _list(self, page: Page, arguments: argparse.Namespace) -> None:
         now = self._runtime.clock.now()
         if not page.tasks:
-            self._display.line("No tasks." if arguments.status == "any" else f"No {arguments.status} tasks.")
+            kind = "tasks yet" if arguments.status == "any" else f"{arguments.status} tasks"
+            self._display.line(f"No {kind} with this service and key.")
         elif self._display.columns:
             self._display.table(table(page.tasks, now, self._display.columns))
         else:

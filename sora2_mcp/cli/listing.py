@@ -11,8 +11,11 @@ from sora2_mcp.server.views import shown_status
 from sora2_mcp.words import sanitized
 
 _STYLES = {"generating": "yellow", "succeeded": "green", "failed": "red", "unconfirmed": "magenta"}
-_LONGEST_ID = 36
-"""Those of gateways have 200 characters; a UUID has so many."""
+_LONGEST_ID = 64
+"""Those of gateways have 200 characters, of which the first may be the same in all."""
+
+_ID_SHOWN = 24
+"""A beginning of so many characters is an id as well, and leaves room for the prompt."""
 
 _LOCAL_SHOWN = 12
 _PROMPT_SHOWN = 200
@@ -47,9 +50,9 @@ def table(tasks: Sequence[Task], now: datetime, columns: int) -> Table:
 
 
 def shown_id(task: Task) -> str:
-    """An id that can be typed: a long one's place takes the beginning of the local one."""
-    short = len(task.reference) <= _LONGEST_ID
-    return task.reference if short else f"{LOCAL_PREFIX}{task.id[:_LOCAL_SHOWN]}"
+    """An id that can be typed: its beginning; the place of a very long one takes the local one."""
+    is_usual = len(task.reference) <= _LONGEST_ID
+    return task.reference[:_ID_SHOWN] if is_usual else f"{LOCAL_PREFIX}{task.id[:_LOCAL_SHOWN]}"
 
 
 def _when(instant: datetime, now: datetime) -> str:

@@ -12,7 +12,7 @@ import anyio
 
 from sora2_mcp.cli import hints
 from sora2_mcp.cli.deferred import models_built_on_demand
-from sora2_mcp.cli.terminal import Wire
+from sora2_mcp.cli.terminal import Wire, folded
 from sora2_mcp.errors import ConfigurationError, Sora2Error, leaves
 from sora2_mcp.runtime import Runtime
 from sora2_mcp.settings import Settings
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace, wire: Wire | None = None) -> int:
 
 def _shown(error: Sora2Error, arguments: argparse.Namespace) -> int:
     """Prints what went wrong and what to do; the exit code."""
-    print(f"sora2-mcp: {hints.problem(error)}", file=sys.stderr)  # noqa: T201 - the command line's own words
-    if hint := hints.hint(error, simulate=getattr(arguments, "simulate", False)):
-        print(hint, file=sys.stderr)  # noqa: T201
+    hint = hints.hint(error, simulate=getattr(arguments, "simulate", False))
+    lines = filter(None, (f"sora2-mcp: {hints.problem(error)}", hint))
+    sys.stderr.write(folded("".join(f"{line}\n" for line in lines), sys.stderr))
     return _USAGE_ERROR if isinstance(error, ConfigurationError) else 1
 
 

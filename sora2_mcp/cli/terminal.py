@@ -5,10 +5,14 @@ Imports nothing heavy: it must run before anything can print.
 
 import io
 import os
+import re
 import select
 import signal
 import sys
+import textwrap
 from typing import Any, NamedTuple, TextIO
+
+_COMMAND = re.compile(r"(?<!^)sora2-mcp [a-z]")
 
 
 class Wire(NamedTuple):
@@ -27,6 +31,27 @@ def claim_wire() -> Wire:
     os.close(nothing)
     os.dup2(2, 1)
     return wire
+
+
+def folded(text: str, stream: TextIO) -> str:
+    """Sentences in lines of the terminal's width; as they are where the stream leads elsewhere."""
+    if not stream.isatty():
+        return text
+    from shutil import get_terminal_size  # noqa: PLC0415 - a host that starts the server has no terminal
+
+    return folded_to(get_terminal_size().columns, text)
+
+
+def folded_to(columns: int, text: str) -> str:
+    """Sentences in lines of so many columns; commands and what is indented stay whole, to be copied."""
+    return "".join(f"{_folded(line, columns)}\n" for line in text.splitlines())
+
+
+def _folded(line: str, columns: int) -> str:
+    # Some terminals say that they have no columns.
+    if not columns or line.startswith(" ") or _COMMAND.search(line):
+        return line
+    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def start_in_utf_8() -> None:

@@ -1,12 +1,17 @@
 """What is wrong with a command line whose words are all allowed: an option without effect, a prompt in pieces."""
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 _UNSAFE = set('"$`\\!')
 """Within double quotes these mean something to a shell."""
+
+_INVALID_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
+_OF_THE_PROGRAM = ("--help", "--version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,29 @@ def complaint(given: argparse.Namespace, typed: Sequence[str]) -> str:
     return ""
 
 
-def unexpected(given: argparse.Namespace, rest: Sequence[str]) -> str:
+def unexpected(
+    given: argparse.Namespace, rest: Sequence[str], typed: Sequence[str], parser: argparse.ArgumentParser
+) -> str:
     """What to say of words that the command does not take."""
-    words = [word for word in rest if not word.startswith("-")]
-    if given.command == "generate" and len(words) == len(rest):
-        return f"quote the prompt, so that it is one word to the shell: {_quoted(' '.join([given.prompt, *words]))}"
+    options = [word.partition("=")[0] for word in rest if word.startswith("-")]
+    if options:
+        known = {*re.findall(r"--[a-z-]+", parser.format_usage()), *_OF_THE_PROGRAM}
+        return f"there is no option {options[0]}{_nearest(options[0], sorted(known))}"
+    if given.command == "generate":
+        return f"quote the prompt, so that it is one word to the shell:\n{_quoted([given.prompt, *rest], typed)}"
     return f"unrecognized arguments: {' '.join(rest)}"
+
+
+def with_nearest(message: str) -> str:
+    """The message of a parser; of a choice that comes close to an allowed one, with that one."""
+    if found := _INVALID_CHOICE.search(message):
+        return message + _nearest(found[1], [choice.strip("' ") for choice in found[2].split(",")])
+    return message
+
+
+def _nearest(typed: str, known: Sequence[str]) -> str:
+    nearest = get_close_matches(typed, known, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def _options(typed: Sequence[str]) -> Iterator[str]:
@@ -80,5 +102,14 @@ def _options(typed: Sequence[str]) -> Iterator[str]:
             yield word.partition("=")[0]
 
 
-def _quoted(prompt: str) -> str:
-    return "sora2-mcp generate " + (shlex.quote(prompt) if _UNSAFE & set(prompt) else f'"{prompt}"')
+def _quoted(words: Sequence[str], typed: Sequence[str]) -> str:
+    """The command with these words as one prompt, and with all its options: without ``--simulate`` it would cost."""
+    left, options = [*words], list[str]()
+    for word in typed[1:]:
+        if left and word == left[0]:
+            left.pop(0)
+        else:
+            options.append(word)
+    prompt = " ".join(words)
+    quoted = shlex.quote(prompt) if _UNSAFE & set(prompt) else f'"{prompt}"'
+    return " ".join(["  sora2-mcp generate", quoted, *map(shlex.quote, options)])

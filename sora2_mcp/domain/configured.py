@@ -79,7 +79,7 @@ SERVICES: Mapping[str, KnownService] = {
         base_url="https://api.sora2api.ai/api/v1/sora2",
         media=_MEDIA,
         today="OpenAI ended Sora 2 on 2026-09-24, and this service's address did not resolve on 2026-06-23. A service "
-        "that speaks its protocol works by SORA2_API_BASE_URL; others are chosen with SORA2_SERVICE.",
+        "that speaks its protocol works by SORA2_API_BASE_URL; SORA2_SERVICE chooses others: kie, openrouter, openai.",
     ),
     "kie": KnownService(
         title="Kie",

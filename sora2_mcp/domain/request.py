@@ -146,7 +146,8 @@ class VideoRequest:
 def _check_choices(request: VideoRequest, capabilities: Capabilities) -> None:
     # A choice that the service cannot honour is refused: left out in silence it would cost a video of another kind.
     maker = capabilities.maker
-    lengths = f"allowed is {capabilities.lengths}." if capabilities.seconds else f"the length is {maker}'s own."
+    is_chosen = bool(capabilities.seconds)
+    lengths = f"allowed is {capabilities.lengths}." if is_chosen else f"{maker} sets the length, so leave it out."
     refusals = (
         ("watermark", request.watermark and not capabilities.watermark, f"cannot be set: {maker} takes none."),
         ("callback_url", request.callback_url and not capabilities.callback_url, f"cannot be set: {maker} takes none."),

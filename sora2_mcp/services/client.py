@@ -13,6 +13,7 @@ import httpx2
 import stamina
 
 from sora2_mcp.clock import Clock
+from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Snapshot
 from sora2_mcp.errors import LostAnswerError, NotReachedError, ServiceError, Sora2Error
@@ -110,9 +111,20 @@ class Client:
             request = await anyio.to_thread.run_sync(build) if call.holds_pictures else build()
         except (ValueError, TypeError, RecursionError, httpx2.InvalidURL) as error:
             raise NotReachedError(f"its request cannot be written: {type(error).__name__}") from error
-        answer = await exchange(http, request, clock=self._clock, limit_seconds=limit_seconds)
+        try:
+            answer = await exchange(http, request, clock=self._clock, limit_seconds=limit_seconds)
+        except NotReachedError as error:
+            _advise(error, self._base_url)
+            raise
         self.last_contact_at = self._clock.now()
         return answer
+
+
+def _advise(error: NotReachedError, base_url: str) -> None:
+    """Where nothing stood in the way but that the default service has ended, says which others there are."""
+    default = SERVICES[DEFAULT_SERVICE]
+    if base_url == default.base_url and type(error) is NotReachedError:
+        error.hint, error.cli_hint = f"Tell the user: {default.today}", default.today
 
 
 def request_of(http: httpx2.AsyncClient, base_url: str, call: Call, timeout: httpx2.Timeout) -> httpx2.Request:

@@ -5,6 +5,7 @@ API, 2026-11. What one of them leaves out or spells another way is read lenientl
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -73,8 +74,8 @@ _BAD_REQUEST = (
     "parameter, ask the user to check SORA2_MODEL, SORA2_API_KEY and SORA2_MODEL_INPUT. Then order again."
 )
 
-_NO_SUCH_PATH = "Not Found"
-"""The words of such servers' frameworks for a path that they do not serve; for an unknown task they have others."""
+_NO_SUCH_PATH = re.compile(r"\b(path|url|route|endpoint)\b|^(not found)?$", re.IGNORECASE)
+"""The words of servers and frameworks for a path that they do not serve; of an unknown task they speak otherwise."""
 
 
 class Video(Lenient):
@@ -227,8 +228,8 @@ class OpenAI(Service):
     def report(self, answer: Answer) -> Report:
         content = _content(answer)
         code, words = _words(_read(content))
-        if answer.status == _NOT_FOUND and words != _NO_SUCH_PATH:
-            # The server knows no such task, which is right: the probe names one that cannot exist.
+        if answer.status == _NOT_FOUND and not _NO_SUCH_PATH.search(words):
+            # The server says in its own words that it knows no such task, which is right: none has the probe's id.
             return Report(code=200, words=words)
         # 403 means a wrong key, as 401 does: both have the same advice.
         return Report(

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import json5
@@ -40,7 +41,7 @@ def test_stdout_holds_the_file_alone_and_the_key_is_shown_nowhere(home: Path, ty
     document = tomllib.loads(printed.stdout) if host.format == "toml" else json.loads(printed.stdout)
     path = home / FILES[host.id]
     assert set(document) - {"inputs"} == {host.section}
-    assert f"This goes into {path};" in printed.stderr
+    assert f"This goes into {path}\n" in printed.stderr
     assert str(path) in written.stdout
     assert again.stdout.startswith(f"sora2 is in {path} as it should be; nothing was changed.\n")
     assert [run.code for run in (printed, written, again)] == [int("your-key" in printed.stdout), 0, 0]
@@ -55,10 +56,13 @@ def test_where_the_key_goes_is_said(home: Path, typed: Type) -> None:
         run = typed("cursor", *arguments, **variables)
         return run.stdout + run.stderr
 
-    assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in advice()
+    kie = partial(advice, "--service", "kie")
+    assert "in the place of your-key; or set SORA2_API_KEY and run this command with --write.\n" in kie()
     assert "Keys are never printed: --write puts yours in the place of your-key." in advice(SORA2_API_KEY=KEY)
-    assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in advice("--write")
-    assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in advice("--write", SORA2_API_KEY=KEY)
+    assert "in the place of your-key; or set SORA2_API_KEY and run this command again.\n" in kie("--write")
+    # The entry is still for Kie.
+    assert "Put your Kie key (https://kie.ai/api-key) in the place of your-key;" in advice("--write")
+    assert "The API key is the one in SORA2_API_KEY; it is not shown here.\n" in kie("--write", SORA2_API_KEY=KEY)
     assert "The API key that the file had is kept; it is not shown here.\n" in advice("--write")
     (home / ".cursor" / "mcp.json").chmod(0o644)
     assert f"chmod 600 {home / '.cursor' / 'mcp.json'}\n" in advice("--write")
@@ -89,7 +93,7 @@ def test_before_a_key_is_written_where_others_can_read_it_that_is_said(
     monkeypatch.setattr("sys.stderr", stderr)
     monkeypatch.setenv("SORA2_API_KEY", KEY)
 
-    assert run(parse(["client-config", "cursor", "--write"])) == 0
+    assert run(parse(["client-config", "cursor", "--service", "kie", "--write"])) == 0
     assert stderr.getvalue() == (
         f"Other users of this machine may read the secret there: chmod 600 {path}\n"
         "SORA2_DAILY_LIMIT=20 is in the entry: at most 20 orders a day.\n"
@@ -318,8 +322,17 @@ def test_a_shared_entry_without_a_token_says_where_it_comes_from(typed: Type) ->
     assert "your-token" not in new.stdout + new.stderr + known.stdout + known.stderr
 
 
+def test_an_entry_for_the_service_that_has_ended_says_so_and_names_others(typed: Type) -> None:
+    without_key, with_key = typed("cursor"), typed("cursor", "--write", SORA2_API_KEY=KEY)
+    elsewhere = typed("zed", SORA2_API_KEY=KEY, SORA2_API_BASE_URL="https://gateway.example/v1")
+
+    ended = "OpenAI ended Sora 2 on 2026-09-24"
+    assert [run.stderr.count(ended) for run in (without_key, with_key, elsewhere)] == [1, 1, 0]
+    assert "SORA2_SERVICE chooses others: kie, openrouter, openai. Give one with --service.\n" in with_key.stderr
+
+
 def test_a_placeholder_in_the_shell_takes_the_place_of_no_key(home: Path, typed: Type) -> None:
-    typed("zed", "--write", SORA2_API_KEY=KEY)
+    typed("zed", "--service", "kie", "--write", SORA2_API_KEY=KEY)
     run = typed("zed", "--write", SORA2_API_KEY="your-key")
 
     assert (run.code, run.stderr) == (0, "")
@@ -348,7 +361,7 @@ def test_of_the_simulator_in_the_place_of_real_videos_that_is_said(home: Path, t
 
 
 def test_a_shell_on_the_simulator_is_told_that_the_entry_is_not(typed: Type) -> None:
-    run = typed("claude-code", "--write", SORA2_API_KEY=KEY, SORA2_SIMULATE="1")
+    run = typed("claude-code", "--service", "kie", "--write", SORA2_API_KEY=KEY, SORA2_SIMULATE="1")
 
     assert run.stderr == (
         "SORA2_SIMULATE is set here, but this entry makes real videos; --simulate gives one for the simulator.\n"

@@ -168,7 +168,8 @@ def test_what_cannot_be_taken_is_refused_without_its_value(
 
 
 def test_what_is_set_here_and_not_in_the_entry_is_offered_by_name(typed: Type) -> None:
-    here: dict[str, Any] = {"SORA2_API_KEY": KEY, "SORA2_DAILY_LIMIT": "5", "SORA2_ADMIN_TOKEN": TOKEN}
+    key = {"SORA2_SERVICE": "kie", "SORA2_API_KEY": KEY}
+    here: dict[str, Any] = {**key, "SORA2_DAILY_LIMIT": "5", "SORA2_ADMIN_TOKEN": TOKEN}
     offered = typed("zed", "--write", **here, HTTPS_PROXY="http://ann:word@p:1")
     taken = typed("zed", "--write", "--env", "SORA2_DAILY_LIMIT", **here)
     differs = typed("zed", "--write", **{**here, "SORA2_DAILY_LIMIT": "6"})
@@ -210,7 +211,7 @@ def test_a_host_of_the_desktop_gets_a_daily_limit_and_that_is_said_once(home: Pa
 
 def test_a_limit_of_ones_own_is_not_touched(home: Path, typed: Type) -> None:
     for options in (["--env", "SORA2_DAILY_LIMIT=0"], []):
-        run = typed("zed", "--write", *options, SORA2_API_KEY=KEY)
+        run = typed("zed", "--service", "kie", "--write", *options, SORA2_API_KEY=KEY)
         assert (run.stderr, variables("zed", home)["SORA2_DAILY_LIMIT"]) == ("", "0")
 
 

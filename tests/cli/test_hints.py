@@ -92,8 +92,11 @@ def test_the_idempotency_key_is_called_by_its_option() -> None:
         (UnwritableError("t1", "no."), "Check SORA2_VIDEO_DIR (its free space and rights), then try again."),
         (UnwritableError("t1", "no.", "Tell them.", "Make room."), "Make room."),
         (
-            LimitError("SORA2_DAILY_LIMIT", 3, 3, "It frees at 00:00 UTC."),
-            "It frees at 00:00 UTC. You can raise SORA2_DAILY_LIMIT. See your tasks with: sora2-mcp tasks list",
+            LimitError("SORA2_DAILY_LIMIT", 3, 3, "There is room again at 00:00 UTC."),
+            (
+                "There is room again at 00:00 UTC. You can raise SORA2_DAILY_LIMIT. "
+                "See your tasks with: sora2-mcp tasks list"
+            ),
         ),
         (
             StoreError("is busy", hint="Repeat the same call."),

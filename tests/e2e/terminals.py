@@ -9,8 +9,10 @@ from pathlib import Path
 from tests.e2e.processes import PROGRAM, environment
 
 
-def on_a_terminal(folder: Path, *arguments: str, columns: int = 80, rows: int = 30, **variables: str) -> str:
-    """All that a run that succeeds writes to a terminal of that size."""
+def on_a_terminal(
+    folder: Path, *arguments: str, columns: int = 80, rows: int = 30, code: int = 0, **variables: str
+) -> str:
+    """All that a run that ends with that exit code writes to a terminal of that size."""
     ours, theirs = pty.openpty()
     size = {"COLUMNS": str(columns), "LINES": str(rows), "TERM": "xterm"}
     with subprocess.Popen(
@@ -30,7 +32,7 @@ def on_a_terminal(folder: Path, *arguments: str, columns: int = 80, rows: int = 
         except OSError:
             pass
         os.close(ours)
-    assert process.returncode == 0, written.decode()
+    assert process.returncode == code, written.decode()
     return written.decode()
 
 

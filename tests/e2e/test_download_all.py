@@ -23,7 +23,7 @@ def test_on_a_terminal_every_file_has_a_bar_while_it_is_saved_and_then_a_whole_l
     ids = ordered(tmp_path, sora.base_url, 12)
 
     there = places(tmp_path, sora.base_url)
-    shown = without_colours(on_a_terminal(tmp_path, *ALL, columns=70, rows=10, **there))
+    shown = without_colours(on_a_terminal(tmp_path, *ALL, columns=70, rows=10, code=0, **there))
 
     frames = [A_BAR.findall(frame.replace("\r\n", "\n")) for frame in re.split(r"(?:\r?\x1b\[\d*[A-Z])+", shown)]
     assert {id for frame in frames for id in frame} == {*ids}

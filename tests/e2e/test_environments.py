@@ -66,7 +66,7 @@ def test_two_homes_never_share_a_store(tmp_path: Path, one: str, other: str) -> 
 
     listed(one, "generate", PROMPT, "--no-wait")
 
-    assert listed(other, "tasks", "list") == "No tasks.\n"
+    assert listed(other, "tasks", "list") == "No tasks yet with this service and key.\n"
     assert (tmp_path / one / ".local" / "share" / "sora2-mcp" / "simulator" / "tasks.db").is_file()
 
 

@@ -44,6 +44,17 @@ def test_times_on_a_terminal_are_this_machines(tmp_path: Path) -> None:
     assert (int(here) + 9) % 24 == int(there)
 
 
+def test_advice_and_errors_fit_a_terminal_too(tmp_path: Path) -> None:
+    advice = lines_of(on_a_terminal(tmp_path, "client-config", "claude-desktop", "--simulate", columns=60))
+    wrong = lines_of(on_a_terminal(tmp_path, "genrate", "A kitten", columns=60, code=2))
+    missing = lines_of(on_a_terminal(tmp_path, "generate", "A kitten", columns=60, code=2))
+
+    assert max(len(line) for line in advice if "/" not in line) <= 60
+    assert max(map(len, [*wrong, *missing])) <= 60
+    assert " ".join(wrong).endswith("did you mean generate? See: sora2-mcp --help")
+    assert " ".join(missing).endswith("add --simulate. That makes no real video.")
+
+
 def test_sentences_fit_a_terminal_and_what_is_to_be_copied_stays_whole(tmp_path: Path) -> None:
     task_id = order(tmp_path)
     lines = lines_of(on_a_terminal(tmp_path, "tasks", "show", task_id, "--simulate", columns=60))

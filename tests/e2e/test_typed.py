@@ -42,8 +42,12 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         (("simulate", "--fault", "nonsense"), "--fault cannot be read"),
         (("serve", "--port", "99999"), "99999 is no port"),
         (("dance",), "invalid choice"),
-        (("doctor", "--heal"), "unrecognized arguments: --heal"),
-        (("generate", "A kitten", "--fast"), "unrecognized arguments: --fast"),
+        (("genrate", "A kitten"), "; did you mean generate?"),
+        (("tasks", "lst"), "; did you mean list?"),
+        (("--verion",), "there is no option --verion; did you mean --version?"),
+        (("generate", "A", "kitten", "--aspect=portrait"), "there is no option --aspect; did you mean --aspect-ratio?"),
+        (("doctor", "--now"), "sora2-mcp doctor: error: there is no option --now\nSee: sora2-mcp doctor --help\n"),
+        (("generate", "A kitten", "--fast"), "there is no option --fast"),
         (("tasks", "show", "one", "two"), "unrecognized arguments: two"),
     ],
 )
@@ -105,16 +109,25 @@ def test_an_option_that_does_something_is_taken(arguments: tuple[str, ...]) -> N
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (("A", "kitten", "plays"), '"A kitten plays"'),
+        (("A", "kitten", "plays", "--simulate"), '"A kitten plays" --simulate'),
         (("A", "kitten's", "day"), '"A kitten\'s day"'),
-        (("A", '"kitten"', "$5"), "'A \"kitten\" $5'"),
+        (
+            ("--json", "A", '"kitten"', "--filename", "my kitten", "$5"),
+            "'A \"kitten\" $5' --json --filename 'my kitten'",
+        ),
     ],
 )
-def test_a_prompt_without_quotes_is_met_with_how_to_quote_it(typed: Typed, words: tuple[str, ...], shown: str) -> None:
-    code, written, said = typed("generate", *words, "--simulate")
+def test_a_prompt_without_quotes_is_met_with_the_same_command_and_it_quoted(
+    typed: Typed, words: tuple[str, ...], shown: str
+) -> None:
+    code, written, said = typed("generate", *words)
 
     assert (code, written) == (2, "")
-    assert said.endswith(f"quote the prompt, so that it is one word to the shell: sora2-mcp generate {shown}\n")
+    assert said.splitlines() == [
+        "sora2-mcp generate: error: quote the prompt, so that it is one word to the shell:",
+        f"  sora2-mcp generate {shown}",
+        "See: sora2-mcp generate --help",
+    ]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

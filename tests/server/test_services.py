@@ -237,7 +237,7 @@ async def test_kie_and_openrouter_tell_what_a_video_has_cost(tmp_path: Path) -> 
         ("openai", {"image_urls": ["https://x.example/1.png"] * 2}, "image_urls"),
         ("openrouter", {"callback_url": "http://x.example"}, "callback_url must begin with https://"),
         ("openrouter", {"seconds": 61}, "seconds cannot be 61: allowed is 1 to 60."),
-        ("sora2api", {"seconds": 8}, "seconds cannot be 8: the length is Sora 2 through Sora2API's own."),
+        ("sora2api", {"seconds": 8}, "seconds cannot be 8: Sora 2 through Sora2API sets the length, so leave it out."),
     ],
 )
 async def test_what_the_service_cannot_honour_is_refused_in_words_before_anything_is_sent(

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from sora2_mcp.clock import Clock
+from sora2_mcp.domain.configured import SERVICES
 from sora2_mcp.domain.request import VideoRequest
 from sora2_mcp.domain.task import Sighting, Snapshot
 from sora2_mcp.errors import (
@@ -80,10 +81,12 @@ def failed_record(message: str) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def client_of(service: Answer, clock: Clock, requests_per_second: float = 1000) -> AsyncIterator[Client]:
+async def client_of(
+    service: Answer, clock: Clock, requests_per_second: float = 1000, base_url: str = BASE_URL
+) -> AsyncIterator[Client]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(service)) as http:
         limiter = RateLimiter(requests_per_second)
-        yield Client(Sora2API(), orders=http, looks=http, base_url=BASE_URL, clock=clock, limiter=limiter)
+        yield Client(Sora2API(), orders=http, looks=http, base_url=base_url, clock=clock, limiter=limiter)
 
 
 def accepted() -> httpx2.Response:
@@ -136,6 +139,23 @@ BROKEN = [
     (httpx2.RemoteProtocolError("closed"), "the connection ended without an answer in HTTP"),
     (httpx2.DecodingError("gzip"), "its answer cannot be unpacked"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "hint"),
+    [
+        (SERVICES["sora2api"].base_url, "SORA2_SERVICE chooses others: kie, openrouter, openai."),
+        (BASE_URL, "Check the network and SORA2_API_BASE_URL, then repeat the same call."),
+    ],
+)
+async def test_where_the_service_that_has_ended_is_not_found_others_are_named(
+    base_url: str, hint: str, clock: FakeClock
+) -> None:
+    async with client_of(Service(httpx2.ConnectError("no such name")), clock, base_url=base_url) as client:
+        with pytest.raises(NotReachedError) as raised:
+            await client.order(REQUEST)
+
+    assert raised.value.hint.endswith(hint)
 
 
 @pytest.mark.parametrize(("fault", "reason"), NOT_SENT, ids=lambda value: type(value).__name__)

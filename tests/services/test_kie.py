@@ -98,7 +98,7 @@ def test_another_model_may_make_hd_and_own_input_wins_over_the_familys() -> None
             "cannot be 5: allowed is 4, 6, 8, 10",
         ),
         (Kie(model="kling-3.0/video"), VideoRequest(prompt="x", seconds=16), "seconds", "allowed is 3 to 15"),
-        (Kie(model="wan/2-7-text-to-video"), VideoRequest(prompt="x", seconds=5), "seconds", "the length is"),
+        (Kie(model="wan/2-7-text-to-video"), VideoRequest(prompt="x", seconds=5), "seconds", "sets the length"),
         (Kie(model="kling-3.0/video"), VideoRequest(prompt="x", watermark="me"), "watermark", "takes none"),
         (Kie(model="somebody/new"), pictured(FIRST), "image_urls", "cannot be sent"),
         (Kie(model="somebody/new"), VideoRequest(prompt="x", quality=Quality.HD), "quality", "standard only"),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urljoin
 
 import anyio
 import anyio.to_thread
@@ -14,6 +15,7 @@ import pytest
 
 from sora2_mcp.clock import SystemClock
 from sora2_mcp.errors import LostAnswerError, NotReachedError
+from sora2_mcp.services.openai import OpenAI
 from sora2_mcp.services.probe import ANSWER_SECONDS, Probe, open_probe
 from sora2_mcp.services.sora2api import Sora2API
 from sora2_mcp.simulator.app import Simulator
@@ -51,6 +53,12 @@ def silent() -> socket.socket:
 def port_of(listener: socket.socket) -> int:
     port: int = listener.getsockname()[1]
     return port
+
+
+@pytest.mark.parametrize(("path", "code"), [("/openai/v1", 200), ("/openai", 404), ("/nosuch", 404)])
+async def test_a_server_of_ones_own_is_not_found_at_a_wrong_path(path: str, code: int) -> None:
+    async with running(Simulator()) as base_url, open_probe(OpenAI(), urljoin(base_url, path), CLOCK) as probe:
+        assert (await probe.ask()).code == code
 
 
 async def test_without_a_key_none_is_sent_and_with_one_a_look_is_made_that_orders_nothing() -> None:

@@ -10,6 +10,7 @@ from sora2_mcp.cli.hosts.entry import (
     API_KEY,
     BASE_URL,
     DAILY_LIMIT,
+    SERVICE,
     TOKEN,
     YOUR_KEY,
     YOUR_SECRET,
@@ -24,11 +25,12 @@ from sora2_mcp.cli.hosts.file import Change
 from sora2_mcp.cli.hosts.machine import Machine
 from sora2_mcp.cli.hosts.shortcuts import command_of, link_of
 from sora2_mcp.cli.hosts.table import Host
+from sora2_mcp.domain.configured import DEFAULT_SERVICE, SERVICES
 
 
 def about_printed(host: Host, wanted: Wanted, path: Path, machine: Machine) -> list[str]:
     """Where a printed entry belongs, and other ways to get it there."""
-    lines = [f"This goes into {path}; --write puts it there and keeps everything else."]
+    lines = [f"This goes into {path}", "--write puts it there and keeps everything else."]
     lines += [*_about_secret(host, wanted, entry_of(host, wanted)), *_about_sharing(wanted)]
     command, link = command_of(host, wanted), link_of(host, wanted)
     if command:
@@ -71,6 +73,8 @@ def notes(host: Host, wanted: Wanted, entry: Document, before: Document) -> Iter
         yield from _about_simulation(had.get(API_KEY), variables.get(API_KEY))
     elif simulate_is_set() and not wanted.url:
         yield "SORA2_SIMULATE is set here, but this entry makes real videos; --simulate gives one for the simulator."
+    if wanted.is_real and {SERVICE, BASE_URL}.isdisjoint(variables):
+        yield f"{SERVICES[DEFAULT_SERVICE].today} Give one with --service."
     if wanted.daily_limit and DAILY_LIMIT in variables and DAILY_LIMIT not in {*had, *wanted.chosen}:
         limit = variables[DAILY_LIMIT]
         yield f"{DAILY_LIMIT}={limit} is in the entry: at most {limit} orders a day."
@@ -105,7 +109,7 @@ def what_it_lacks(host: Host, wanted: Wanted, entry: Document, how: str) -> list
     if YOUR_TOKEN in str(entry.get(host.headers_key)):
         remedies[YOUR_TOKEN] = f"Put your token of that server in the place of {YOUR_TOKEN}."
     if wanted.needs_key and not host.asks and API_KEY in variables and is_unset(variables[API_KEY]):
-        remedies[YOUR_KEY] = _about_missing_key(wanted, how)
+        remedies[YOUR_KEY] = _about_missing_key(wanted, variables, how)
     if hidden := [name for name, value in variables.items() if value == YOUR_SECRET]:
         remedies[YOUR_SECRET] = f"Secrets are never printed: --write puts in your {', '.join(hidden)}."
     if not remedies:
@@ -113,12 +117,14 @@ def what_it_lacks(host: Host, wanted: Wanted, entry: Document, how: str) -> list
     return [f"sora2-mcp: this entry does not work yet: it holds {' and '.join(remedies)}.", *remedies.values()]
 
 
-def _about_missing_key(wanted: Wanted, how: str) -> str:
+def _about_missing_key(wanted: Wanted, variables: Document, how: str) -> str:
     if API_KEY in wanted.given:
         return f"Keys are never printed: --write puts yours in the place of {YOUR_KEY}."
-    page = f" ({wanted.service.account_page})" if wanted.service.account_page else ""
+    # The entry may have been for another service before, and still be.
+    service = SERVICES.get(str(variables.get(SERVICE, DEFAULT_SERVICE)), wanted.service)
+    page = f" ({service.account_page})" if service.account_page else ""
     otherwise = f"set {API_KEY} and run this command {how}"
-    return f"Put your {wanted.service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."
+    return f"Put your {service.title} key{page} in the place of {YOUR_KEY}; or {otherwise}."
 
 
 def _about_backup(change: Change) -> list[str]:

@@ -21,6 +21,7 @@ from sora2_mcp.cli.hosts.entry import Document, Wanted, entry_of, holds_secret, 
 from sora2_mcp.cli.hosts.file import Change, printed, put, take_out
 from sora2_mcp.cli.hosts.machine import Machine, file_of, launch_of_this_process, this_machine
 from sora2_mcp.cli.hosts.table import HOSTS, Host
+from sora2_mcp.cli.terminal import folded
 from sora2_mcp.domain.request import is_http_url
 from sora2_mcp.errors import ConfigurationError
 from sora2_mcp.settings import environment
@@ -46,7 +47,8 @@ def client_config(arguments: argparse.Namespace) -> int:
         return 0
     host = next((host for host in HOSTS if host.id == arguments.host), None)
     if host is None:
-        sys.stderr.write(f"sora2-mcp: {_unknown(arguments.host)}\n{_listed(machine)}")
+        _advise([f"sora2-mcp: {_unknown(arguments.host)}"])
+        sys.stderr.write(_listed(machine))
         return 2
     _check_names(arguments, host)
     path = file_of(host, machine, project=arguments.project)
@@ -56,11 +58,11 @@ def client_config(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments, host)
     if arguments.write:
         change = put(host, wanted, path, within=within, before_write=partial(_warn, host, wanted))
-        _print(_lines(advice.about_change(host, wanted, change)))
+        _print(folded(_lines(advice.about_change(host, wanted, change)), sys.stdout))
         return _noted(host, wanted, change.entry, change.before, "again")
     shown = printable(wanted)
     _print(printed(host, merged(host, shown, {})))
-    sys.stderr.write(_lines(["", *advice.about_printed(host, shown, path, machine)]))
+    _advise(["", *advice.about_printed(host, shown, path, machine)])
     return _noted(host, shown, entry_of(host, shown), {}, "with --write")
 
 
@@ -71,14 +73,15 @@ def _remove(arguments: argparse.Namespace, host: Host, path: Path, within: Path 
                 f"does not go with --{option}: it takes out the entry of --name ({arguments.name}), whatever it is"
             )
             raise ConfigurationError("--remove", problem)
-    _print(_lines(advice.about_removal(host, arguments.name, take_out(host, arguments.name, path, within=within))))
+    change = take_out(host, arguments.name, path, within=within)
+    _print(folded(_lines(advice.about_removal(host, arguments.name, change)), sys.stdout))
     return 0
 
 
 def _noted(host: Host, wanted: Wanted, entry: Document, before: Document, how: str) -> int:
     """Says on stderr what the user should know of the entry; gives the exit code."""
     lacks = advice.what_it_lacks(host, wanted, entry, how)
-    sys.stderr.write(_lines([*advice.notes(host, wanted, entry, before), *lacks]))
+    _advise([*advice.notes(host, wanted, entry, before), *lacks])
     return int(bool(lacks))
 
 
@@ -88,8 +91,7 @@ def _warn(host: Host, wanted: Wanted, change: Change) -> None:
     has_secret = holds_secret(host, change.entry) or any(is_secret(name, value) for name, value in chosen.items())
     if change.open_to_others and has_secret:
         where = shlex.quote(str(change.path))
-        sys.stderr.write(_lines([f"Other users of this machine may read the secret there: chmod 600 {where}"]))
-        sys.stderr.flush()
+        _advise([f"Other users of this machine may read the secret there: chmod 600 {where}"])
 
 
 def _listed(machine: Machine) -> str:
@@ -153,6 +155,11 @@ def _print(text: str) -> None:
     # As UTF-8 whatever the locale: hosts' files are UTF-8, and a path may hold any character.
     sys.stdout.buffer.write(text.encode())
     sys.stdout.flush()
+
+
+def _advise(lines: Iterable[str]) -> None:
+    sys.stderr.write(folded(_lines(lines), sys.stderr))
+    sys.stderr.flush()
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -170,7 +170,7 @@ def _way_hint(setup: Setup, error: NotReachedError) -> str:
     if isinstance(error, CertificateError):
         return _CERTIFICATE_HINT
     if setup.settings.service == DEFAULT_SERVICE and not setup.settings.api_base_url:
-        return f'{SERVICES[DEFAULT_SERVICE].today} Living ones: kie, openrouter, openai (README, "Services").'
+        return f'{SERVICES[DEFAULT_SERVICE].today} See README, "Which services make videos today".'
     proxies = f" Proxies are set in {setup.proxies}: they may stand in the way." if setup.proxies else ""
     return f"Check the network and SORA2_API_BASE_URL.{proxies}"
 

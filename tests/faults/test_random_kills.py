@@ -4,15 +4,12 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.faults.soak import on_one_store
 from tests.stores import Store
 
 ROUNDS = 12
 
 
-@pytest.mark.timeout(180)
 def test_no_order_the_service_received_is_missing_and_none_is_received_twice(tmp_path: Path, store: Store) -> None:
     seed = random.SystemRandom().randrange(10**9)
 

@@ -16,7 +16,7 @@ from tests.faults.hosts import service
 from tests.postgres import PostgresServer
 from tests.stores import PostgresStore
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 TASKS = "sora2://tasks"
 CALLS = ("generate_video", "get_task_status", "list_tasks")

@@ -129,7 +129,7 @@ class LimitError(Sora2Error):
         self.frees = frees
         shown = " list_tasks shows them." if variable == "SORA2_MAX_ACTIVE_TASKS" else ""
         self.hint = (
-            f"{frees}{shown} Tell the user; only whoever runs this server can raise {variable}, in its configuration."
+            f"{frees}{shown} Tell the user; only this server's operator can raise {variable}, in its configuration."
         )
 
 

@@ -105,7 +105,7 @@ def test_facts_are_attributes() -> None:
 
     assert (limit.variable, limit.limit, limit.used) == ("SORA2_DAILY_LIMIT", 3, 4)
     assert limit.hint == (
-        "It frees itself at midnight UTC. Tell the user; only whoever runs this server can raise SORA2_DAILY_LIMIT, "
+        "It frees itself at midnight UTC. Tell the user; only this server's operator can raise SORA2_DAILY_LIMIT, "
         "in its configuration."
     )
     assert (store.variable, "SORA2_STATE" in store.hint) == ("SORA2_STATE", True)

@@ -5,6 +5,7 @@ import webbrowser
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -78,7 +79,8 @@ class Jobs:
         if shown_status(task) != "succeeded":
             self._show(task)
             return 1
-        self._display.words(words.state(task, self._runtime.clock.now(), with_file=False))
+        # The file's path is the last line, also where it is saved already.
+        self._display.words(words.state(replace(task, file=None), self._runtime.clock.now()))
         return await self._save_ordered(task, arguments.filename)
 
     async def _save_ordered(self, task: Task, filename: str) -> int:

@@ -44,14 +44,14 @@ def folded(text: str, stream: TextIO) -> str:
 
 def folded_to(columns: int, text: str) -> str:
     """Sentences in lines of so many columns; commands and what is indented stay whole, to be copied."""
-    return "".join(f"{_folded(line, columns)}\n" for line in text.splitlines())
-
-
-def _folded(line: str, columns: int) -> str:
     # Some terminals say that they have no columns.
-    if not columns or line.startswith(" ") or _COMMAND.search(line):
-        return line
-    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
+    lines = (
+        line
+        if not columns or line.startswith(" ") or _COMMAND.search(line)
+        else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+    )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def start_in_utf_8() -> None:

@@ -72,7 +72,8 @@ def unexpected(
     given: argparse.Namespace, rest: Sequence[str], typed: Sequence[str], parser: argparse.ArgumentParser
 ) -> str:
     """What to say of words that the command does not take."""
-    options = [word.partition("=")[0] for word in rest if word.startswith("-")]
+    # A dash or a number below zero is a word of a prompt.
+    options = [word.partition("=")[0] for word in rest if re.match("--?[A-Za-z]", word)]
     if options:
         known = {*re.findall(r"--[a-z-]+", parser.format_usage()), *_OF_THE_PROGRAM}
         return f"there is no option {options[0]}{_nearest(options[0], sorted(known))}"

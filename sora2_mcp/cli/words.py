@@ -4,7 +4,6 @@ Next steps are commands that can be typed as they stand. Each ends its line, so 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from sora2_mcp.cli import hints
@@ -33,13 +32,13 @@ def described(task: Task, now: datetime, *, simulate: bool = False) -> str:
     return "\n".join(filter(None, [state(task, now), hints.typed(_next(task, now), simulate=simulate)]))
 
 
-def state(task: Task, now: datetime, *, with_file: bool = True) -> str:
-    """A task as it stands; without its file where that is told in another place."""
+def state(task: Task, now: datetime) -> str:
+    """A task as it stands."""
     match shown_status(task):
         case "generating":
             lines = _generating(task, now)
         case "succeeded":
-            lines = _succeeded(task if with_file else replace(task, file=None), now)
+            lines = _succeeded(task, now)
         case "failed":
             lines = _failed(task)
         case "unconfirmed":

@@ -324,10 +324,11 @@ def test_a_shared_entry_without_a_token_says_where_it_comes_from(typed: Type) ->
 
 def test_an_entry_for_the_service_that_has_ended_says_so_and_names_others(typed: Type) -> None:
     without_key, with_key = typed("cursor"), typed("cursor", "--write", SORA2_API_KEY=KEY)
+    chosen = typed("zed", "--service", "sora2api", SORA2_API_KEY=KEY)
     elsewhere = typed("zed", SORA2_API_KEY=KEY, SORA2_API_BASE_URL="https://gateway.example/v1")
 
     ended = "OpenAI ended Sora 2 on 2026-09-24"
-    assert [run.stderr.count(ended) for run in (without_key, with_key, elsewhere)] == [1, 1, 0]
+    assert [run.stderr.count(ended) for run in (without_key, with_key, chosen, elsewhere)] == [1, 1, 1, 0]
     assert "SORA2_SERVICE chooses others: kie, openrouter, openai. Give one with --service.\n" in with_key.stderr
 
 

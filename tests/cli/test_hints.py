@@ -92,9 +92,9 @@ def test_the_idempotency_key_is_called_by_its_option() -> None:
         (UnwritableError("t1", "no."), "Check SORA2_VIDEO_DIR (its free space and rights), then try again."),
         (UnwritableError("t1", "no.", "Tell them.", "Make room."), "Make room."),
         (
-            LimitError("SORA2_DAILY_LIMIT", 3, 3, "There is room again at 00:00 UTC."),
+            LimitError("SORA2_DAILY_LIMIT", 3, 3, "The limit resets at 00:00 UTC."),
             (
-                "There is room again at 00:00 UTC. You can raise SORA2_DAILY_LIMIT. "
+                "The limit resets at 00:00 UTC. You can raise SORA2_DAILY_LIMIT. "
                 "See your tasks with: sora2-mcp tasks list"
             ),
         ),

@@ -111,6 +111,7 @@ def test_an_option_that_does_something_is_taken(arguments: tuple[str, ...]) -> N
     [
         (("A", "kitten", "plays", "--simulate"), '"A kitten plays" --simulate'),
         (("A", "kitten's", "day"), '"A kitten\'s day"'),
+        (("A", "cat", "-", "at", "-5", "degrees", "--json"), '"A cat - at -5 degrees" --json'),
         (
             ("--json", "A", '"kitten"', "--filename", "my kitten", "$5"),
             "'A \"kitten\" $5' --json --filename 'my kitten'",

@@ -27,7 +27,7 @@ def every_error() -> Iterator[Sora2Error]:
     yield errors.ArgumentError("prompt", "is empty.")
     yield errors.UnknownTaskError(HOSTILE)
     yield errors.KeyReusedError(HOSTILE, "belongs to another order.", "Use a new idempotency_key.")
-    yield errors.LimitError("SORA2_DAILY_LIMIT", 3, 3, "There is room again at 00:00 UTC.")
+    yield errors.LimitError("SORA2_DAILY_LIMIT", 3, 3, "The limit resets at 00:00 UTC.")
     yield errors.CannotAskError()
     yield errors.NotAskedError()
     yield errors.DeclinedError()

@@ -158,7 +158,7 @@ async def test_the_daily_limit_says_how_many_were_ordered_and_when_it_frees(tmp_
                 "Not ordered: The limit SORA2_DAILY_LIMIT=2 is reached (2 counted). Nothing was spent.",
                 "Repeating the same call later can help.",
                 (
-                    "Next: There is room again at 2026-11-23 00:00 UTC. Tell the user; only whoever runs this server "
+                    "Next: The limit resets at 2026-11-23 00:00 UTC. Tell the user; only this server's operator "
                     "can raise SORA2_DAILY_LIMIT, in its configuration."
                 ),
             ],
@@ -178,9 +178,9 @@ async def test_the_limit_of_running_tasks_says_how_many_run_and_when_a_place_fre
         assert is_error
         assert first == "Not ordered: The limit SORA2_MAX_ACTIVE_TASKS=2 is reached (2 counted). Nothing was spent."
         assert retry == "Repeating the same call later can help."
-        assert "There is room again when a running task ends." in following
+        assert "Another order is possible when a running task ends." in following
         assert following.endswith(
-            "Tell the user; only whoever runs this server can raise SORA2_MAX_ACTIVE_TASKS, in its configuration."
+            "Tell the user; only this server's operator can raise SORA2_MAX_ACTIVE_TASKS, in its configuration."
         )
         assert len(orders(me)) == 2
 

@@ -106,12 +106,14 @@ def _of_orders() -> list[Occasion]:
         Occasion(
             when="All callers together have made as many orders today (UTC) as `SORA2_DAILY_LIMIT` allows.",
             tool=ORDER,
-            error=errors.LimitError("SORA2_DAILY_LIMIT", 20, 20, "There is room again at 2026-11-23 00:00 UTC."),
+            error=errors.LimitError("SORA2_DAILY_LIMIT", 20, 20, "The limit resets at 2026-11-23 00:00 UTC."),
         ),
         Occasion(
             when="As many tasks as `SORA2_MAX_ACTIVE_TASKS` allows are unfinished.",
             tool=ORDER,
-            error=errors.LimitError("SORA2_MAX_ACTIVE_TASKS", 5, 5, "There is room again when a running task ends."),
+            error=errors.LimitError(
+                "SORA2_MAX_ACTIVE_TASKS", 5, 5, "Another order is possible when a running task ends."
+            ),
         ),
         Occasion(
             when="`SORA2_CONFIRM` is set, and the host cannot ask a person, or its question failed.",

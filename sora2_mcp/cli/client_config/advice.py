@@ -73,7 +73,7 @@ def notes(host: Host, wanted: Wanted, entry: Document, before: Document) -> Iter
         yield from _about_simulation(had.get(API_KEY), variables.get(API_KEY))
     elif simulate_is_set() and not wanted.url:
         yield "SORA2_SIMULATE is set here, but this entry makes real videos; --simulate gives one for the simulator."
-    if wanted.is_real and {SERVICE, BASE_URL}.isdisjoint(variables):
+    if wanted.is_real and variables.get(SERVICE, DEFAULT_SERVICE) == DEFAULT_SERVICE and BASE_URL not in variables:
         yield f"{SERVICES[DEFAULT_SERVICE].today} Give one with --service."
     if wanted.daily_limit and DAILY_LIMIT in variables and DAILY_LIMIT not in {*had, *wanted.chosen}:
         limit = variables[DAILY_LIMIT]

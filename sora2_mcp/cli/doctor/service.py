@@ -169,7 +169,7 @@ def _way_hint(setup: Setup, error: NotReachedError) -> str:
         return _proxy_hint(setup)
     if isinstance(error, CertificateError):
         return _CERTIFICATE_HINT
-    if setup.settings.service == DEFAULT_SERVICE and not setup.settings.api_base_url:
+    if setup.settings.base_url == SERVICES[DEFAULT_SERVICE].base_url:
         return f'{SERVICES[DEFAULT_SERVICE].today} See README, "Which services make videos today".'
     proxies = f" Proxies are set in {setup.proxies}: they may stand in the way." if setup.proxies else ""
     return f"Check the network and SORA2_API_BASE_URL.{proxies}"

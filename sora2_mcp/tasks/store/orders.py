@@ -238,8 +238,8 @@ class Orders(Queries):
         }
         wanted = [count.label(name) for name, (count, limit) in counts.items() if limit]
         used = dict.fromkeys(counts) | dict((await connection.execute(select(*wanted))).mappings().one())
-        tomorrow = f"There is room again at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
-        frees = f"There is room again when a running task ends{_unclear_until(used['unclear_since'])}."
+        tomorrow = f"The limit resets at {today + timedelta(days=1):%Y-%m-%d} 00:00 UTC."
+        frees = f"Another order is possible when a running task ends{_unclear_until(used['unclear_since'])}."
         limits = (
             ("SORA2_MAX_ACTIVE_TASKS", budget.max_active_tasks, used["active"], 1, frees),
             ("SORA2_DAILY_LIMIT", budget.daily_limit, used["ordered"], 1, tomorrow),

@@ -198,7 +198,7 @@ async def test_a_refusal_says_when_an_order_nobody_knows_the_fate_of_frees_its_p
         await reserve(store, draft(clock, prompt="A dog"), ONE_ACTIVE)
 
     assert caught.value.hint.startswith(
-        "There is room again when a running task ends, or at 13:00 UTC, when an unconfirmed one stops counting."
+        "Another order is possible when a running task ends, or at 13:00 UTC, when an unconfirmed one stops counting."
     )
 
 
@@ -210,7 +210,7 @@ async def test_a_refusal_tells_nothing_of_others_orders(store: Database, clock: 
     with pytest.raises(LimitError) as caught:
         await reserve(store, draft(clock, prompt="A dog"), ONE_ACTIVE)
 
-    assert caught.value.hint.startswith("There is room again when a running task ends. ")
+    assert caught.value.hint.startswith("Another order is possible when a running task ends. ")
 
 
 async def test_tasks_are_counted_as_they_are_paged(store: Database, stranger: Database, clock: FakeClock) -> None:
